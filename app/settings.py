@@ -1,0 +1,224 @@
+"""Everything an operator may tune. Nobody else reads the environment.
+
+Each group is a plain model; a component receives its group, not the whole. A setting `group.name` is read from
+`GROUP_NAME` (environment or `.env`), so the names are those that platforms inject: `DATABASE_URL`, `REDIS_URL`, `PORT`.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIN_SECRET_BYTES = 32
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _seconds(value: object) -> object:
+    """`30` in the environment means 30 seconds; ISO 8601 durations work too."""
+    if isinstance(value, str):
+        try:
+            return timedelta(seconds=float(value))
+        except ValueError:
+            return value
+    return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)]
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
+class Group(BaseModel):
+    """Settings that belong to one component."""
+
+    model_config = {"frozen": True, "extra": "forbid"}
+
+
+class DatabaseSettings(Group):
+    url: SecretStr = Field(SecretStr(""), description="postgresql+asyncpg://…; empty: the embedded PostgreSQL.")
+    pool_size: int = Field(20, ge=1, description="Connections kept open per process.")
+    max_overflow: int = Field(10, ge=0, description="Further connections per process under load.")
+    pool_timeout: Seconds = Field(timedelta(seconds=5), description="Wait for a free connection before a 503.")
+    connect_timeout: Seconds = Field(timedelta(seconds=3), description="Wait for PostgreSQL to accept a connection.")
+    statement_timeout: Seconds = Field(timedelta(seconds=30), description="A longer statement is cancelled.")
+    echo: bool = Field(False, description="Log every SQL statement.")
+
+
+class RedisSettings(Group):
+    url: SecretStr = Field(SecretStr(""), description="redis://… or unix://…; empty: the embedded Valkey.")
+    prefix: str = Field("hearth:", description="Stands before every key and channel.")
+    timeout: Seconds = Field(timedelta(seconds=1), description="A longer call counts as an outage.")
+
+
+class JWTSettings(Group):
+    secret: SecretStr = Field(
+        SecretStr(""), description="At least 32 bytes; required in production, else made once and kept in DATA_DIR."
+    )
+    previous_secrets: Secrets = Field((), description="Still accepted after a rotation of JWT_SECRET.")
+    access_ttl: Seconds = Field(timedelta(minutes=15), description="Life of an access token.")
+    refresh_ttl: Seconds = Field(timedelta(days=30), description="Life of a refresh token.")
+    guest_ttl: Seconds = Field(timedelta(hours=12), description="Life of a guest's token for one room.")
+
+
+class PasswordSettings(Group):
+    min_length: int = Field(8, ge=1, description="Characters a password needs at least.")
+    memory_kib: int = Field(19456, ge=8, description="Argon2id memory cost.")
+    time_cost: int = Field(2, ge=1, description="Argon2id iterations.")
+    threads: int = Field(2, ge=1, description="Threads that hash passwords beside the event loop.")
+
+
+class RealtimeSettings(Group):
+    outbox_size: int = Field(512, ge=8, description="Events a slow reader may lag behind before it is cut off (4408).")
+    sweep_interval: Seconds = Field(timedelta(seconds=5), description="How often the event log is asked for gaps.")
+    heartbeat: Seconds = Field(timedelta(seconds=20), description="Ping interval; who misses two is gone.")
+    seat_ttl: Seconds = Field(timedelta(seconds=30), description="A killed process frees its seats after this time.")
+    max_frame_bytes: int = Field(65_536, ge=1024, description="Largest frame a client may send.")
+    authenticate_timeout: Seconds = Field(timedelta(seconds=10), description="Time for a first `authenticate` frame.")
+    retention: Seconds = Field(timedelta(days=7), description="How long events can be replayed with after_seq.")
+
+
+class ChatSettings(Group):
+    message_max_length: int = Field(500, ge=1, description="Characters in one message.")
+    history_messages: int = Field(12, ge=0, description="Recent messages that the spirit is shown.")
+    spirit_name: str = Field("Spirit", description="Name of the AI participant; `@name` mentions it.")
+
+
+class DocumentSettings(Group):
+    max_bytes: int = Field(52_428_800, ge=1, description="Largest upload.")
+    max_pages: int = Field(5_000, ge=1, description="Pages beyond this fail the document.")
+    max_characters: int = Field(20_000_000, ge=1, description="Extracted characters beyond this fail the document.")
+    parse_timeout: Seconds = Field(timedelta(seconds=120), description="Time a parser has before it is killed.")
+    parse_memory_bytes: int = Field(2_147_483_648, ge=1, description="Address space a parser may use above its base.")
+
+
+class EmbeddingSettings(Group):
+    base_url: str = Field("", description="OpenAI-compatible endpoint; empty: the embedded model.")
+    api_key: SecretStr = Field(SecretStr(""), description="Key for EMBEDDING_BASE_URL.")
+    model: str = Field("all-MiniLM-L6-v2", pattern=r"^[A-Za-z0-9._:/-]{1,100}$", description="Recorded per passage.")
+    dimensions: int = Field(384, ge=1, le=4000, description="Length of the model's vectors.")
+    precision: Literal["int8", "fp32"] = Field("int8", description="Of the embedded model's weights.")
+    threads: int = Field(0, ge=0, description="CPU threads of the embedded model; 0: all but one.")
+    batch_size: int = Field(32, ge=1, description="Passages per model call.")
+    timeout: Seconds = Field(timedelta(seconds=30), description="For one call to EMBEDDING_BASE_URL.")
+
+
+class LLMSettings(Group):
+    base_url: str = Field("", description="OpenAI-compatible endpoint; empty: answers quote the best passages.")
+    api_key: SecretStr = Field(SecretStr(""), description="Key for LLM_BASE_URL.")
+    model: str = Field("", description="Model name sent to LLM_BASE_URL.")
+    temperature: float = Field(0.1, ge=0, le=2, description="Sampling temperature.")
+    max_tokens: int = Field(1024, ge=1, description="Longest answer.")
+    connect_timeout: Seconds = Field(timedelta(seconds=5), description="To reach LLM_BASE_URL.")
+    token_timeout: Seconds = Field(timedelta(seconds=60), description="Longest silence between two tokens.")
+
+
+class TaskSettings(Group):
+    concurrency: int = Field(8, ge=1, description="Tasks one worker runs at once.")
+    lease: Seconds = Field(timedelta(seconds=10), description="A dead worker's task is taken over after this time.")
+    max_attempts: int = Field(5, ge=1, description="Tries before a task counts as failed.")
+    poll_interval: Seconds = Field(timedelta(seconds=1), description="Look for work when no wake-up arrives.")
+
+
+class RateLimitSettings(Group):
+    enabled: bool = Field(True, description="Off only behind a gateway that limits.")
+    requests: str = Field("600/minute", description="Of one caller, over all routes.")
+    login: str = Field("10/minute", description="Log-ins and registrations of one address.")
+
+
+class LogSettings(Group):
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
+    format: Literal["auto", "console", "json"] = Field("auto", description="auto: JSON in production.")
+
+
+class Settings(BaseSettings):
+    """Read from the environment and `.env`; a misspelt name in `.env` is an error that names the nearest right one."""
+
+    model_config = SettingsConfigDict(
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    environment: Literal["development", "testing", "production"] = Field("development", description="Kind of run.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    data_dir: Path = Field(Path(".hearth"), description="Embedded databases, uploads, models, generated secrets.")
+    cors_origins: CommaSeparated = Field(("http://localhost:3000",), description="Web pages that may call the API.")
+    registration: Literal["open", "invite", "closed"] = Field("open", description="Who may make an account.")
+    max_body_bytes: int = Field(1_048_576, ge=1, description="Largest request body, uploads apart.")
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    jwt: JWTSettings = JWTSettings()
+    password: PasswordSettings = PasswordSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
+    chat: ChatSettings = ChatSettings()
+    document: DocumentSettings = DocumentSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    llm: LLMSettings = LLMSettings()
+    task: TaskSettings = TaskSettings()
+    rate_limit: RateLimitSettings = RateLimitSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
+
+    @model_validator(mode="after")
+    def _require_secrets(self) -> Self:
+        """Production never runs on a generated or short secret.
+
+        Raises:
+            ValueError: naming every setting that is missing or too weak.
+        """
+        problems = [f"JWT_PREVIOUS_SECRETS: each needs {MIN_SECRET_BYTES} bytes"] if self._has_short_secrets() else []
+        secret = self.jwt.secret.get_secret_value()
+        if (secret or self.is_production) and len(secret.encode()) < MIN_SECRET_BYTES:
+            problems.append(f"JWT_SECRET: needs at least {MIN_SECRET_BYTES} bytes (try `openssl rand -base64 48`)")
+        if self.is_production and not self.database.url.get_secret_value():
+            problems.append("DATABASE_URL: production needs a PostgreSQL of its own")
+        if self.is_production and not self.redis.url.get_secret_value():
+            problems.append("REDIS_URL: production needs a Redis of its own")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _has_short_secrets(self) -> bool:
+        return any(len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES for secret in self.jwt.previous_secrets)
+
+
+def environment_names() -> Iterator[str]:
+    """Every name that `.env` may hold, in the order of the settings."""
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+            yield from (f"{name}_{inner}".upper() for inner in field.annotation.model_fields)
+        else:
+            yield name.upper()
+
+
+def load_settings(env_file: Path = Path(".env")) -> Settings:
+    """Settings of this process.
+
+    Raises:
+        ValueError: a name in `env_file` is unknown, or a value is not acceptable (pydantic's ValidationError).
+    """
+    known = list(environment_names())
+    for name in dotenv_values(env_file) if env_file.exists() else ():
+        if name.upper() not in known and name not in os.environ:
+            nearest = difflib.get_close_matches(name.upper(), known, 1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            raise ValueError(f"{env_file}: unknown setting {name}{hint}")
+    return Settings(_env_file=env_file)
