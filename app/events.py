@@ -1,0 +1,263 @@
+"""What the server tells clients, and what clients may say: one class each, two unions.
+
+Every frame is a JSON text with `type`, `id`, `timestamp` and the id of its channel. *Durable* events are numbered rows of
+the event log and carry `seq`; ephemeral ones have no number, and the latest value wins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter
+from uuid_utils.compat import uuid7
+
+WORKERS = UUID(int=0)
+"""The channel on which workers are told that there is something to do. It has no log: a worker also polls."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An encoded event on its way to a channel's members. `seq` is None for ephemeral ones."""
+
+    channel_id: UUID
+    seq: int | None
+    text: str
+
+
+Timestamp = Annotated[
+    datetime, PlainSerializer(lambda at: at.astimezone(UTC).isoformat().replace("+00:00", "Z"), when_used="json")
+]
+
+
+class Event(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    id: UUID = Field(default_factory=uuid7)
+    timestamp: Timestamp = Field(default_factory=utc_now)
+
+
+class Person(BaseModel):
+    """Somebody in a room, as others see them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    name: str
+
+
+class Citation(BaseModel):
+    """A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    marker: int
+    document_id: UUID
+    title: str
+    page: int | None
+    char_start: int
+    char_end: int
+    quote: str
+
+
+# --- events of a room ---------------------------------------------------------------------------------------------
+
+
+class RoomEvent(Event):
+    session_id: UUID
+
+
+class TaskState(BaseModel):
+    """A task that is under way, for those who join late."""
+
+    task_id: UUID
+    task_type: str
+    status: str
+    progress: float
+    message: str
+
+
+class Welcome(Event):
+    """First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds."""
+
+    type: Literal["welcome"] = "welcome"
+    session_id: UUID | None = None
+    project_id: UUID | None = None
+    you: Person
+    participants: Sequence[Person]
+    last_seq: int
+    recovered: bool
+    active_tasks: Sequence[TaskState] = ()
+
+
+class UserJoined(RoomEvent):
+    type: Literal["user_joined"] = "user_joined"
+    user: Person
+    participants: int
+
+
+class UserLeft(RoomEvent):
+    type: Literal["user_left"] = "user_left"
+    user: Person
+    participants: int
+
+
+class UserTyping(RoomEvent):
+    type: Literal["typing"] = "typing"
+    user: Person
+
+
+class MessageReceived(RoomEvent):
+    """Durable. `id`, `seq` and `timestamp` are the message's own."""
+
+    type: Literal["message_received"] = "message_received"
+    seq: int = 0
+    user_id: UUID | None
+    user_name: str
+    text: str
+    is_spirit: bool
+    citations: Sequence[Citation] = ()
+    client_id: str | None = None
+    in_reply_to: UUID | None = None
+
+
+class SpiritThinking(RoomEvent):
+    type: Literal["spirit_thinking"] = "spirit_thinking"
+    in_reply_to: UUID
+
+
+class SpiritToken(RoomEvent):
+    """The next piece of the answer; for a joiner in the middle the first `delta` is all that was said so far."""
+
+    type: Literal["spirit_token"] = "spirit_token"
+    in_reply_to: UUID
+    delta: str
+
+
+# --- events of a project's tasks ----------------------------------------------------------------------------------
+
+
+class TaskEvent(Event):
+    project_id: UUID
+    task_id: UUID
+    task_type: str
+
+
+class TaskStarted(TaskEvent):
+    """Durable."""
+
+    type: Literal["task_started"] = "task_started"
+    seq: int = 0
+    params: dict[str, Any]
+    attempt: int
+
+
+class TaskProgress(TaskEvent):
+    type: Literal["progress"] = "progress"
+    progress: float
+    message: str
+    preview_url: str | None = None
+
+
+class TaskCompleted(TaskEvent):
+    """Durable. `duration` in seconds."""
+
+    type: Literal["complete"] = "complete"
+    seq: int = 0
+    result: dict[str, Any]
+    duration: float
+
+
+class TaskFailed(TaskEvent):
+    """Durable."""
+
+    type: Literal["error"] = "error"
+    seq: int = 0
+    error_code: str
+    message: str
+    details: dict[str, Any]
+
+
+# --- answers to one client ----------------------------------------------------------------------------------------
+
+
+class ErrorOccurred(Event):
+    """A frame was refused; the connection lives on."""
+
+    type: Literal["error"] = "error"
+    session_id: UUID | None = None
+    project_id: UUID | None = None
+    error_code: str
+    message: str
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class Pong(Event):
+    type: Literal["pong"] = "pong"
+    session_id: UUID | None = None
+    project_id: UUID | None = None
+
+
+DurableEvent = MessageReceived | TaskStarted | TaskCompleted | TaskFailed
+EphemeralEvent = UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken | TaskProgress
+PersonalEvent = Welcome | ErrorOccurred | Pong
+
+
+# --- what clients may say -----------------------------------------------------------------------------------------
+
+
+class Command(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class SendMessage(Command):
+    type: Literal["send_message"]
+    text: str
+    client_id: str | None = Field(None, min_length=1, max_length=100)
+
+
+class Typing(Command):
+    type: Literal["typing"]
+
+
+class Ping(Command):
+    type: Literal["ping"]
+
+
+class Resume(Command):
+    type: Literal["resume"]
+    after_seq: int = Field(ge=0, le=2**62)
+
+
+class Stop(Command):
+    type: Literal["stop"]
+
+
+class Authenticate(Command):
+    type: Literal["authenticate"]
+    token: str = Field(max_length=4096)
+
+
+class StartGeneration(Command):
+    type: Literal["start_generation"]
+    task_type: str = Field(max_length=100)
+    params: dict[str, Any] = Field(default_factory=dict)
+    quality: Literal["draft", "standard", "high", "ultra"] = "standard"
+
+
+class CancelTask(Command):
+    type: Literal["cancel_task"]
+    task_id: UUID
+
+
+RoomCommand = SendMessage | Typing | Ping | Resume | Stop | Authenticate
+ProjectCommand = StartGeneration | CancelTask | Ping | Resume | Authenticate
+
+room_command: TypeAdapter[RoomCommand] = TypeAdapter(Annotated[RoomCommand, Field(discriminator="type")])
+project_command: TypeAdapter[ProjectCommand] = TypeAdapter(Annotated[ProjectCommand, Field(discriminator="type")])

@@ -1,0 +1,29 @@
+"""Projects own documents, rooms and tasks, and are shared with members."""
+
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, Model
+
+
+class Project(Model):
+    __tablename__ = "projects"
+    __table_args__ = (
+        Index("uq_projects_owner_id_default", "owner_id", unique=True, postgresql_where=text("is_default")),
+    )
+
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str] = mapped_column(String(2000), default="", server_default="")
+    is_default: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+
+
+class Member(Base):
+    __tablename__ = "members"
+    __table_args__ = (Index(None, "user_id", "project_id"),)
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(20))

@@ -1,0 +1,64 @@
+"""PostgreSQL: questions with names, and the one unit of work that asks them."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from app.events import Frame
+from app.repositories.chunks import ChunkRepository
+from app.repositories.documents import DocumentRepository
+from app.repositories.events import EventRepository
+from app.repositories.keys import APIKeyRepository
+from app.repositories.messages import MessageRepository
+from app.repositories.projects import ProjectRepository
+from app.repositories.sessions import SessionRepository
+from app.repositories.tasks import TaskRepository
+from app.repositories.tokens import RefreshTokenRepository
+from app.repositories.users import UserRepository
+
+Publish = Callable[[Frame], None]
+
+
+class UnitOfWork:
+    """One transaction: commits on a clean exit, and only then tells the world."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession], publish: Publish) -> None:
+        self._sessions = sessions
+        self._publish = publish
+
+    async def __aenter__(self) -> Self:
+        session = self._session = self._sessions()
+        self.api_keys = APIKeyRepository(session)
+        self.chunks = ChunkRepository(session)
+        self.documents = DocumentRepository(session)
+        self.events = EventRepository(session)
+        self.messages = MessageRepository(session)
+        self.projects = ProjectRepository(session)
+        self.refresh_tokens = RefreshTokenRepository(session)
+        self.sessions = SessionRepository(session)
+        self.tasks = TaskRepository(session)
+        self.users = UserRepository(session)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        async with self._session:  # always closes, and rolls back what was not committed
+            if exc_type is not None:
+                return
+            await self._session.commit()
+        for frame in self.events.outgoing:
+            self._publish(frame)  # never blocks or fails: who misses it sees the gap and asks the log
+
+    async def flush(self) -> None:
+        """Send what was added so far, so that a violated constraint shows here.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: the row contradicts one that is there.
+        """
+        await self._session.flush()
+
+
+OpenUnitOfWork = Callable[[], UnitOfWork]

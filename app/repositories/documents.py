@@ -1,0 +1,8 @@
+"""Documents and their extracted text."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+
+class DocumentRepository:
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session

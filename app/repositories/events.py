@@ -1,0 +1,65 @@
+"""The log of each channel: what happened there, numbered without gaps."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.events import WORKERS, DurableEvent, EphemeralEvent, Frame
+from app.models import Channel, EventRow
+
+
+class EventRepository:
+    """`outgoing` is what this transaction has to say; the unit of work publishes it after the commit."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+        self.outgoing: list[Frame] = []
+
+    def open(self, channel_id: UUID) -> None:
+        """Give a new room, project or user its log."""
+        self._session.add(Channel(id=channel_id))
+
+    async def next_seq(self, channel_id: UUID) -> int:
+        """Take the next number; the channel's row lock, held until the commit, keeps commit order = number order."""
+        bump = update(Channel).where(Channel.id == channel_id).values(last_seq=Channel.last_seq + 1)
+        return (await self._session.execute(bump.returning(Channel.last_seq))).scalar_one()
+
+    async def append(self, channel_id: UUID, event: DurableEvent, *, seq: int | None = None) -> int:
+        """Number `event` (or give it the number already taken) and store it with this transaction."""
+        number = await self.next_seq(channel_id) if seq is None else seq
+        text = event.model_copy(update={"seq": number}).model_dump_json()
+        await self._session.execute(insert(EventRow).values(channel_id=channel_id, seq=number, frame=text))
+        self.outgoing.append(Frame(channel_id, number, text))
+        return number
+
+    def announce(self, channel_id: UUID, event: EphemeralEvent) -> None:
+        """Tell who is there now; nothing is stored."""
+        self.outgoing.append(Frame(channel_id, None, event.model_dump_json()))
+
+    def wake_workers(self) -> None:
+        """Say that there is work, once this transaction is committed."""
+        self.outgoing.append(Frame(WORKERS, None, "{}"))
+
+    async def list_after(self, channel_id: UUID, seq: int, *, limit: int) -> Sequence[Frame]:
+        query = (
+            select(EventRow.seq, EventRow.frame)
+            .where(EventRow.channel_id == channel_id, EventRow.seq > seq)
+            .order_by(EventRow.seq)
+            .limit(limit)
+        )
+        return [Frame(channel_id, number, text) for number, text in await self._session.execute(query)]
+
+    async def last_seqs(self, channel_ids: Sequence[UUID]) -> dict[UUID, int]:
+        query = select(Channel.id, Channel.last_seq).where(Channel.id.in_(channel_ids))
+        return {row.id: row.last_seq for row in await self._session.execute(query)}
+
+    async def first_seq(self, channel_id: UUID) -> int | None:
+        """Oldest number that can still be replayed; None when the log of the channel is empty."""
+        return await self._session.scalar(select(func.min(EventRow.seq)).where(EventRow.channel_id == channel_id))
+
+    async def forget_older_than(self, age: timedelta) -> None:
+        await self._session.execute(delete(EventRow).where(EventRow.created_at < func.now() - age))
