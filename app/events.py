@@ -1,7 +1,7 @@
 """What the server tells clients, and what clients may say: one class each, two unions.
 
-Every frame is a JSON text with `type`, `id`, `timestamp` and the id of its channel. *Durable* events are numbered rows of
-the event log and carry `seq`; ephemeral ones have no number, and the latest value wins.
+Every frame is a JSON text with `type`, `id`, `timestamp` and the id of its channel. *Durable* events are numbered rows
+of the event log and carry `seq`; ephemeral ones have no number, and the latest value wins.
 """
 
 from collections.abc import Sequence

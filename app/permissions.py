@@ -1,7 +1,7 @@
 """Who may do what: the whole table, as pure functions over loaded objects.
 
-Who *exists* for a caller is decided in the repositories' queries (`*_visible`); what a caller may do with what it sees is
-decided here, and nowhere else.
+Who *exists* for a caller is decided in the repositories' queries (`*_visible`); what a caller may do with what it
+sees is decided here, and nowhere else.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Redis pub/sub: carries frames between processes, as fast as it can and no more.
 
-One connection per process, with RESP2, on which redis-py is a third faster for pub/sub. Whatever is lost on the way is found
-again by the hub, so nothing here is retried.
+One connection per process, with RESP2, on which redis-py is a third faster for pub/sub. Whatever is lost on the way
+is found again by the hub, so nothing here is retried.
 """
 
 import asyncio

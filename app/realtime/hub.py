@@ -1,7 +1,7 @@
 """Connections and fan-out: PostgreSQL remembers, Redis hurries.
 
-Each process has one hub with one Redis subscription. A frame is given to local listeners at once and carried to the other
-processes by Redis. The hub knows the last number it delivered in each channel; a gap, a lost Redis connection, or the
+Each process has one hub with one Redis subscription. A frame is given to local listeners at once and carried to the
+other processes by Redis. The hub knows the last number it delivered in each channel; a gap, a lost Redis connection, or the
 slow sweep make it read the missing rows from the event log. So a dead Redis, or a crash between commit and publish,
 delays an event and never loses or doubles it.
 """

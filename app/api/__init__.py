@@ -1,0 +1,27 @@
+"""The doors for HTTP and WebSockets: they translate, and never decide."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.api import health
+from app.schemas.common import ErrorResponse
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse, "description": description}
+    for status, description in {
+        401: "No credentials, or not good ones",
+        403: "Not allowed",
+        404: "Not there, or not visible to the caller",
+        422: "Not valid",
+        429: "Too many requests",
+        503: "A dependency is down",
+    }.items()
+}
+
+
+def v1_router() -> APIRouter:
+    """Everything below `/api/v1`."""
+    router = APIRouter(prefix="/api/v1", responses=ERRORS)
+    router.include_router(health.router)
+    return router

@@ -1,0 +1,109 @@
+"""One adapter that turns every failure into the contract's error response; framework errors included."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from app.errors import AppError, RateLimited, ServiceUnavailable
+from app.events import utc_now
+from app.observability import request_id
+from app.schemas.common import ErrorBody, ErrorResponse
+
+log = structlog.get_logger(__name__)
+
+CODES = {
+    400: "BAD_REQUEST",
+    401: "NOT_AUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    409: "CONFLICT",
+    412: "PRECONDITION_FAILED",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "VALIDATION_ERROR",
+    429: "RATE_LIMITED",
+    503: "SERVICE_UNAVAILABLE",
+}
+RETRY_AFTER = "5"  # seconds after which a dependency is worth another try
+DEPENDENCY_DOWN = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    InterfaceError,
+    OperationalError,
+    PoolTimeout,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+def error_response(
+    status: int, code: str, message: str, details: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    body = ErrorResponse(
+        error=ErrorBody(code=code, message=message, details=dict(details)),
+        request_id=request_id.get(),
+        timestamp=utc_now(),
+    )
+    return JSONResponse(body.model_dump(mode="json"), status, headers)
+
+
+def is_dependency_down(error: Exception) -> bool:
+    """Whether `error` says that PostgreSQL or Redis is away, and not that we asked something wrong."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, DEPENDENCY_DOWN):
+        return True
+    # asyncpg's own connection failures arrive wrapped (cannot_connect_now, admin_shutdown, too_many_connections)
+    code = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+    return code.startswith(("08", "57P0", "53"))
+
+
+async def _app_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AppError)
+    headers: dict[str, str] = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, ServiceUnavailable):
+        headers["Retry-After"] = RETRY_AFTER
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(max(1, round(error.retry_after.total_seconds())))
+    return error_response(error.status, error.code, error.message, error.details, headers)
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    """Errors of the framework itself: no such route, wrong method, body too large."""
+    assert isinstance(error, HTTPException)
+    code = CODES.get(error.status_code, "BAD_REQUEST" if error.status_code < 500 else "INTERNAL_ERROR")
+    return error_response(error.status_code, code, str(error.detail), {}, error.headers)
+
+
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
+    return error_response(422, "VALIDATION_ERROR", "The request is not valid.", {"errors": errors})
+
+
+def unexpected_error_response(error: Exception) -> JSONResponse:
+    """503 when a dependency is down; else 500 that names nothing internal."""
+    if is_dependency_down(error):
+        log.warning("request.dependency_down", error=repr(error))
+        message = "A part of the service is not available at the moment. Please try again."
+        return error_response(503, "SERVICE_UNAVAILABLE", message, {}, {"Retry-After": RETRY_AFTER})
+    log.error("request.failed", exc_info=error)
+    return error_response(500, "INTERNAL_ERROR", "Something went wrong on our side.", {})
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)

@@ -1,0 +1,67 @@
+"""What operators and clients ask first: is it well, what is it, how much does it do."""
+
+from fastapi import APIRouter, Response, status
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from app import __version__
+from app.adapters.media_types import SUPPORTED
+from app.api.deps import Actor, MetricsDep, ResourcesDep, ServicesDep
+from app.events import utc_now
+from app.schemas.health import CheckRead, HealthRead, InfoRead, Limits, LiveRead
+
+router = APIRouter(tags=["operations"])
+orchestrators = APIRouter(tags=["operations"])
+
+FEATURES = ["documents", "search", "query", "sessions", "websocket", "tasks", "api_keys", "projects"]
+
+
+@orchestrators.get("/health", responses={503: {"model": HealthRead}})
+@router.get("/health", responses={503: {"model": HealthRead}}, operation_id="read_health_v1")
+async def read_health(services: ServicesDep, response: Response) -> HealthRead:
+    """200 while the service does its work, also if a part is degraded; 503 when it cannot."""
+    health = await services.health.check()
+    if health.status == "unhealthy":
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    checks = {name: CheckRead.model_validate(check) for name, check in health.checks.items()}
+    return HealthRead(status=health.status, version=__version__, timestamp=utc_now(), checks=checks)
+
+
+@orchestrators.get("/health/live")
+async def read_liveness() -> LiveRead:
+    """The process answers; says nothing about what it depends on."""
+    return LiveRead(status="alive")
+
+
+@orchestrators.get("/health/ready", responses={503: {"model": HealthRead}})
+async def read_readiness(services: ServicesDep, response: Response) -> HealthRead:
+    """Whether to send traffic here."""
+    return await read_health(services, response)
+
+
+@router.get("/info")
+async def read_info(resources: ResourcesDep) -> InfoRead:
+    """Name, versions, features and limits; for clients that adapt to the server."""
+    settings = resources.settings
+    return InfoRead(
+        name="Hearth",
+        version=__version__,
+        api_version="v1",
+        environment=settings.environment,
+        registration=settings.registration,
+        embedding_model=settings.embedding.model,
+        llm_model=settings.llm.model or None,
+        features=FEATURES,
+        media_types=sorted(SUPPORTED),
+        limits=Limits(
+            document_bytes=settings.document.max_bytes,
+            body_bytes=settings.max_body_bytes,
+            message_characters=settings.chat.message_max_length,
+            frame_bytes=settings.realtime.max_frame_bytes,
+        ),
+    )
+
+
+@router.get("/metrics", response_class=Response)
+def read_metrics(_: Actor, metrics: MetricsDep) -> Response:
+    """Prometheus text format."""
+    return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,106 @@
+"""Around every request, as pure ASGI: request id, access log, metrics, security headers, the last catch of errors."""
+
+import re
+import time
+from typing import Final
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils.compat import uuid7
+
+from app.api.errors import unexpected_error_response
+from app.api.metrics import Metrics
+from app.observability import request_id
+
+log = structlog.get_logger("app.access")
+
+WELL_FORMED_ID = re.compile(r"^[A-Za-z0-9._-]{8,128}$")
+QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/api/v1/health", "/api/v1/metrics"})
+
+CONTENT_SECURITY_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+HSTS: Final = "max-age=31536000; includeSubDomains"
+
+
+class RequestMiddleware:
+    """Outermost of ours: gives the request its id, logs and counts it, and answers for whatever was not caught."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self._app(scope, receive, send)
+        given = Headers(scope=scope).get("x-request-id", "")
+        token = request_id.set(given if WELL_FORMED_ID.match(given) else uuid7().hex)
+        try:
+            if scope["type"] == "websocket":
+                return await self._app(scope, receive, send)
+            return await self._serve(scope, receive, send)
+        finally:
+            request_id.reset(token)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, status = time.perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id.get()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            if status:  # too late for an error response: the connection breaks, which is the truth
+                log.exception("request.broken")
+                raise
+            await unexpected_error_response(error)(scope, receive, send_with_id)
+        finally:
+            self._record(scope, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = str(getattr(scope.get("route"), "path", "unknown"))
+        self._metrics.observe_request(scope["method"], route, status, seconds)
+        if scope["path"] in QUIET_PATHS and status < 500:
+            return
+        log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            duration_ms=round(seconds * 1000, 1),
+            client=scope["client"][0] if scope.get("client") else None,
+        )
+
+
+class SecurityHeadersMiddleware:
+    """Safe defaults on every response; a route that needs another policy has set its own header."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", HSTS)
+            await send(message)
+
+        return await self._app(scope, receive, send_with_headers)

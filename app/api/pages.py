@@ -1,0 +1,80 @@
+"""The pages for developers: `/docs`, `/redoc`, and `/` that leads there. Their scripts come with the installation."""
+
+import base64
+import hashlib
+import importlib.util
+import re
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+
+ASSETS = "/docs/assets"
+INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+router = APIRouter(include_in_schema=False)
+
+
+def _assets_folder() -> Path:
+    """Where the wheel keeps the scripts; the package itself is never imported."""
+    spec = importlib.util.find_spec("fastapi_offline")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("fastapi-offline is not installed: run `make install`")
+    return Path(spec.origin).parent / "static"
+
+
+def _page(html: bytes | memoryview[int]) -> HTMLResponse:
+    """`html` with a policy that allows its own inline script and nothing foreign."""
+    text = bytes(html).decode()
+    hashes = (
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in INLINE_SCRIPT.findall(text)
+    )
+    scripts = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    policy = (
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "font-src 'self' data:; connect-src 'self'; worker-src blob:; frame-ancestors 'none'; base-uri 'none'"
+    )
+    return HTMLResponse(text, headers={"Content-Security-Policy": policy})
+
+
+@router.get("/")
+async def redirect_to_docs() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+@router.get("/docs")
+async def read_docs() -> HTMLResponse:
+    page = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Hearth",
+        swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{ASSETS}/favicon.png",
+        oauth2_redirect_url="/docs/oauth2-redirect",
+        swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
+    )
+    return _page(page.body)
+
+
+@router.get("/docs/oauth2-redirect")
+async def read_oauth2_redirect() -> HTMLResponse:
+    return _page(get_swagger_ui_oauth2_redirect_html().body)
+
+
+@router.get("/redoc")
+async def read_redoc() -> HTMLResponse:
+    page = get_redoc_html(
+        openapi_url="/openapi.json",
+        title="Hearth",
+        redoc_js_url=f"{ASSETS}/redoc.standalone.js",
+        redoc_favicon_url=f"{ASSETS}/favicon.png",
+        with_google_fonts=False,
+    )
+    return _page(page.body)
+
+
+def add_pages(app: FastAPI) -> None:
+    app.mount(ASSETS, StaticFiles(directory=_assets_folder()), name="docs-assets")
+    app.include_router(router)

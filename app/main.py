@@ -1,0 +1,97 @@
+"""The one place where everything is mounted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import starlette_compress
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+from starlette_compress import CompressMiddleware
+
+from app import __version__
+from app.api import health, v1_router
+from app.api.errors import add_error_handlers
+from app.api.metrics import Metrics
+from app.api.middleware import RequestMiddleware, SecurityHeadersMiddleware
+from app.api.pages import add_pages
+from app.observability import configure_logging
+from app.resources import Resources, open_resources
+from app.settings import Settings, load_settings
+
+DESCRIPTION = """
+AI conversations that know your documents and remember your life: documents in, cited answers out, live rooms where
+several people and an AI talk. Press **Authorize** to sign in; make the first account with `POST /api/v1/auth/register`.
+"""
+EXPOSED_HEADERS = (
+    "X-Request-ID",
+    "Location",
+    "ETag",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+)
+COMPRESS_FROM = 1000  # bytes
+
+
+def create_app(settings: Settings | None = None, *, resources: Resources | None = None) -> FastAPI:
+    """Build the application: `uvicorn --factory app.main:create_app`. Tests hand in resources of their own."""
+    if settings is None:
+        settings = resources.settings if resources else load_settings()
+    configure_logging(settings)
+    metrics = Metrics()
+    app = FastAPI(
+        title="Hearth",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=None if resources else _lifespan(settings, metrics),
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=settings.max_body_bytes,
+        generate_unique_id_function=_operation_id,
+        middleware=_middleware(settings, metrics),
+    )
+    app.state.metrics = metrics
+    app.state.resources = resources
+    add_error_handlers(app)
+    app.include_router(health.orchestrators)
+    app.include_router(v1_router())
+    add_pages(app)
+    return app
+
+
+def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources(settings) as app.state.resources:
+            watching = asyncio.create_task(metrics.watch(app.state.resources.hub))
+            yield
+            watching.cancel()
+
+    return lifespan
+
+
+def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+    """Outermost first."""
+    starlette_compress.remove_compress_type("text/event-stream")  # a compressor would hold events back
+    return [
+        Middleware(RequestMiddleware, metrics=metrics),
+        Middleware(SecurityHeadersMiddleware),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            allow_credentials=True,
+            expose_headers=EXPOSED_HEADERS,
+        ),
+        Middleware(CompressMiddleware, minimum_size=COMPRESS_FROM),
+    ]
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The function's name, which becomes the method's name in generated clients."""
+    return route.name

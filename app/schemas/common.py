@@ -1,0 +1,68 @@
+"""What all resources share on the wire: pages, errors, times, ids as cursors."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any, Generic, Self, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.events import Timestamp
+
+__all__ = ["ErrorBody", "ErrorResponse", "Page", "Read", "Timestamp", "decode_cursor", "encode_cursor"]
+
+Item = TypeVar("Item")
+
+
+class Read(BaseModel):
+    """A resource as clients see it, read from a row. No field has a default, so generated clients have no surprises."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Page(BaseModel, Generic[Item]):
+    """Part of a list. `next_cursor` goes into `?cursor=` for what follows; null at the end."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    items: Sequence[Item]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], limit: int) -> Self:
+        """A page of at most `limit` rows out of `limit + 1` that were asked for; their `id` is the cursor."""
+        shown = rows[:limit]
+        following = encode_cursor(shown[-1].id) if len(rows) > limit else None
+        return cls.model_validate({"items": shown, "next_cursor": following})
+
+
+class ErrorBody(BaseModel):
+    code: str = Field(examples=["RESOURCE_NOT_FOUND"])
+    message: str = Field(examples=["Session not found"])
+    details: dict[str, Any]
+
+
+class ErrorResponse(BaseModel):
+    """The form of every error."""
+
+    error: ErrorBody
+    request_id: str
+    timestamp: Timestamp
+
+
+def encode_cursor(row_id: UUID) -> str:
+    """An opaque cursor: URL-safe base64 of the last id shown."""
+    return base64.urlsafe_b64encode(row_id.bytes).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str) -> UUID:
+    """The id in `cursor`.
+
+    Raises:
+        ValueError: not a cursor of ours.
+    """
+    try:
+        return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("not a cursor of this list") from error

@@ -1,0 +1,81 @@
+"""Is everything there? Answers at once, also while a dependency hangs."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from app.errors import AppError
+
+Status = Literal["healthy", "degraded", "unhealthy"]
+Probe = Callable[[], Awaitable[None]]
+
+PATIENCE = timedelta(milliseconds=80)
+LONGEST_PROBE = timedelta(seconds=10)
+VITAL = frozenset({"database"})  # without the others the service still does part of its work
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one probe found; `latency_ms` of the last answer, None while there was none."""
+
+    status: Status
+    latency_ms: float | None
+    message: str | None = None
+
+
+class Watched:
+    """One dependency. A probe that outlasts our patience goes on alone, so probes never pile up."""
+
+    def __init__(self, probe: Probe, *, fresh_for: timedelta) -> None:
+        self._probe = probe
+        self._fresh_for = fresh_for.total_seconds()
+        self._checked_at = -float("inf")
+        self._last = Check("unhealthy", None, "did not answer yet")
+        self._running: asyncio.Task[None] | None = None
+
+    async def check(self) -> Check:
+        """The state now, or the last one known if the answer takes longer than 80 ms and the last one is fresh."""
+        if time.monotonic() - self._checked_at < self._fresh_for:
+            return self._last
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        await asyncio.wait({self._running}, timeout=PATIENCE.total_seconds())
+        return self._last if self._running.done() else Check("unhealthy", None, "does not answer")
+
+    async def _run(self) -> None:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(LONGEST_PROBE.total_seconds()):
+                await self._probe()
+        except AppError as error:
+            self._last = Check("unhealthy", None, error.message)
+        except Exception as error:
+            self._last = Check("unhealthy", None, type(error).__name__)
+        else:
+            self._last = Check("healthy", round((time.perf_counter() - started) * 1000, 2))
+        self._checked_at = time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    status: Status
+    checks: Mapping[str, Check]
+
+
+class HealthService:
+    """`probes` by the name of what they look at; each raises when it is not well."""
+
+    def __init__(self, probes: Mapping[str, Probe], *, slow: Mapping[str, timedelta]) -> None:
+        self._watched = {
+            name: Watched(probe, fresh_for=slow.get(name, timedelta(seconds=0.5))) for name, probe in probes.items()
+        }
+
+    async def check(self) -> Health:
+        checks = await asyncio.gather(*(watched.check() for watched in self._watched.values()))
+        by_name = dict(zip(self._watched, checks, strict=True))
+        ill = {name for name, check in by_name.items() if check.status != "healthy"}
+        status: Status = "unhealthy" if ill & VITAL else "degraded" if ill else "healthy"
+        return Health(status, by_name)

@@ -1,0 +1,163 @@
+"""Real PostgreSQL and Valkey for every test. `client` rolls everything back; `live` is a real server on a real socket."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from httpx import ASGITransport, AsyncClient
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
+
+from app.embedded import embedded_servers
+from app.main import create_app
+from app.migrations import migrate
+from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
+from app.resources import Foundation, Resources, open_foundation, open_resources, open_services
+from app.settings import PasswordSettings, RateLimitSettings, RedisSettings, Settings
+from tests.processes import LiveServer, start_server
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("HEARTH_SHARED", REPOSITORY.parent / "shared")) / "data"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real documents and question sets, for measuring; they are not part of the project."""
+    if not SHARED.exists():
+        pytest.skip(f"measuring data is absent: {SHARED} (set HEARTH_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+async def settings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    """Settings whose servers run for this test session alone, with cheap password hashes."""
+    base = Settings(
+        _env_file=None,
+        environment="testing",
+        data_dir=tmp_path_factory.mktemp("hearth"),
+        password=PasswordSettings(memory_kib=64, time_cost=1),
+        rate_limit=RateLimitSettings(requests="100000/minute", login="100000/minute"),
+    )
+    async with embedded_servers(base) as running:
+        prefixed = RedisSettings(url=running.redis.url, prefix=f"test-{uuid4().hex}:")
+        ready = running.model_copy(update={"redis": prefixed})
+        await migrate(ready)
+        yield ready
+
+
+@asynccontextmanager
+async def cloned_database(settings: Settings) -> AsyncIterator[Settings]:
+    """A committed database of its own, made from the migrated one; for tests of locks, races and whole processes."""
+    url = settings.database.url.get_secret_value()
+    server, _, source = url.rpartition("/")
+    source, _, query = source.partition("?")
+    name = f"clone_{uuid4().hex}"
+    admin = await asyncpg.connect(f"{server}/postgres?{query}".replace("+asyncpg", ""))
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
+        database = settings.database.model_copy(update={"url": type(settings.database.url)(f"{server}/{name}?{query}")})
+        redis = settings.redis.model_copy(update={"prefix": f"{name}:"})
+        yield settings.model_copy(update={"database": database, "redis": redis})
+        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="session")
+async def committed_settings(settings: Settings) -> AsyncIterator[Settings]:
+    async with cloned_database(settings) as cloned:
+        yield cloned
+
+
+@pytest.fixture(scope="session")
+async def foundation(settings: Settings, committed_settings: Settings) -> AsyncIterator[Foundation]:
+    """Opened after the clone was made: a template may have no other connections."""
+    async with open_foundation(settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def shared_connection(foundation: Foundation) -> AsyncIterator[AsyncConnection]:
+    async with foundation.engine.connect() as connection:
+        yield connection
+
+
+class OneAtATime(UnitOfWork):
+    """All units of work of a test share one connection, so they take turns."""
+
+    turn = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        async with asyncio.timeout(5):  # a unit of work inside a unit of work ends here
+            await self.turn.acquire()
+        return await super().__aenter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await super().__aexit__(exc_type, exc, traceback)
+        finally:
+            self.turn.release()
+
+
+@pytest.fixture
+async def resources(foundation: Foundation, shared_connection: AsyncConnection) -> AsyncIterator[Resources]:
+    """Every commit inside the test is a savepoint of one outer transaction that never commits."""
+    outer = await shared_connection.begin()
+    sessions: async_sessionmaker[AsyncSession] = async_sessionmaker(
+        shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
+    )
+
+    def make_uow(publish: Publish) -> OpenUnitOfWork:
+        return partial(OneAtATime, sessions, publish)
+
+    OneAtATime.turn = asyncio.Lock()
+    async with open_services(foundation, make_uow) as opened:
+        yield opened
+    await outer.rollback()
+
+
+@pytest.fixture
+async def committed(committed_settings: Settings) -> AsyncIterator[Resources]:
+    """Resources over the committed database: real locks, real races, several units of work at once."""
+    async with open_resources(committed_settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(resources: Resources) -> AsyncIterator[AsyncClient]:
+    """The shipped application in this process; nobody is signed in."""
+    transport = ASGITransport(create_app(resources=resources), raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://test") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def live(committed_settings: Settings) -> AsyncIterator[LiveServer]:
+    """A server process with one worker beside it, on a free port, over the committed database."""
+    async with start_server(committed_settings, worker=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def start_another(committed_settings: Settings) -> AsyncIterator[Callable[..., "asyncio.Future[LiveServer]"]]:
+    """Start further server processes over the same database and Redis; they end with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*, worker: bool = False, **overrides: str) -> LiveServer:
+            return await stack.enter_async_context(start_server(committed_settings, worker=worker, **overrides))
+
+        yield start
