@@ -1,4 +1,4 @@
-"""Opens, wires and closes whatever outlives a request: for the server, the worker, the command line and the tests."""
+"""Wires the foundation, the hub and the services together: for the server, the worker and the tests."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -6,33 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from app.adapters.embeddings import Embedder, open_embedder
-from app.adapters.extraction import Extractor
-from app.adapters.storage import LocalStorage, Storage
 from app.events import Frame
+from app.foundation import Foundation, open_foundation
 from app.realtime.hub import Hub
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
-from app.repositories.engine import create_engine
 from app.services import Services, build_services
-from app.settings import RedisSettings, Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Foundation:
-    """The world outside this process."""
-
-    settings: Settings
-    engine: AsyncEngine
-    redis: Redis
-    pubsub_redis: Redis
-    storage: Storage
-    extractor: Extractor
-    embedder: Embedder
+from app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,42 +47,6 @@ class LoggedEvents:
             return await uow.events.first_seq(channel_id)
 
 
-def create_redis(settings: RedisSettings) -> Redis:
-    seconds = settings.timeout.total_seconds()
-    return Redis.from_url(
-        settings.url.get_secret_value(),
-        decode_responses=True,
-        socket_timeout=seconds,
-        socket_connect_timeout=seconds,
-        health_check_interval=15,
-    )
-
-
-def create_pubsub_redis(settings: RedisSettings) -> Redis:
-    """For the carrier alone: RESP2, which is a third faster for pub/sub, and no silent retries."""
-    return Redis.from_url(
-        settings.url.get_secret_value(),
-        decode_responses=True,
-        protocol=2,
-        socket_connect_timeout=settings.timeout.total_seconds(),
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
-@contextlib.asynccontextmanager
-async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
-    async with contextlib.AsyncExitStack() as stack:
-        engine = create_engine(settings.database)
-        stack.push_async_callback(engine.dispose)
-        redis = create_redis(settings.redis)
-        stack.push_async_callback(redis.aclose)
-        pubsub_redis = create_pubsub_redis(settings.redis)
-        stack.push_async_callback(pubsub_redis.aclose)
-        embedder = await stack.enter_async_context(open_embedder(settings.embedding, settings.data_dir / "models"))
-        storage = LocalStorage(settings.data_dir / "blobs")
-        yield Foundation(settings, engine, redis, pubsub_redis, storage, Extractor(settings.document), embedder)
-
-
 @contextlib.asynccontextmanager
 async def open_services(
     foundation: Foundation, make_uow: Callable[[Publish], OpenUnitOfWork]
@@ -112,7 +57,7 @@ async def open_services(
     hub = Hub(foundation.pubsub_redis, LoggedEvents(quiet), settings.realtime, prefix=settings.redis.prefix)
     async with hub:
         uow = make_uow(hub.publish)
-        yield Resources(foundation, hub, uow, build_services(settings, uow))
+        yield Resources(foundation, hub, uow, build_services(foundation, uow, hub))
 
 
 @contextlib.asynccontextmanager

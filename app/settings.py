@@ -42,7 +42,8 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 class Group(BaseModel):
     """Settings that belong to one component."""
 
-    model_config = {"frozen": True, "extra": "forbid"}
+    # The environment is full of other programs' names (LOG_DIR, PASSWORD_STORE_DIR); misspelt ones are for load_settings.
+    model_config = {"frozen": True, "extra": "ignore"}
 
 
 class DatabaseSettings(Group):
@@ -59,6 +60,11 @@ class RedisSettings(Group):
     url: SecretStr = Field(SecretStr(""), description="redis://… or unix://…; empty: the embedded Valkey.")
     prefix: str = Field("hearth:", description="Stands before every key and channel.")
     timeout: Seconds = Field(timedelta(seconds=1), description="A longer call counts as an outage.")
+
+
+class EmbeddedSettings(Group):
+    postgres_bin: Path | None = Field(None, description="Folder of other PostgreSQL programs (16 on, with pgvector).")
+    valkey_bin: Path | None = Field(None, description="Another valkey-server or redis-server.")
 
 
 class JWTSettings(Group):
@@ -159,9 +165,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".hearth"), description="Embedded databases, uploads, models, generated secrets.")
     cors_origins: CommaSeparated = Field(("http://localhost:3000",), description="Web pages that may call the API.")
     registration: Literal["open", "invite", "closed"] = Field("open", description="Who may make an account.")
+    trusted_proxies: CommaSeparated = Field((), description="Addresses whose X-Forwarded-For is believed.")
     max_body_bytes: int = Field(1_048_576, ge=1, description="Largest request body, uploads apart.")
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
     jwt: JWTSettings = JWTSettings()
     password: PasswordSettings = PasswordSettings()
     realtime: RealtimeSettings = RealtimeSettings()

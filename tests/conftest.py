@@ -19,7 +19,8 @@ from app.embedded import embedded_servers
 from app.main import create_app
 from app.migrations import migrate
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
-from app.resources import Foundation, Resources, open_foundation, open_resources, open_services
+from app.foundation import Foundation, open_foundation
+from app.resources import Resources, open_resources, open_services
 from app.settings import PasswordSettings, RateLimitSettings, RedisSettings, Settings
 from tests.processes import LiveServer, start_server
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.events import Frame
@@ -51,6 +52,10 @@ class UnitOfWork:
             await self._session.commit()
         for frame in self.events.outgoing:
             self._publish(frame)  # never blocks or fails: who misses it sees the gap and asks the log
+
+    async def ping(self) -> None:
+        """Ask the database the shortest question there is."""
+        await self._session.execute(text("SELECT 1"))
 
     async def flush(self) -> None:
         """Send what was added so far, so that a violated constraint shows here.

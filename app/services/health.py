@@ -14,6 +14,7 @@ Probe = Callable[[], Awaitable[None]]
 
 PATIENCE = timedelta(milliseconds=80)
 LONGEST_PROBE = timedelta(seconds=10)
+DEFAULT_FRESHNESS = timedelta(milliseconds=500)
 VITAL = frozenset({"database"})  # without the others the service still does part of its work
 
 
@@ -68,9 +69,9 @@ class Health:
 class HealthService:
     """`probes` by the name of what they look at; each raises when it is not well."""
 
-    def __init__(self, probes: Mapping[str, Probe], *, slow: Mapping[str, timedelta]) -> None:
+    def __init__(self, probes: Mapping[str, Probe], *, fresh_for: Mapping[str, timedelta]) -> None:
         self._watched = {
-            name: Watched(probe, fresh_for=slow.get(name, timedelta(seconds=0.5))) for name, probe in probes.items()
+            name: Watched(probe, fresh_for=fresh_for.get(name, DEFAULT_FRESHNESS)) for name, probe in probes.items()
         }
 
     async def check(self) -> Health:

@@ -1,0 +1,253 @@
+"""The `hearth` command: run it, look after it, talk to it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+import uvicorn
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from app import __version__, supervisor
+from app.client import Client, Outcome, Refused
+from app.conversation import converse
+from app.doctor import examine
+from app.embedded import embedded_servers
+from app.migrations import migrate as migrate_database
+from app.observability import configure_logging
+from app.resources import open_resources
+from app.settings import Settings, load_settings
+from app.supervisor import exit_with_parent
+from app.tasks.worker import run_worker
+
+GRACE = 10  # seconds for open requests when the server is asked to stop
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode="rich")
+console = Console()
+complaints = Console(stderr=True)
+
+Url = Annotated[str | None, typer.Option(envvar="HEARTH_URL", help="Where the server is.")]
+ApiKey = Annotated[str | None, typer.Option(envvar="HEARTH_API_KEY", help="Else the one that `hearth login` kept.")]
+Project = Annotated[str | None, typer.Option(help="Project id; your default project otherwise.")]
+
+
+@app.command()
+def run() -> None:
+    """Everything on this machine: databases, migrations, server and worker."""
+    raise typer.Exit(asyncio.run(supervisor.run(_settings())))
+
+
+@app.command()
+def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")] = 1) -> None:
+    """The HTTP and WebSocket server alone."""
+    exit_with_parent()
+    with _servers(_settings()) as settings:
+        uvicorn.run(
+            "app.main:create_app",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            ws_max_size=settings.realtime.max_frame_bytes,
+            ws_ping_interval=settings.realtime.heartbeat.total_seconds(),
+            ws_ping_timeout=settings.realtime.heartbeat.total_seconds(),
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+
+
+@app.command()
+def worker() -> None:
+    """The worker alone: ingestion, answers in rooms, long-running tasks."""
+    exit_with_parent()
+    with _servers(_settings()) as settings:
+        configure_logging(settings)
+        asyncio.run(_work(settings))
+
+
+@app.command()
+def migrate(revision: Annotated[str, typer.Argument(help="Schema revision.")] = "head") -> None:
+    """Bring the database to the newest schema."""
+    with _servers(_settings()) as settings:
+        asyncio.run(migrate_database(settings, revision))
+    console.print("The database is up to date.")
+
+
+@app.command()
+def doctor() -> None:
+    """Check every dependency and say what to do."""
+    with _servers(_settings()) as settings:
+        is_well = asyncio.run(examine(settings, console))
+    raise typer.Exit(0 if is_well else 1)
+
+
+@app.command()
+def login(
+    email: Annotated[str, typer.Option(prompt=True)],
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True)],
+    url: Url = None,
+) -> None:
+    """Make an API key for this command line and keep it in the data folder."""
+    settings = _settings()
+    with _complaining(), Client(url or _url(settings), "") as client:
+        key = client.create_api_key(email, password, f"hearth command line on {os.uname().nodename}")
+    path = _key_file(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(key)
+    console.print(f"Signed in as {escape(email)}.")
+
+
+@app.command()
+def ingest(paths: list[Path], url: Url = None, api_key: ApiKey = None, project: Project = None) -> None:
+    """Upload files and folders and wait until they can be searched."""
+    files = [file for path in paths for file in _files_below(path)]
+    if not files:
+        raise typer.BadParameter("no files there", param_hint="PATHS")
+    with _complaining(), _client(url, api_key) as client:
+        outcomes = [_ingest_one(client, file, project) for file in files]
+    raise typer.Exit(0 if all(outcome and outcome.status == "ready" for outcome in outcomes) else 1)
+
+
+@app.command()
+def ask(question: str, url: Url = None, api_key: ApiKey = None, project: Project = None) -> None:
+    """Ask your documents; the answer comes with its sources."""
+    with _complaining(), _client(url, api_key) as client:
+        for name, data in client.ask(question, project):
+            if name == "token":
+                console.print(data["delta"], end="", markup=False, highlight=False)
+            elif name == "citations":
+                console.print()
+                for citation in data:
+                    page = f", page {citation['page']}" if citation["page"] else ""
+                    quote = " ".join(citation["quote"].split())
+                    where = f"\\[{citation['marker']}] {escape(citation['title'])}{page}"
+                    console.print(f"[dim]{where}: “{escape(quote)}”[/]", highlight=False)
+            elif name == "error":
+                raise Refused(data["code"], data["message"])
+
+
+@app.command()
+def chat(session: str, url: Url = None, api_key: ApiKey = None) -> None:
+    """Talk in a room: each line you type is a message."""
+    address = url or _url(_settings())
+    with _complaining(), _client(url, api_key) as client:
+        asyncio.run(converse(address, session, client.create_ticket, console))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    console.print(__version__)
+
+
+def main() -> None:
+    """Entry point of the `hearth` command."""
+    app()
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            complaints.print(f"{name + ': ' if name else ''}{escape(problem['msg'])}", style="red", highlight=False)
+    except ValueError as error:
+        complaints.print(escape(str(error)), style="red", highlight=False)
+    raise typer.Exit(2)
+
+
+@contextlib.contextmanager
+def _servers(settings: Settings) -> Iterator[Settings]:
+    """Settings with both URLs, in the environment too, where the server's own processes find them."""
+    with asyncio.Runner() as runner:
+        opened = embedded_servers(settings)
+        running = runner.run(opened.__aenter__())
+        os.environ["DATABASE_URL"] = running.database.url.get_secret_value()
+        os.environ["REDIS_URL"] = running.redis.url.get_secret_value()
+        try:
+            yield running
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_resources(settings) as resources:
+        await run_worker(resources, stop)
+
+
+@contextlib.contextmanager
+def _complaining() -> Iterator[None]:
+    """Say what went wrong in one line, and what to do."""
+    try:
+        yield
+    except Refused as error:
+        hint = " Run `hearth login` first, or set HEARTH_API_KEY." if error.code == "NOT_AUTHENTICATED" else ""
+        complaints.print(f"{escape(str(error))}{hint}", style="red", highlight=False)
+        raise typer.Exit(1) from error
+    except (httpx.HTTPError, OSError) as error:
+        complaints.print(f"The server cannot be reached: {escape(str(error))}. Is `make run` running?", style="red")
+        raise typer.Exit(1) from error
+
+
+def _url(settings: Settings) -> str:
+    return f"http://{settings.host}:{settings.port}"
+
+
+def _key_file(settings: Settings) -> Path:
+    return settings.data_dir / "command-line-key"
+
+
+def _client(url: str | None, api_key: str | None) -> Client:
+    settings = _settings()
+    kept = _key_file(settings)
+    key = api_key or (kept.read_text().strip() if kept.exists() else "")
+    return Client(url or _url(settings), key)
+
+
+def _files_below(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    if not path.exists():
+        raise typer.BadParameter(f"{path} does not exist", param_hint="PATHS")
+    return [path]
+
+
+def _ingest_one(client: Client, file: Path, project: str | None) -> Outcome | None:
+    columns = (SpinnerColumn(), TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("uploading", total=1.0, name=file.name)
+
+        def show(fraction: float, message: str) -> None:
+            progress.update(bar, completed=fraction, description=message)
+
+        try:
+            outcome = client.ingest(file, project, show)
+        except Refused as error:
+            console.print(f"[red]✗[/] {escape(file.name)}: {escape(str(error))}", highlight=False)
+            return None
+    mark = "[green]✓[/]" if outcome.status == "ready" else "[red]✗[/]"
+    what = f"{outcome.chunk_count} passages" if outcome.status == "ready" else escape(outcome.reason or outcome.status)
+    console.print(f"{mark} {escape(file.name)}: {what}", highlight=False)
+    return outcome
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The HTTP side of `hearth ingest`, `hearth ask` and `hearth chat`: an ordinary client of the public API."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+POLL_INTERVAL = 0.25  # seconds
+FINAL = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class Refused(Exception):
+    """The server answered with an error; `code` is the contract's."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the ingestion of one file ended: the document's `status`, and the reason if it failed."""
+
+    document_id: str
+    status: str
+    reason: str | None
+    chunk_count: int | None
+
+
+class Client:
+    """Calls the API of the server at `url` with an API key (or an access token)."""
+
+    def __init__(self, url: str, credential: str) -> None:
+        self._http = httpx.Client(
+            base_url=f"{url}/api/v1",
+            headers={"Authorization": f"Bearer {credential}"} if credential else {},
+            timeout=httpx.Timeout(60, connect=5),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def create_api_key(self, email: str, password: str, name: str) -> str:
+        """Sign in and make an API key.
+
+        Raises:
+            Refused: the address or the password is wrong.
+        """
+        tokens = self._call("POST", "/auth/login", data={"username": email, "password": password})
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        key: str = self._call("POST", "/api-keys", json={"name": name}, headers=headers)["key"]
+        return key
+
+    def ingest(self, path: Path, project_id: str | None, on_progress: Callable[[float, str], None]) -> Outcome:
+        """Upload a file and wait until it is ready or has failed; `on_progress(fraction, message)` meanwhile.
+
+        Raises:
+            Refused: the server does not take the file.
+        """
+        fields = {"project_id": project_id} if project_id else {}
+        with path.open("rb") as file:
+            accepted = self._call("POST", "/documents", data=fields, files={"file": (path.name, file)})
+        document, task = accepted["document"], accepted.get("task")
+        while task and task["status"] not in FINAL:
+            on_progress(task["progress"], task["message"])
+            time.sleep(POLL_INTERVAL)
+            task = self._call("GET", f"/tasks/{task['id']}")
+        document = self._call("GET", f"/documents/{document['id']}")
+        reason = (document.get("error") or {}).get("message")
+        on_progress(1.0, document["status"])
+        return Outcome(document["id"], document["status"], reason, document["chunk_count"])
+
+    def ask(self, question: str, project_id: str | None) -> Iterator[tuple[str, Any]]:
+        """Events of a streamed answer: ("token", {"delta"}), ("citations", […]), ("done", {…}), ….
+
+        Raises:
+            Refused: the server does not take the question.
+        """
+        body: dict[str, Any] = {"question": question, "stream": True}
+        if project_id:
+            body["project_ids"] = [project_id]
+        with self._http.stream("POST", "/query", json=body) as response:
+            if response.is_error:
+                response.read()
+                raise _refusal(response)
+            name = "message"
+            for line in response.iter_lines():
+                if line.startswith("event:"):
+                    name = line.removeprefix("event:").strip()
+                elif line.startswith("data:"):
+                    yield name, json.loads(line.removeprefix("data:"))
+
+    def create_ticket(self) -> str:
+        """A single-use ticket for opening a WebSocket."""
+        ticket: str = self._call("POST", "/ws-tickets")["ticket"]
+        return ticket
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        response = self._http.request(method, path, **options)
+        if response.is_error:
+            raise _refusal(response)
+        return response.json()
+
+
+def _refusal(response: httpx.Response) -> Refused:
+    try:
+        error = response.json()["error"]
+        return Refused(error["code"], error["message"])
+    except (ValueError, KeyError, TypeError):
+        return Refused(str(response.status_code), response.reason_phrase)
