@@ -42,7 +42,7 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 class Group(BaseModel):
     """Settings that belong to one component."""
 
-    # The environment is full of other programs' names (LOG_DIR, PASSWORD_STORE_DIR); misspelt ones are for load_settings.
+    # The environment is full of other programs' names, such as LOG_DIR and PASSWORD_STORE_DIR.
     model_config = {"frozen": True, "extra": "ignore"}
 
 
