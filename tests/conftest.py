@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Valkey for every test. `client` rolls everything back; `live` is a real server on a real socket."""
+"""Real PostgreSQL and Valkey for every test. `client` rolls all back; `live` is a real server on a real socket."""
 
 import asyncio
 import os
@@ -16,10 +16,10 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
 
 from app.embedded import embedded_servers
+from app.foundation import Foundation, open_foundation
 from app.main import create_app
 from app.migrations import migrate
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
-from app.foundation import Foundation, open_foundation
 from app.resources import Resources, open_resources, open_services
 from app.settings import PasswordSettings, RateLimitSettings, RedisSettings, Settings
 from tests.processes import LiveServer, start_server

@@ -1,6 +1,6 @@
 """What operators and clients ask first: is it well, what is it, how much does it do."""
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import __version__
@@ -12,6 +12,7 @@ from app.schemas.health import CheckRead, HealthRead, InfoRead, Limits, LiveRead
 router = APIRouter(tags=["operations"])
 orchestrators = APIRouter(tags=["operations"])
 
+STATUS_CODES = {"healthy": 200, "degraded": 200, "unhealthy": 503}
 FEATURES = ["documents", "search", "query", "sessions", "websocket", "tasks", "api_keys", "projects"]
 
 
@@ -20,8 +21,7 @@ FEATURES = ["documents", "search", "query", "sessions", "websocket", "tasks", "a
 async def read_health(services: ServicesDep, response: Response) -> HealthRead:
     """200 while the service does its work, also if a part is degraded; 503 when it cannot."""
     health = await services.health.check()
-    if health.status == "unhealthy":
-        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    response.status_code = STATUS_CODES[health.status]
     checks = {name: CheckRead.model_validate(check) for name, check in health.checks.items()}
     return HealthRead(status=health.status, version=__version__, timestamp=utc_now(), checks=checks)
 

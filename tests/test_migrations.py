@@ -1,0 +1,34 @@
+"""The migrations make exactly the tables that the models describe, and can be taken back."""
+
+from sqlalchemy import inspect
+
+from alembic import command
+from app.migrations import current_revision, expected_revision, migrate, run_alembic
+from app.repositories.engine import create_engine
+from app.settings import Settings
+from tests.conftest import cloned_database
+
+
+async def tables_and_revision(settings: Settings) -> tuple[set[str], str | None]:
+    engine = create_engine(settings.database)
+    try:
+        async with engine.connect() as connection:
+            names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+            return set(names), await connection.run_sync(current_revision)
+    finally:
+        await engine.dispose()
+
+
+async def test_the_schema_goes_down_and_up_again_and_matches_the_models(committed_settings: Settings):
+    async with cloned_database(committed_settings) as settings:
+        await run_alembic(settings.database, command.check)
+
+        await run_alembic(settings.database, lambda config: command.downgrade(config, "base"))
+        names, revision = await tables_and_revision(settings)
+        assert (names, revision) == ({"alembic_version"}, None)
+
+        await migrate(settings)
+        await migrate(settings)  # twice changes nothing
+        names, revision = await tables_and_revision(settings)
+        assert {"users", "documents", "chunks", "events"} <= names
+        assert revision == expected_revision()
