@@ -54,6 +54,7 @@ class Postgres:
         self.base = base
         self.account = Account.unprivileged(base)
         self._programs = programs
+        self._durable = durable
         self._configuration = CONFIGURATION | ({} if durable else NOT_DURABLE)
         self._password_file = base.with_suffix(".password")
 
@@ -127,6 +128,8 @@ class Postgres:
             Path(password_file).unlink()
         statement = f"CREATE DATABASE {DATABASE}\n"
         self._run("postgres", "--single", "-D", str(unfinished), "-c", "fsync=off", "postgres", lines=statement)
+        if self._durable:
+            self._run("initdb", "--sync-only", "-D", str(unfinished))
         unfinished.rename(folder / "data")
 
     def _new_password(self) -> str:

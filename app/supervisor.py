@@ -1,0 +1,222 @@
+"""`hearth run`: the embedded servers, the migrations, and a web server and a worker that are kept running."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Self
+
+import httpx
+import structlog
+from rich.console import Console
+from rich.markup import escape
+
+from app.embedded import ServerNotStarted, embedded_servers
+from app.migrations import migrate
+from app.observability import configure_logging
+from app.settings import Settings
+
+PARENT_PIPE = "HEARTH_PARENT_PIPE"  # names the file descriptor that ends when the supervisor does
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a dead child is started again
+STEADY = 60.0  # a child that lived this long starts afresh with FIRST_PAUSE
+STOP_PATIENCE = 15.0
+ORPHAN_PATIENCE = 15.0
+PROBE_PAUSE = 0.1
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+log = structlog.get_logger(__name__)
+console = Console(highlight=False, soft_wrap=True)
+complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class CannotServe(Exception):
+    """The address is not to be had; the message says what to do."""
+
+
+async def run(settings: Settings) -> int:
+    """Run everything until SIGINT, SIGTERM or SIGHUP; a second one does not wait for the children.
+
+    Returns the exit code: 0 after an orderly stop, 1 when it could not start, with the reason on standard error.
+    """
+    configure_logging(settings)
+    hurry = asyncio.Event()
+    running = asyncio.create_task(_run(settings, hurry))
+    try:
+        with _stopped_by_signals(running, hurry):
+            await running
+    except asyncio.CancelledError:
+        console.print("Stopped.")
+    except (ServerNotStarted, CannotServe) as error:
+        complaints.print(f"[red]{escape(str(error))}[/]")
+        return 1
+    return 0
+
+
+async def _run(settings: Settings, hurry: asyncio.Event) -> None:
+    settings = await _with_free_port(settings)
+    async with embedded_servers(settings) as complete:
+        await migrate(complete)
+        with Children(environment_for_children(complete), hurry) as children:
+            # Left in reverse order: the server finishes its requests first, then the worker hands back its tasks.
+            worker = children.kept_running("worker", hearth("worker"))
+            server = children.kept_running("server", hearth("serve"))
+            async with worker, server:
+                await _greet(settings)
+                await asyncio.Event().wait()
+
+
+class Children:
+    """Processes that are kept running, and that end when this one does, however it ends."""
+
+    def __init__(self, environment: dict[str, str], hurry: asyncio.Event) -> None:
+        self._environment = environment
+        self._hurry = hurry
+
+    def __enter__(self) -> Self:
+        # Our end is inherited by nobody, so that it closes with this process; a child waits for that at the other.
+        self._theirs, self._ours = os.pipe()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._theirs)
+        os.close(self._ours)
+
+    @contextlib.asynccontextmanager
+    async def kept_running(self, name: str, command: Sequence[str]) -> AsyncIterator[None]:
+        """Run `command` for the length of the block, again whenever it ends, after a pause that grows to a bound."""
+        child = asyncio.create_task(self._keep_running(name, command))
+        try:
+            yield
+        finally:
+            child.cancel()
+            await asyncio.wait([child])
+
+    async def _keep_running(self, name: str, command: Sequence[str]) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            started = time.monotonic()
+            async with self._process(command) as process:
+                code = await process.wait()
+            if time.monotonic() - started > STEADY:
+                pause = FIRST_PAUSE
+            log.warning("supervisor.child_ended", child=name, exit_code=code, again_in=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    @contextlib.asynccontextmanager
+    async def _process(self, command: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env=self._environment | {PARENT_PIPE: str(self._theirs)},
+            stdin=subprocess.DEVNULL,
+            pass_fds=[self._theirs],
+            start_new_session=True,  # Ctrl-C in the terminal reaches us alone, and we stop the children in their order
+        )
+        try:
+            yield process
+        finally:
+            await self._stop(process)
+
+    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        """Ask it to end; after a while, or in a hurry, kill it and whatever it has started."""
+        ended, hurry = asyncio.create_task(process.wait()), asyncio.create_task(self._hurry.wait())
+        if process.returncode is None:
+            process.terminate()
+            await asyncio.wait([ended, hurry], timeout=STOP_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter is macOS' word for an ended group
+            os.killpg(process.pid, signal.SIGKILL)
+        await ended
+
+
+def hearth(*arguments: str) -> list[str]:
+    """The command line of a child."""
+    return [sys.executable, "-m", "app.cli", *arguments]
+
+
+def environment_for_children(settings: Settings) -> dict[str, str]:
+    """Our environment, and what of `settings` may have come from elsewhere."""
+    return os.environ | {
+        "ENVIRONMENT": settings.environment,
+        "HOST": settings.host,
+        "PORT": str(settings.port),
+        "DATA_DIR": str(settings.data_dir.absolute()),
+        "DATABASE_URL": settings.database.url.get_secret_value(),
+        "REDIS_URL": settings.redis.url.get_secret_value(),
+    }
+
+
+def exit_with_parent() -> None:
+    """To be called by a child at its start: stop this process when the supervisor is gone, however it went."""
+    pipe = os.environ.pop(PARENT_PIPE, None)
+    if pipe is not None:
+        threading.Thread(target=_wait_for_end_of, args=(int(pipe),), name="exit-with-parent", daemon=True).start()
+
+
+def _wait_for_end_of(pipe: int) -> None:
+    os.read(pipe, 1)  # nothing is ever written: it returns when the last holder of the other end has gone
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_PATIENCE)
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # a group of our own, since the supervisor made one for each child
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(task: asyncio.Task[None], hurry: asyncio.Event) -> Iterator[None]:
+    def stop() -> None:
+        if task.cancelling():
+            hurry.set()
+        else:
+            task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _with_free_port(settings: Settings) -> Settings:
+    """`settings` with an address that can be had, and a real number for port 0.
+
+    A server that finds its port taken would be started again and again: this says it once instead.
+    """
+    try:
+        probe = await asyncio.get_running_loop().create_server(asyncio.Protocol, settings.host, settings.port)
+    except OSError as error:
+        raise CannotServe(
+            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. "
+            f"Stop what is there, or choose another port: PORT={settings.port + 1} make run"
+        ) from error
+    port = probe.sockets[0].getsockname()[1]
+    probe.close()
+    await probe.wait_closed()
+    return settings.model_copy(update={"port": port})
+
+
+async def _greet(settings: Settings) -> None:
+    """Once the server answers: where it is, and the first thing to do."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    url = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    async with httpx.AsyncClient(trust_env=False, timeout=1) as client:
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if (await client.get(f"{url}/health/live")).is_success:
+                    break
+            await asyncio.sleep(PROBE_PAUSE)
+    account = '{"email": "you@example.org", "password": "choose-a-good-one", "name": "You"}'
+    console.print(
+        f"\n  [bold]Hearth[/] is at [bold cyan]{url}[/], its documentation at [cyan]{url}/docs[/].\n"
+        "\n  The first account is the admin:\n"
+        f"    curl -X POST {url}/api/v1/auth/register \\\n"
+        f"      -H 'Content-Type: application/json' \\\n"
+        f"      -d '{escape(account)}'\n"
+        "\n  Ctrl-C stops everything.\n"
+    )
