@@ -14,6 +14,7 @@ from starlette_compress import CompressMiddleware
 from app import __version__
 from app.api import health, v1_router
 from app.api.errors import add_error_handlers
+from app.api.idempotency import IdempotencyMiddleware
 from app.api.metrics import Metrics
 from app.api.middleware import RequestMiddleware, SecurityHeadersMiddleware
 from app.api.pages import add_pages
@@ -88,6 +89,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
             allow_credentials=True,
             expose_headers=EXPOSED_HEADERS,
         ),
+        Middleware(IdempotencyMiddleware),
         Middleware(CompressMiddleware, minimum_size=COMPRESS_FROM),
     ]
 

@@ -78,6 +78,23 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_events_created_at"), "events", ["created_at"], unique=False, postgresql_using="brin")
     op.create_table(
+        "idempotent_requests",
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=True),
+        sa.Column("status", sa.SmallInteger(), nullable=True),
+        sa.Column("headers", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_idempotent_requests_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "key", name=op.f("pk_idempotent_requests")),
+    )
+    op.create_index(op.f("ix_idempotent_requests_created_at"), "idempotent_requests", ["created_at"], unique=False)
+    op.create_table(
         "projects",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("owner_id", sa.Uuid(), nullable=False),
@@ -418,6 +435,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_refresh_tokens_family_id"), table_name="refresh_tokens")
     op.drop_table("refresh_tokens")
     op.drop_index("uq_projects_owner_id_default", table_name="projects", postgresql_where=sa.text("is_default"))
+    op.drop_table("idempotent_requests")
     op.drop_table("projects")
     op.drop_index(op.f("ix_events_created_at"), table_name="events", postgresql_using="brin")
     op.drop_table("events")

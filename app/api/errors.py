@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from app.api.conditional import NotModified
 from app.errors import AppError, RateLimited, ServiceUnavailable
 from app.events import utc_now
 from app.observability import request_id
@@ -103,7 +104,13 @@ def unexpected_error_response(error: Exception) -> JSONResponse:
     return error_response(500, "INTERNAL_ERROR", "Something went wrong on our side.", {})
 
 
+async def _not_modified(_: Request, error: Exception) -> Response:
+    assert isinstance(error, NotModified)
+    return Response(status_code=304, headers={"ETag": error.etag})
+
+
 def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(NotModified, _not_modified)
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -3,6 +3,7 @@
 from app.models.base import Base, Model
 from app.models.documents import Chunk, ChunkDraft, Document, DocumentStatus, DocumentText
 from app.models.events import Channel, EventRow
+from app.models.idempotency import IdempotentRequest
 from app.models.projects import Member, Project
 from app.models.sessions import Invite, Message, Participant, Session, SpiritMode
 from app.models.tasks import UNFINISHED, Task, TaskStatus
@@ -19,6 +20,7 @@ __all__ = [
     "DocumentStatus",
     "DocumentText",
     "EventRow",
+    "IdempotentRequest",
     "Invite",
     "Member",
     "Message",

@@ -25,9 +25,15 @@ class Model(Base):
     """A row with an identity of its own. The id is a UUIDv7, so order by id is order of making."""
 
     __abstract__ = True
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 - `updated_at` comes back with the UPDATE
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), sort_order=98)
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.clock_timestamp(), onupdate=func.clock_timestamp(), sort_order=99
     )
+
+    @property
+    def version(self) -> str:
+        """Changes with every change of the row: what `ETag` and `If-Match` carry."""
+        return f"{int(self.updated_at.timestamp() * 1_000_000):x}"

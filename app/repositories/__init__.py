@@ -11,9 +11,11 @@ from app.events import Frame
 from app.repositories.chunks import ChunkRepository
 from app.repositories.documents import DocumentRepository
 from app.repositories.events import EventRepository
+from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.keys import APIKeyRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.projects import ProjectRepository
+from app.repositories.retrieval import RetrievalRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.tasks import TaskRepository
 from app.repositories.tokens import RefreshTokenRepository
@@ -35,9 +37,11 @@ class UnitOfWork:
         self.chunks = ChunkRepository(session)
         self.documents = DocumentRepository(session)
         self.events = EventRepository(session)
+        self.idempotency = IdempotencyRepository(session)
         self.messages = MessageRepository(session)
         self.projects = ProjectRepository(session)
         self.refresh_tokens = RefreshTokenRepository(session)
+        self.retrieval = RetrievalRepository(session)
         self.sessions = SessionRepository(session)
         self.tasks = TaskRepository(session)
         self.users = UserRepository(session)

@@ -7,6 +7,7 @@ from app.foundation import Foundation
 from app.realtime.hub import Hub
 from app.repositories import OpenUnitOfWork
 from app.services.health import HealthService
+from app.services.idempotency import IdempotencyService
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +15,15 @@ class Services:
     """One attribute per noun."""
 
     health: HealthService
+    idempotency: IdempotencyService
 
 
 def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub) -> Services:
     """Wire every service; each takes only what it needs."""
-    return Services(health=_build_health(foundation, uow))
+    return Services(
+        health=_build_health(foundation, uow),
+        idempotency=IdempotencyService(uow),
+    )
 
 
 def _build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:

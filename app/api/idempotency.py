@@ -1,0 +1,121 @@
+"""`Idempotency-Key` on any POST: pure ASGI, because whole responses are replayed, whatever route made them."""
+
+import hashlib
+from typing import Final
+from uuid import UUID
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import error_response
+from app.errors import AppError
+from app.services import Services
+from app.services.idempotency import FirstAnswer
+
+LONGEST_KEY: Final = 255
+LARGEST_ANSWER: Final = 1_048_576  # bytes; a larger one is not kept
+CARRIED_HEADERS: Final = frozenset({"content-type", "location", "etag"})
+
+
+class Exchange:
+    """Watches one request and its response go by."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._digest = hashlib.sha256(f"{scope['method']} {scope['path']}?{scope['query_string'].decode()}\n".encode())
+        self._has_read_all = False
+        self._status = 0
+        self._headers: list[tuple[str, str]] = []
+        self._body = b""
+        self._is_complete = False
+        self._is_stream = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._digest.update(message.get("body", b""))
+        self._has_read_all = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def fingerprint(self) -> bytes:
+        """Digest of method, path and the whole body; reads what the route has not read."""
+        while not self._has_read_all:
+            await self.receive()
+        return self._digest.digest()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            named = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in message["headers"])
+            self._headers = [(name, value) for name, value in named if name in CARRIED_HEADERS]
+            self._is_stream = any(value.startswith("text/event-stream") for _, value in self._headers)
+        elif message["type"] == "http.response.body":
+            if not self._is_stream and len(self._body) <= LARGEST_ANSWER:
+                self._body += message.get("body", b"")
+            self._is_complete = not message.get("more_body", False)
+        await self._send(message)
+
+    async def answer(self) -> FirstAnswer | None:
+        """What to keep; None for a stream, a broken response, or a failure on our side: that may be tried again."""
+        is_whole = self._is_complete and not self._is_stream and len(self._body) <= LARGEST_ANSWER
+        if not is_whole or self._status >= 500 or self._status == 429:
+            return None
+        return FirstAnswer(await self.fingerprint(), self._status, self._headers, self._body)
+
+
+class IdempotencyMiddleware:
+    """Stands inside the request middleware, so that replayed answers get their own request id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        key = headers.get("idempotency-key")
+        if key is None:
+            return await self._app(scope, receive, send)
+        services: Services = scope["app"].state.resources.services
+        user_id = await _caller(services, headers)
+        if user_id is None:  # the route says what is wrong with the credentials, or needs none
+            return await self._app(scope, receive, send)
+        if not 0 < len(key) <= LONGEST_KEY or not key.isprintable():
+            message = f"Idempotency-Key has 1 to {LONGEST_KEY} printable characters."
+            return await error_response(400, "BAD_REQUEST", message, {})(scope, receive, send)
+        exchange = Exchange(scope, receive, send)
+        if await services.idempotency.claim(user_id, key):
+            return await self._carry_out(services, user_id, key, scope, exchange)
+        return await (await _repeat(services, user_id, key, exchange))(scope, receive, send)
+
+    async def _carry_out(self, services: Services, user_id: UUID, key: str, scope: Scope, exchange: Exchange) -> None:
+        answer = None
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+            answer = await exchange.answer()
+        finally:
+            if answer is None:
+                await services.idempotency.release(user_id, key)
+            else:
+                await services.idempotency.keep(user_id, key, answer)
+
+
+async def _repeat(services: Services, user_id: UUID, key: str, exchange: Exchange) -> Response:
+    first = await services.idempotency.first_answer(user_id, key)
+    details = {"idempotency_key": key}
+    if first is None:
+        return error_response(409, "CONFLICT", "The first request with this key is still being worked on.", details)
+    if first.fingerprint != await exchange.fingerprint():
+        return error_response(409, "CONFLICT", "This key was used for another request.", details)
+    return Response(first.body, first.status, {**dict(first.headers), "Idempotency-Replayed": "true"})
+
+
+async def _caller(services: Services, headers: Headers) -> UUID | None:
+    scheme, _, credential = headers.get("authorization", "").partition(" ")
+    bearer = credential if scheme.lower() == "bearer" else None
+    try:
+        principal = await services.accounts.principal(bearer=bearer, api_key=headers.get("x-api-key"))
+    except AppError:
+        return None
+    return principal.user_id
