@@ -1,0 +1,150 @@
+"""`/health` and an authenticated list of 50 against a bare FastAPI application that runs the same SQL.
+
+python -m benchmarks.http
+"""
+
+import asyncio
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from app.settings import Settings
+from benchmarks.measuring import in_turn, machine, p50, percentiles, prepared_settings, resident_mib, settle
+from tests.processes import LiveServer, free_port, start_server, stop_process, wait_until_live
+
+ROUNDS, TIMES = 10, 100
+ROOMS = 50
+
+BARE = textwrap.dedent(
+    """
+    import os
+    from contextlib import asynccontextmanager
+    from datetime import datetime
+    from uuid import UUID
+    import asyncpg
+    from fastapi import FastAPI
+    from pydantic import BaseModel
+
+    class Room(BaseModel):
+        id: UUID; project_id: UUID; name: str; max_users: int; spirit_mode: str; is_active: bool; created_at: datetime
+
+    class Rooms(BaseModel):
+        items: list[Room]
+
+    @asynccontextmanager
+    async def lifespan(app):
+        url = os.environ["DATABASE_URL"].replace("+asyncpg", "")
+        async with asyncpg.create_pool(url) as app.state.pool:
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        await app.state.pool.fetchval("SELECT 1")
+        return {"status": "healthy"}
+
+    @app.get("/rooms")
+    async def rooms() -> Rooms:
+        rows = await app.state.pool.fetch("SELECT * FROM sessions ORDER BY id DESC LIMIT 50")
+        return Rooms(items=[Room(**row) for row in rows])
+    """
+)
+
+
+@asynccontextmanager
+async def bare_server(settings: Settings) -> AsyncIterator[LiveServer]:
+    """The reference: the same framework, server and database, and nothing else."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "bare.py").write_text(BARE)
+        port = free_port()
+        environment = {
+            "DATABASE_URL": settings.database.url.get_secret_value(),
+            "PYTHONPATH": folder,
+            "PATH": "/usr/bin",
+        }
+        options = ("--port", str(port), "--log-level", "warning", "--no-access-log")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "uvicorn", "bare:app", *options, env=environment
+        )
+        server = LiveServer(port, process, None, environment)
+        try:
+            await wait_until_live(server)
+            yield server
+        finally:
+            await stop_process(process)
+
+
+async def prepare_rooms(client: httpx.AsyncClient) -> None:
+    """An account with fifty rooms, signed in."""
+    account = {"email": "bench@example.com", "password": "a long password", "name": "Bench"}
+    (await client.post("/api/v1/auth/register", json=account)).raise_for_status()
+    form = {"username": account["email"], "password": account["password"]}
+    token = (await client.post("/api/v1/auth/login", data=form)).json()["access_token"]
+    client.headers["Authorization"] = f"Bearer {token}"
+    for number in range(ROOMS):
+        (await client.post("/api/v1/sessions", json={"name": f"room {number}"})).raise_for_status()
+
+
+def get(client: httpx.AsyncClient, path: str) -> Callable[[], Awaitable[object]]:
+    async def call() -> None:
+        (await client.get(path)).raise_for_status()
+
+    return call
+
+
+async def requests_per_second(client: httpx.AsyncClient, path: str, *, connections: int, total: int) -> float:
+    """Of `connections` clients that ask one after another."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+
+    async def ask() -> None:
+        for _ in range(total // connections):
+            (await client.get(path)).raise_for_status()
+
+    await asyncio.gather(*(ask() for _ in range(connections)))
+    return total / (loop.time() - started)
+
+
+async def main() -> None:
+    print(machine())
+    limits = httpx.Limits(max_connections=256)
+    async with (
+        prepared_settings() as settings,
+        start_server(settings, worker=True) as server,
+        bare_server(settings) as bare,
+    ):
+        async with (
+            httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30) as ours,
+            httpx.AsyncClient(base_url=bare.url, limits=limits, timeout=30) as theirs,
+        ):
+            await prepare_rooms(ours)
+            await settle()
+            assert server.worker is not None
+            print(f"memory idle (PSS): server {resident_mib(server.process.pid):.0f} MiB, ", end="")
+            print(f"worker {resident_mib(server.worker.pid):.0f} MiB, bare {resident_mib(bare.process.pid):.0f} MiB")
+            print("what                     hearth p50 / p95          bare p50 / p95       p50 ratio")
+            for name, path, reference in (
+                ("/health", "/health", "/health"),
+                ("list of 50", f"/api/v1/sessions?limit={ROOMS}", "/rooms"),
+            ):
+                mine, others = await in_turn(get(ours, path), get(theirs, reference), rounds=ROUNDS, times=TIMES)
+                print(f"{name:<20} {percentiles(mine):>22} {percentiles(others):>22} {p50(mine) / p50(others):>10.2f}")
+                for connections in (64, 256):
+                    mine_rate = await requests_per_second(ours, path, connections=connections, total=2048)
+                    bare_rate = await requests_per_second(theirs, reference, connections=connections, total=2048)
+                    share = mine_rate / bare_rate
+                    print(f"  {connections} connections: {mine_rate:.0f}/s against {bare_rate:.0f}/s = {share:.2f}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
