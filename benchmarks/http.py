@@ -121,29 +121,26 @@ async def main() -> None:
     async with (
         prepared_settings() as settings,
         start_server(settings, worker=True) as server,
-        bare_server(settings) as bare,
+        bare_server(settings) as bare,httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30) as ours,
+        httpx.AsyncClient(base_url=bare.url, limits=limits, timeout=30) as theirs,
     ):
-        async with (
-            httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30) as ours,
-            httpx.AsyncClient(base_url=bare.url, limits=limits, timeout=30) as theirs,
+        await prepare_rooms(ours)
+        await settle()
+        assert server.worker is not None
+        print(f"memory idle (PSS): server {resident_mib(server.process.pid):.0f} MiB, ", end="")
+        print(f"worker {resident_mib(server.worker.pid):.0f} MiB, bare {resident_mib(bare.process.pid):.0f} MiB")
+        print("what                     hearth p50 / p95          bare p50 / p95       p50 ratio")
+        for name, path, reference in (
+            ("/health", "/health", "/health"),
+            ("list of 50", f"/api/v1/sessions?limit={ROOMS}", "/rooms"),
         ):
-            await prepare_rooms(ours)
-            await settle()
-            assert server.worker is not None
-            print(f"memory idle (PSS): server {resident_mib(server.process.pid):.0f} MiB, ", end="")
-            print(f"worker {resident_mib(server.worker.pid):.0f} MiB, bare {resident_mib(bare.process.pid):.0f} MiB")
-            print("what                     hearth p50 / p95          bare p50 / p95       p50 ratio")
-            for name, path, reference in (
-                ("/health", "/health", "/health"),
-                ("list of 50", f"/api/v1/sessions?limit={ROOMS}", "/rooms"),
-            ):
-                mine, others = await in_turn(get(ours, path), get(theirs, reference), rounds=ROUNDS, times=TIMES)
-                print(f"{name:<20} {percentiles(mine):>22} {percentiles(others):>22} {p50(mine) / p50(others):>10.2f}")
-                for connections in (64, 256):
-                    mine_rate = await requests_per_second(ours, path, connections=connections, total=2048)
-                    bare_rate = await requests_per_second(theirs, reference, connections=connections, total=2048)
-                    share = mine_rate / bare_rate
-                    print(f"  {connections} connections: {mine_rate:.0f}/s against {bare_rate:.0f}/s = {share:.2f}")
+            mine, others = await in_turn(get(ours, path), get(theirs, reference), rounds=ROUNDS, times=TIMES)
+            print(f"{name:<20} {percentiles(mine):>22} {percentiles(others):>22} {p50(mine) / p50(others):>10.2f}")
+            for connections in (64, 256):
+                mine_rate = await requests_per_second(ours, path, connections=connections, total=2048)
+                bare_rate = await requests_per_second(theirs, reference, connections=connections, total=2048)
+                share = mine_rate / bare_rate
+                print(f"  {connections} connections: {mine_rate:.0f}/s against {bare_rate:.0f}/s = {share:.2f}")
 
 
 if __name__ == "__main__":
