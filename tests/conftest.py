@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from app.migrations import migrate
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
 from app.resources import Resources, open_resources, open_services
 from app.settings import PasswordSettings, RateLimitSettings, RedisSettings, Settings
+from tests.data_dirs import temporary_data_dir
 from tests.processes import LiveServer, start_server
 
 REPOSITORY = Path(__file__).parent.parent
@@ -42,12 +43,18 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-async def settings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+def session_data_dir() -> Iterator[Path]:
+    with temporary_data_dir() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+async def settings(session_data_dir: Path) -> AsyncIterator[Settings]:
     """Settings whose servers run for this test session alone, with cheap password hashes."""
     base = Settings(
         _env_file=None,
         environment="testing",
-        data_dir=tmp_path_factory.mktemp("hearth"),
+        data_dir=session_data_dir,
         password=PasswordSettings(memory_kib=64, time_cost=1),
         rate_limit=RateLimitSettings(requests="100000/minute", login="100000/minute"),
     )
