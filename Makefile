@@ -1,0 +1,118 @@
+# `make run` and `make test` are all one needs; `make help` lists the rest. Works with GNU make 3.81, which macOS has.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+# Another interpreter: make run PYTHON=/usr/bin/python3.12
+PYTHON := python3.11 python3.12 python3.13 python3 python
+# Some of the tests only: make test TESTS=tests/embedded
+TESTS :=
+
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+RUNTIME := $(VENV)/.installed
+DEVELOPMENT := $(VENV)/.installed-for-development
+
+.PHONY: help run install test check format-check lint types contracts format migrate doctor docs bench lock hooks clean
+
+help: ## List what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# In a terminal the program gets a process group of its own: Ctrl-C then reaches it and not make, which would call the
+# orderly stop an error. Elsewhere it takes the place of the shell, so that a signal for make is passed on to it.
+run: $(RUNTIME) ## Start everything: http://127.0.0.1:8000 (settings: PORT, HOST, DATA_DIR, …)
+	@if [ -t 0 ]; then set -m; $(BIN)/hearth run; else exec $(BIN)/hearth run; fi
+
+install: $(RUNTIME) ## Install what `make run` needs, and start nothing
+	@echo "Installed in $(VENV)."
+
+test: check ## Run every check and the whole test suite
+	$(BIN)/pytest $(TESTS)
+
+check: format-check lint types contracts ## Run the checks that need no database
+
+format-check: $(DEVELOPMENT)
+	$(BIN)/ruff format --check .
+
+lint: $(DEVELOPMENT) ## Look for mistakes
+	$(BIN)/ruff check .
+
+types: $(DEVELOPMENT) ## Check the types
+	$(BIN)/mypy
+
+contracts: $(DEVELOPMENT) ## Check who imports whom
+	$(BIN)/lint-imports
+
+format: $(DEVELOPMENT) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+migrate: $(RUNTIME) ## Bring the database to the newest schema
+	$(BIN)/hearth migrate
+
+doctor: $(RUNTIME) ## Check every dependency and say what to do
+	$(BIN)/hearth doctor
+
+docs: $(DEVELOPMENT) ## Write what is generated from the code: .env.example
+	$(BIN)/python -m docs.generate
+
+bench: $(DEVELOPMENT) ## Measure starts and requests against bare references (about a minute)
+	$(BIN)/python -m benchmarks.start
+	$(BIN)/python -m benchmarks.http
+
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock: $(DEVELOPMENT) ## Choose the newest versions of all packages and write both locks
+	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+hooks: $(DEVELOPMENT) ## Run the checks before every commit
+	$(BIN)/pre-commit install
+
+clean: ## Remove the installation and caches; data in DATA_DIR stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	find app alembic benchmarks docs examples tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is installed. uv is the first package: it takes seconds where pip takes half a minute, but where pip is set up
+# for a mirror or a proxy of its own, pip can do what uv cannot.
+INSTALL = $(UV) pip install --python $(BIN)/python --quiet --no-deps
+FALL_BACK = $(BIN)/python -m pip install --quiet --no-deps
+
+$(RUNTIME): requirements.lock pyproject.toml | $(UV)
+	@echo "Installing packages (this once)"
+	@$(INSTALL) --require-hashes -r requirements.lock || $(FALL_BACK) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-build-isolation -e . || $(FALL_BACK) --no-build-isolation -e .
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
+	@echo "Installing the tools for development (this once)"
+	@$(INSTALL) --require-hashes -r requirements-dev.lock || $(FALL_BACK) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(UV): | $(BIN)/python
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock
+
+# A system's own Python is never installed into: it may be managed by the system, so everything goes into .venv.
+$(BIN)/python:
+	@for python in $(PYTHON); do \
+	  "$$python" -c '$(SUITABLE)' 2>/dev/null || continue; \
+	  found="$$python"; \
+	  "$$python" -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	  echo "Making $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv --clear $(VENV) && exit 0; \
+	  rm -rf $(VENV); exit 1; \
+	done; \
+	if [ -n "$$found" ]; then \
+	  echo "$$found cannot make virtual environments, since its ensurepip is missing."; \
+	  echo "On Debian and Ubuntu: apt-get install python3-venv"; \
+	else \
+	  echo "Hearth needs Python 3.11, 3.12 or 3.13, and none of these is one: $(PYTHON)."; \
+	  echo "Debian, Ubuntu: apt-get install python3 python3-venv; Fedora: dnf install python3.12;"; \
+	  echo "macOS: brew install python@3.12."; \
+	fi >&2; \
+	echo "Or name another interpreter: make run PYTHON=/path/to/python3.12" >&2; \
+	exit 1
