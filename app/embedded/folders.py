@@ -44,7 +44,9 @@ def place(pointer: Path, account: Account) -> Path:
 
 
 def _make_outside(pointer: Path, account: Account) -> Path:
-    OUTSIDE_CLOSED_HOMES.mkdir(parents=True, exist_ok=True)
+    if not OUTSIDE_CLOSED_HOMES.exists():
+        OUTSIDE_CLOSED_HOMES.mkdir(parents=True)
+        OUTSIDE_CLOSED_HOMES.chmod(0o755)  # whatever root's umask says: others pass through it
     folder = Path(tempfile.mkdtemp(prefix=f"{pointer.name}-", dir=OUTSIDE_CLOSED_HOMES))
     (folder / "belongs-to").write_text(f"{pointer}\n", encoding="utf-8")
     account.own(folder)
