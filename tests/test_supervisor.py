@@ -1,0 +1,158 @@
+"""What `hearth run` does with its children, and what becomes of them without it."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.supervisor import Children
+from tests.data_dirs import temporary_data_dir
+from tests.processes import REPOSITORY, free_port
+
+PATIENCE = 20.0  # seconds
+START_PATIENCE = 60.0
+DIES_AT_ONCE = "import pathlib, sys; pathlib.Path(sys.argv[1]).open('a').write('started\\n'); sys.exit(3)"
+HEARS_NOTHING = """
+import pathlib, os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
+time.sleep(60)
+"""
+ENDS_WITH_PARENT = """
+import pathlib, os, sys, time
+from app.supervisor import exit_with_parent
+exit_with_parent()
+pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
+time.sleep(60)
+"""
+SUPERVISOR = """
+import asyncio, os, sys
+from app.supervisor import Children
+
+async def main():
+    with Children(dict(os.environ), asyncio.Event()) as children:
+        async with children.kept_running("child", [sys.executable, "-c", sys.argv[1], sys.argv[2]]):
+            await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with temporary_data_dir() as folder:
+        yield folder
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def is_written(file: Path) -> bool:
+    return file.exists() and file.read_text().endswith("\n")
+
+
+async def test_a_child_that_dies_is_started_again_after_growing_pauses(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    with Children(dict(os.environ), asyncio.Event()) as children:
+        began = time.monotonic()
+        async with children.kept_running("child", [sys.executable, "-c", DIES_AT_ONCE, str(starts)]):
+            await eventually(lambda: starts.exists() and len(starts.read_text().splitlines()) == 3)
+    assert time.monotonic() - began > 0.5 + 1.0
+
+
+async def test_a_child_that_does_not_listen_is_killed_at_once_in_a_hurry(tmp_path: Path) -> None:
+    file, hurry = tmp_path / "pid", asyncio.Event()
+    with Children(dict(os.environ), hurry) as children:
+        async with children.kept_running("child", [sys.executable, "-c", HEARS_NOTHING, str(file)]):
+            await eventually(lambda: is_written(file))
+            hurry.set()
+            began = time.monotonic()
+    assert time.monotonic() - began < 5
+    assert not is_running(int(file.read_text()))
+
+
+async def test_children_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    command = (sys.executable, "-c", SUPERVISOR, ENDS_WITH_PARENT, str(file))
+    supervisor = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY)
+    await eventually(lambda: is_written(file))
+    child = int(file.read_text())
+    assert is_running(child)
+
+    supervisor.kill()
+    await supervisor.wait()
+
+    await eventually(lambda: not is_running(child))
+
+
+async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data_dir: Path) -> None:
+    environment = environment_of_a_stranger(data_dir, free_port())
+    first = await start(environment)
+    try:
+        url = f"http://127.0.0.1:{environment['PORT']}"
+        greeting = await read_until(first, b"Ctrl-C")
+        assert f"{url}/docs" in greeting
+        assert f"{url}/api/v1/auth/register" in greeting
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{url}/health/live")).status_code == 200
+
+        second = await start(environment)
+        assert await asyncio.wait_for(second.wait(), PATIENCE) == 1
+        assert f"Cannot listen on 127.0.0.1 port {environment['PORT']}" in (await second.stdout.read()).decode()
+    finally:
+        os.killpg(first.pid, signal.SIGINT)  # as a terminal does
+        said = (await asyncio.wait_for(first.stdout.read(), PATIENCE)).decode()
+    assert await first.wait() == 0
+    assert "Traceback" not in said
+    assert "Stopped." in said
+    for server in ("postgres", "valkey"):
+        assert not (data_dir / f"{server}.run").exists()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(environment["PORT"]))) != 0
+
+
+def environment_of_a_stranger(data_dir: Path, port: int) -> dict[str, str]:
+    """Nothing but the defaults, in a folder and on a port of its own."""
+    return {"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir), "PORT": str(port), "LOG_LEVEL": "warning"}
+
+
+async def start(environment: dict[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli", "run"),
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+async def read_until(process: asyncio.subprocess.Process, words: bytes) -> str:
+    assert process.stdout is not None
+    said = b""
+    async with asyncio.timeout(START_PATIENCE):
+        while words not in said:
+            line = await process.stdout.readline()
+            assert line, said.decode()
+            said += line
+    return said.decode()
