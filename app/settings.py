@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, Field, SecretStr, model_validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
+FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
 
 
 def _split_commas(value: object) -> object:
@@ -225,7 +226,7 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
     """
     known = list(environment_names())
     for name in dotenv_values(env_file) if env_file.exists() else ():
-        if name.upper() not in known and name not in os.environ:
+        if name.upper() not in known and name not in os.environ and not name.startswith(FOR_COMPOSE):
             nearest = difflib.get_close_matches(name.upper(), known, 1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
             raise ValueError(f"{env_file}: unknown setting {name}{hint}")

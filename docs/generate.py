@@ -1,0 +1,65 @@
+"""Write what is generated from the code: `.env.example`.
+
+python -m docs.generate
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from app.settings import Group, Settings
+
+ENV_EXAMPLE = Path(__file__).parent.parent / ".env.example"
+HEAD = """\
+# Every setting with its default; written by `make docs` from app/settings.py.
+# Copy this file to .env and take away the # of what you change. What stands in the environment wins. Times are seconds,
+# lists are separated by commas. A name that does not exist is refused at the start.
+"""
+FOR_COMPOSE = """
+
+# ---- docker compose alone: it reads this file, too, and needs JWT_SECRET from above
+
+# Password of the PostgreSQL that it starts (letters and digits: it becomes a part of a URL).
+# POSTGRES_PASSWORD=
+"""
+
+
+def env_example() -> str:
+    """The text of `.env.example`."""
+    return HEAD + "".join(_everything()) + FOR_COMPOSE
+
+
+def _everything() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+            yield f"\n\n# ---- {name.upper()}\n"
+            for inner, inner_field in field.annotation.model_fields.items():
+                yield _setting(f"{name}_{inner}", inner_field)
+        else:
+            yield _setting(name, field)
+
+
+def _setting(name: str, field: FieldInfo) -> str:
+    choice = f" ({', '.join(get_args(field.annotation))})" if get_origin(field.annotation) is Literal else ""
+    return f"\n# {field.description}{choice}\n# {name.upper()}={_written(field.default)}\n"
+
+
+def _written(value: Any) -> str:
+    """`value` as it would stand in the environment."""
+    if value is None or isinstance(value, SecretStr):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():.15g}"
+    if isinstance(value, tuple):
+        return ",".join(_written(part) for part in value)
+    return str(value)
+
+
+if __name__ == "__main__":
+    ENV_EXAMPLE.write_text(env_example(), encoding="utf-8")
