@@ -69,8 +69,8 @@ lock: $(DEVELOPMENT) ## Choose the newest versions of all packages and write bot
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
 	$(COMPILE) --upgrade --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
-hooks: $(DEVELOPMENT) ## Run the checks before every commit
-	$(BIN)/pre-commit install
+hooks: $(DEVELOPMENT) ## Run the checks before every commit, the tests before every push
+	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
 
 clean: ## Remove the installation and caches; data in DATA_DIR stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
