@@ -321,6 +321,20 @@ def upgrade() -> None:
     op.create_index("ix_chunks_words", "chunks", ["words"], unique=False, postgresql_using="gin")
     op.create_index("uq_chunks_document_id_ordinal", "chunks", ["document_id", "ordinal"], unique=True)
     op.create_table(
+        "document_text_drafts",
+        sa.Column("document_id", sa.Uuid(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("pages", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("headings", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["document_id"],
+            ["documents.id"],
+            name=op.f("fk_document_text_drafts_document_id_documents"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("document_id", name=op.f("pk_document_text_drafts")),
+    )
+    op.create_table(
         "document_texts",
         sa.Column("document_id", sa.Uuid(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
@@ -406,6 +420,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_invites_session_id"), table_name="invites")
     op.drop_table("invites")
     op.drop_table("document_texts")
+    op.drop_table("document_text_drafts")
     op.drop_index("uq_chunks_document_id_ordinal", table_name="chunks")
     op.drop_index("ix_chunks_words", table_name="chunks", postgresql_using="gin")
     op.drop_index(op.f("ix_chunks_project_id"), table_name="chunks")

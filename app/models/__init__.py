@@ -1,7 +1,7 @@
 """The tables. Importing this package registers all of them."""
 
 from app.models.base import Base, Model
-from app.models.documents import Chunk, ChunkDraft, Document, DocumentStatus, DocumentText
+from app.models.documents import Chunk, ChunkDraft, Document, DocumentStatus, DocumentText, DocumentTextDraft
 from app.models.events import Channel, EventRow
 from app.models.idempotency import IdempotentRequest
 from app.models.projects import Member, Project
@@ -19,6 +19,7 @@ __all__ = [
     "Document",
     "DocumentStatus",
     "DocumentText",
+    "DocumentTextDraft",
     "EventRow",
     "IdempotentRequest",
     "Invite",

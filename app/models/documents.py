@@ -44,15 +44,25 @@ class Document(Model):
     attributes: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict, server_default=text("'{}'"))
 
 
-class DocumentText(Base):
-    """What the parser found: offsets everywhere count code points of `text`."""
-
-    __tablename__ = "document_texts"
+class Reading:
+    """Columns of what the parser found: offsets everywhere count code points of `text`."""
 
     document_id: Mapped[UUID] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
     text: Mapped[str] = mapped_column(Text)
     pages: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     headings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+
+
+class DocumentText(Reading, Base):
+    """The text of a document that was read, which fits its passages at any time."""
+
+    __tablename__ = "document_texts"
+
+
+class DocumentTextDraft(Reading, Base):
+    """The text that one ingestion works on; it becomes the document's together with the passages."""
+
+    __tablename__ = "document_text_drafts"
 
 
 class Passage:
