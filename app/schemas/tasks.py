@@ -1,0 +1,67 @@
+"""Long-running work on the wire."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from app.models import TaskStatus
+from app.schemas.common import Read, Timestamp
+
+Quality = Literal["draft", "standard", "high", "ultra"]
+
+
+class TaskRead(Read):
+    """`progress` runs from 0 to 1; `error` has `code`, `message` and `details`."""
+
+    id: UUID
+    project_id: UUID
+    task_type: str
+    quality: str
+    params: dict[str, Any]
+    status: TaskStatus
+    progress: float
+    message: str
+    preview_url: str | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    attempts: int
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+
+
+class TaskCreate(BaseModel):
+    task_type: str = Field(max_length=100, examples=["reingest_project"])
+    params: dict[str, Any] = Field(default_factory=dict)
+    quality: Quality = "standard"
+
+
+class TaskTypeRead(Read):
+    """A kind of work. `params` is the JSON Schema of its parameters."""
+
+    name: str
+    description: str
+    may_be_started: bool
+    params: dict[str, Any]
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _describe(cls, params: Any) -> Any:
+        return params.model_json_schema() if isinstance(params, type) and issubclass(params, BaseModel) else params
+
+
+class IngestDocumentParams(BaseModel):
+    """Read a document, and make its passages searchable."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    document_id: UUID
+
+
+class ReingestProjectParams(BaseModel):
+    """Read documents of a project again: all of them, or those that failed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    only_failed: bool = Field(False, description="Leave alone what is ready.")
