@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from app.api import health
+from app.api import documents, health, tasks
 from app.schemas.common import ErrorResponse
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -24,4 +24,6 @@ def v1_router() -> APIRouter:
     """Everything below `/api/v1`."""
     router = APIRouter(prefix="/api/v1", responses=ERRORS)
     router.include_router(health.router)
+    router.include_router(documents.router)
+    router.include_router(tasks.router)
     return router

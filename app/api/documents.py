@@ -1,0 +1,141 @@
+"""Documents over HTTP."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response, status
+from fastapi.responses import FileResponse, PlainTextResponse
+
+from app.api.conditional import ConditionalDep, IfMatch
+from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.uploads import REQUEST_BODY, UploadDep
+from app.models import Document, DocumentStatus
+from app.repositories.documents import DocumentFilter
+from app.schemas.common import ErrorResponse, Page
+from app.schemas.documents import ChunkPage, DocumentRead, DocumentUpdate, IngestionRead
+from app.services.documents import Ingestion
+
+router = APIRouter(tags=["documents"])
+
+UPLOAD_BYTES = 2**40  # no limit here: the setting DOCUMENT_MAX_BYTES is kept while the bytes come in
+SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
+
+UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": IngestionRead, "description": "The same bytes are in this project already"},
+    413: {"model": ErrorResponse, "description": "Too large"},
+    415: {"model": ErrorResponse, "description": "A file that cannot be read"},
+}
+FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The bytes that were uploaded", "content": {"application/octet-stream": {}}},
+    206: {"description": "The bytes that the header `Range` asks for"},
+    416: {"description": "There are no such bytes"},
+}
+
+
+@router.post(
+    "/documents",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=IngestionRead,
+    responses=UPLOAD_ANSWERS,
+    openapi_extra={"requestBody": REQUEST_BODY},
+    max_body_size=UPLOAD_BYTES,
+)
+@router.post(
+    "/ingest",
+    operation_id="ingest",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=IngestionRead,
+    responses=UPLOAD_ANSWERS,
+    openapi_extra={"requestBody": REQUEST_BODY},
+    max_body_size=UPLOAD_BYTES,
+)
+async def create_document(actor: Actor, services: ServicesDep, response: Response, upload: UploadDep) -> Ingestion:
+    """Add a document, as a file or as text; reading it goes on in the background.
+
+    The same bytes in the same project are the document that is there: 200, and no new work unless it had failed.
+    """
+    ingestion = await services.documents.create(actor, upload)
+    response.headers["Location"] = f"/api/v1/documents/{ingestion.document.id}"
+    response.status_code = status.HTTP_202_ACCEPTED if ingestion.is_queued else status.HTTP_200_OK
+    return ingestion
+
+
+@router.get("/documents")
+async def list_documents(
+    actor: Actor,
+    services: ServicesDep,
+    project_id: UUID | None = None,
+    status: DocumentStatus | None = None,
+    media_type: Annotated[str | None, Query(max_length=127)] = None,
+    q: Annotated[str | None, Query(max_length=300, description="Stands in the title or the file name.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[DocumentRead]:
+    """The documents of your projects, the newest first."""
+    narrowing = DocumentFilter(project_id=project_id, status=status, media_type=media_type, words=q)
+    rows = await services.documents.list(actor, narrowing, before=cursor, limit=limit + 1)
+    return Page[DocumentRead].of(rows, limit)
+
+
+@router.get("/documents/{document_id}", response_model=DocumentRead)
+async def get_document(actor: Actor, services: ServicesDep, conditional: ConditionalDep, document_id: UUID) -> Document:
+    return conditional.tag(await services.documents.get(actor, document_id))
+
+
+@router.patch("/documents/{document_id}", response_model=DocumentRead)
+async def update_document(
+    actor: Actor,
+    services: ServicesDep,
+    conditional: ConditionalDep,
+    if_match: IfMatch,
+    document_id: UUID,
+    data: DocumentUpdate,
+) -> Document:
+    """Change the title or the metadata."""
+    return conditional.tag(await services.documents.update(actor, document_id, data, expected=if_match))
+
+
+@router.delete("/documents/{document_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_document(actor: Actor, services: ServicesDep, if_match: IfMatch, document_id: UUID) -> None:
+    """Remove it with everything that was made from it."""
+    await services.documents.delete(actor, document_id, expected=if_match)
+
+
+@router.get("/documents/{document_id}/content", response_class=FileResponse, responses=FILE_ANSWERS)
+async def get_document_content(actor: Actor, services: ServicesDep, document_id: UUID) -> FileResponse:
+    """The original, as it was uploaded. It is a download: nothing in it runs in the name of this service."""
+    original = await services.documents.original(actor, document_id)
+    return FileResponse(
+        original.path,
+        media_type=original.document.media_type,
+        filename=original.filename,
+        headers={
+            "ETag": f'"{original.document.sha256}"',
+            "Content-Security-Policy": SANDBOX,
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-cache",
+        },
+    )
+
+
+@router.get("/documents/{document_id}/text", response_class=PlainTextResponse)
+async def get_document_text(actor: Actor, services: ServicesDep, document_id: UUID) -> PlainTextResponse:
+    """What was read in it; all offsets count code points of this text."""
+    return PlainTextResponse(await services.documents.text(actor, document_id))
+
+
+@router.get("/documents/{document_id}/chunks")
+async def list_document_chunks(
+    actor: Actor, services: ServicesDep, document_id: UUID, limit: Limit = 20, cursor: Cursor = None
+) -> ChunkPage:
+    """Its passages, in the order of the text."""
+    after = -1 if cursor is None else cursor.int
+    return ChunkPage.of(await services.documents.chunks(actor, document_id, after=after, limit=limit + 1), limit)
+
+
+@router.post("/documents/{document_id}/reingest", status_code=status.HTTP_202_ACCEPTED, response_model=IngestionRead)
+async def reingest_document(actor: Actor, services: ServicesDep, response: Response, document_id: UUID) -> Ingestion:
+    """Read it again; until that is done, searches find what was read before."""
+    ingestion = await services.documents.reingest(actor, document_id)
+    response.headers["Location"] = f"/api/v1/documents/{document_id}"
+    return ingestion

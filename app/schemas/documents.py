@@ -1,0 +1,139 @@
+"""Documents on the wire."""
+
+import json
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.models import Chunk, DocumentStatus
+from app.schemas.common import Page, Read, Timestamp, encode_cursor
+from app.schemas.tasks import TaskRead
+
+MAX_METADATA_BYTES = 16_384
+MAX_FILENAME_LENGTH = 255
+
+
+def _storable(value: str) -> str:
+    """PostgreSQL stores every text but those with NUL."""
+    if "\0" in value:
+        raise ValueError("must not contain the character U+0000")
+    return value
+
+
+def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
+    try:
+        encoded = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:  # lone surrogates, NaN, too deep
+        raise ValueError("must be plain JSON") from error
+    if _has_nul(metadata):
+        raise ValueError("must not contain the character U+0000")
+    if len(encoded) > MAX_METADATA_BYTES:
+        raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes of JSON")
+    return metadata
+
+
+def _has_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return any(_has_nul(inner) for inner in value)
+    return isinstance(value, str) and "\0" in value
+
+
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), AfterValidator(_storable)
+]
+Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
+
+
+class DocumentFields(BaseModel):
+    """What may be said about a new document; `project_id` is the caller's default project unless given."""
+
+    project_id: UUID | None = None
+    title: Title | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class DocumentTextCreate(DocumentFields):
+    """A document that is given as text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable)]
+
+
+class DocumentUpdate(BaseModel):
+    """What is left out or null stays as it is; `metadata` is replaced as a whole."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Title | None = None
+    metadata: Metadata | None = None
+
+
+class DocumentError(Read):
+    """Why a document could not be read: `code` for programs, `message` for people."""
+
+    code: str
+    message: str
+
+
+class DocumentRead(Read):
+    """`size` in bytes; `sha256` of the original in hexadecimal; `error` says why a document has `failed`."""
+
+    id: UUID
+    project_id: UUID
+    title: str
+    filename: str | None
+    media_type: str
+    size: int
+    sha256: str
+    status: DocumentStatus
+    error: DocumentError | None
+    page_count: int | None
+    chunk_count: int | None
+    metadata: dict[str, Any] = Field(validation_alias="attributes")
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class IngestionRead(Read):
+    """A document and the work on it; `task` is null when there is nothing left to do."""
+
+    document: DocumentRead
+    task: TaskRead | None
+
+
+class ChunkRead(Read):
+    """A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text."""
+
+    id: UUID
+    ordinal: int
+    text: str
+    page: int | None
+    heading: str | None
+    char_start: int
+    char_end: int
+    token_count: int
+
+
+class ChunkPage(Page[ChunkRead]):
+    @classmethod
+    def of(cls, rows: Sequence[Chunk], limit: int) -> Self:
+        """The cursor is the ordinal, so that a page can be followed while the document is read anew."""
+        shown = rows[:limit]
+        following = encode_cursor(UUID(int=shown[-1].ordinal)) if len(rows) > limit else None
+        return cls.model_validate({"items": shown, "next_cursor": following})
+
+
+def safe_filename(name: str | None) -> str | None:
+    """The last part of a path, without characters that break headers; None when nothing is left."""
+    last = PurePosixPath((name or "").replace("\\", "/")).name
+    shown = "".join(character for character in last if character.isprintable()).strip()
+    if len(shown) > MAX_FILENAME_LENGTH:
+        suffix = PurePosixPath(shown).suffix[:20]
+        shown = shown[: MAX_FILENAME_LENGTH - len(suffix)] + suffix
+    return shown if shown not in ("", ".", "..") else None

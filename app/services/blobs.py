@@ -1,0 +1,58 @@
+"""The stored bytes of documents, named by their hash: kept once, and gone with the last document that names them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+from app.adapters.storage import Storage, StoredBlob
+from app.errors import ServiceUnavailable
+from app.repositories import OpenUnitOfWork, UnitOfWork
+
+UNNAMED_AFTER = timedelta(hours=1)  # an upload is named by a document long before
+BATCH_SIZE = 500
+
+
+class BlobService:
+    def __init__(self, uow: OpenUnitOfWork, storage: Storage, *, max_bytes: int) -> None:
+        self._uow = uow
+        self._storage = storage
+        self._max_bytes = max_bytes
+
+    async def store(self, stream: AsyncIterator[bytes]) -> StoredBlob:
+        """Keep the bytes of a document to be; whoever calls this names them by a document, or discards them.
+
+        Raises:
+            PayloadTooLarge: there are more than a document may have.
+        """
+        return await self._storage.put(stream, max_bytes=self._max_bytes)
+
+    def path(self, sha256: str) -> Path:
+        return self._storage.path(sha256)
+
+    async def claim(self, uow: UnitOfWork, sha256: str) -> None:
+        """Make sure that the bytes are there until `uow` ends, which adds a document that names them.
+
+        Raises:
+            ServiceUnavailable: the last document with the same bytes was deleted between upload and claim.
+        """
+        await uow.documents.lock_blob(sha256)
+        if not await asyncio.to_thread(self._storage.path(sha256).is_file):
+            raise ServiceUnavailable("The same file was being deleted. Please upload it again.")
+
+    async def discard(self, sha256: str) -> None:
+        """Remove the bytes, unless a document names them; uploads of the same bytes wait for that."""
+        async with self._uow() as uow:
+            await uow.documents.lock_blob(sha256)
+            if not await uow.documents.list_named([sha256]):
+                await self._storage.delete(sha256)
+
+    async def discard_unnamed(self) -> None:
+        """Remove what a crash, or the deletion of a whole project, left in the store."""
+        stored = await self._storage.list_older_than(UNNAMED_AFTER)
+        for first in range(0, len(stored), BATCH_SIZE):
+            batch = stored[first : first + BATCH_SIZE]
+            async with self._uow() as uow:
+                named = await uow.documents.list_named(batch)
+            for sha256 in set(batch) - named:
+                await self.discard(sha256)
