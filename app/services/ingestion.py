@@ -1,0 +1,164 @@
+"""From a stored file to passages that can be searched. Each step is kept, so another attempt goes on from the last."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from app.adapters.embeddings import Embedder
+from app.adapters.extraction import Extracted, Extractor, Heading, Page
+from app.adapters.storage import Storage
+from app.errors import AppError, NotFound
+from app.models import ChunkDraft, Document, DocumentStatus, DocumentTextDraft, Task
+from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.services.chunking import Chunk, chunk
+from app.services.execution import RunningTask
+from app.services.task_types import TaskWasCancelled
+
+READ, SPLIT, EMBEDDED = 0.1, 0.15, 0.95  # of the whole way, when that step is done
+BATCHES_PER_SAVE = 2  # passages lost with a killed worker: at most this many model calls
+
+
+@dataclass(frozen=True, slots=True)
+class PassageSize:
+    """In tokens of the embedding model; a passage begins up to `overlap` tokens before the last one ended."""
+
+    max_tokens: int
+    overlap: int
+
+
+class IngestionService:
+    def __init__(
+        self, uow: OpenUnitOfWork, storage: Storage, extractor: Extractor, embedder: Embedder, *, batch_size: int
+    ) -> None:
+        self._uow = uow
+        self._storage = storage
+        self._extractor = extractor
+        self._embedder = embedder
+        self._save_size = batch_size * BATCHES_PER_SAVE
+
+    async def ingest(self, task: RunningTask, document_id: UUID, size: PassageSize) -> Mapping[str, Any]:
+        """Read, split, embed and publish; a document that could not be read says why.
+
+        Raises:
+            ExtractionFailed: the file cannot be read, and will not be by trying again.
+            NotFound: the document was deleted meanwhile.
+            TaskLost: another worker goes on with it.
+        """
+        found = await self._read(task, document_id)
+        await task.progress(READ, "splitting the text into passages")
+        passages = await self._split(found, size)
+        await self._embed(task, document_id, passages)
+        await task.progress(EMBEDDED, f"making {len(passages)} passages searchable")
+        return await self._publish(task, document_id, found)
+
+    async def abandon(self, uow: UnitOfWork, task: Task, error: AppError) -> None:
+        """Say in the document why its task ended without success."""
+        message = "Reading was cancelled." if isinstance(error, TaskWasCancelled) else error.message
+        await uow.documents.fail(UUID(task.params["document_id"]), {"code": error.code, "message": message})
+
+    async def _read(self, task: RunningTask, document_id: UUID) -> Extracted:
+        async with self._uow() as uow:
+            await task.hold(uow)
+            document = _there(await uow.documents.start_processing(document_id), document_id)
+            kept = await uow.documents.get_text_draft(document_id)
+        if kept is not None:
+            return _from_row(kept)
+        await task.progress(0.0, "reading the file")
+        found = await self._extractor.extract(self._storage.path(document.sha256), document.media_type)
+        async with self._uow() as uow:
+            await task.hold(uow)
+            _there(await uow.documents.get(document_id), document_id)
+            await uow.documents.put_text_draft(_to_row(document_id, found))
+            if found.title:
+                await uow.documents.suggest_title(document_id, found.title)
+        return found
+
+    async def _split(self, found: Extracted, size: PassageSize) -> list[Chunk]:
+        max_tokens = min(size.max_tokens, self._embedder.max_tokens)
+        spans = await self._embedder.token_spans(found.text)
+        return await asyncio.to_thread(chunk, found, spans, max_tokens=max_tokens, overlap=size.overlap)
+
+    async def _embed(self, task: RunningTask, document_id: UUID, passages: Sequence[Chunk]) -> None:
+        done = await self._resume(task, document_id, passages)
+        while done < len(passages):
+            share = SPLIT + (EMBEDDED - SPLIT) * done / len(passages)
+            await task.progress(share, f"embedding {done} of {len(passages)} passages")
+            batch = passages[done : done + self._save_size]
+            vectors = await self._embedder.embed_passages([passage.text for passage in batch])
+            drafts = [self._draft(document_id, passage, vector) for passage, vector in zip(batch, vectors, strict=True)]
+            async with self._uow() as uow:
+                await task.hold(uow)
+                _there(await uow.documents.get(document_id), document_id)
+                await uow.chunks.add_drafts(drafts)
+            done += len(batch)
+
+    async def _resume(self, task: RunningTask, document_id: UUID, passages: Sequence[Chunk]) -> int:
+        """How many passages are embedded already; drafts that do not fit these passages are dropped."""
+        async with self._uow() as uow:
+            await task.hold(uow)
+            last = await uow.chunks.last_draft(document_id)
+            if last is None:
+                return 0
+            if last.embedding_model == self._embedder.model and last.ordinal < len(passages):
+                passage = passages[last.ordinal]
+                if (last.char_start, last.char_end) == (passage.char_start, passage.char_end):
+                    return last.ordinal + 1
+            await uow.chunks.delete_drafts(document_id)
+        return 0
+
+    def _draft(self, document_id: UUID, passage: Chunk, vector: Sequence[float]) -> ChunkDraft:
+        return ChunkDraft(
+            document_id=document_id,
+            ordinal=passage.ordinal,
+            text=passage.text,
+            char_start=passage.char_start,
+            char_end=passage.char_end,
+            page=passage.page,
+            heading=passage.heading,
+            token_count=passage.token_count,
+            embedding=vector,
+            embedding_model=self._embedder.model,
+        )
+
+    async def _publish(self, task: RunningTask, document_id: UUID, found: Extracted) -> Mapping[str, Any]:
+        """Everything becomes searchable at once, and the task is done: both, or neither.
+
+        The task's row is not locked before the end, since publishing may take seconds, and a stop must get through.
+        """
+        async with self._uow() as uow:
+            document = _there(await uow.documents.get(document_id), document_id)
+            await uow.documents.publish_text_draft(document_id)
+            count = await uow.chunks.publish_drafts(document_id, document.project_id)
+            document.status = DocumentStatus.READY
+            document.page_count = len(found.pages) or None
+            document.chunk_count = count
+            await uow.flush()
+            result = {"document_id": str(document_id), "page_count": document.page_count, "chunk_count": count}
+            await task.finish(uow, result)
+        return result
+
+
+def _there(document: Document | None, document_id: UUID) -> Document:
+    if document is None:
+        raise NotFound("The document was deleted.", document_id=str(document_id))
+    return document
+
+
+def _to_row(document_id: UUID, found: Extracted) -> DocumentTextDraft:
+    return DocumentTextDraft(
+        document_id=document_id,
+        text=found.text,
+        pages=[asdict(page) for page in found.pages],
+        headings=[asdict(heading) for heading in found.headings],
+    )
+
+
+def _from_row(kept: DocumentTextDraft) -> Extracted:
+    return Extracted(
+        text=kept.text,
+        pages=tuple(Page(**page) for page in kept.pages),
+        headings=tuple(Heading(**heading) for heading in kept.headings),
+        title=None,  # was taken over when the text was kept
+    )
