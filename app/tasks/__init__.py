@@ -1,0 +1,13 @@
+"""The fourth door beside HTTP, sockets and the command line: work that runs later, may fail, and is tried again."""
+
+from collections.abc import Sequence
+
+from app.services import Services
+from app.tasks.dispatcher import TaskHandler
+from app.tasks.ingest_document import IngestDocument
+from app.tasks.reingest_project import ReingestProject
+
+
+def build_handlers(services: Services) -> Sequence[TaskHandler]:
+    """Everything that a worker can do."""
+    return [IngestDocument(services.ingestion), ReingestProject(services.documents)]

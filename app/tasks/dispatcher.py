@@ -1,0 +1,176 @@
+"""Gives tasks to their handlers, and stops those that are cancelled, lost, or handed back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from functools import partial
+from typing import Any, ClassVar, Protocol
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from app.errors import AppError, InvalidInput, ServiceUnavailable
+from app.services.execution import RunningTask, TaskExecution, TaskLost
+
+log = structlog.get_logger(__name__)
+
+STOP_PATIENCE = 10.0  # seconds; a handler that takes longer to stop is left to the end of its lease
+
+
+class TaskHandler(Protocol):
+    """One kind of work: translates parameters, and calls one service method."""
+
+    task_type: ClassVar[str]
+    params: ClassVar[type[BaseModel]]
+    concurrency: ClassVar[int]  # at once in one worker
+    timeout: ClassVar[timedelta]  # for one attempt
+
+    async def process(self, task: RunningTask, params: Any) -> Mapping[str, Any]:
+        """Do the work and return its result; safe to run again from its last finished step.
+
+        `params` is an instance of the class's `params`. Work whose result must be stored exactly once calls
+        `await task.finish(uow, result)` in the transaction that stores it. A stop arrives as `asyncio.CancelledError`.
+
+        Raises:
+            AppError: with a status below 500 nothing would be better next time; else it is tried again.
+        """
+
+
+class StopReason(Enum):
+    CANCELLED = "cancelled"
+    HANDED_BACK = "handed back"
+    LOST = "lost"
+
+
+class UnexpectedFailure(AppError):
+    """A bug or an outage; what exactly is in the log, and not for users."""
+
+    status, code = 500, "INTERNAL_ERROR"
+
+
+@dataclass(eq=False)
+class Slot:
+    """A task that runs here."""
+
+    running: RunningTask
+    job: asyncio.Task[None] = field(init=False)
+    stop_reason: StopReason | None = None
+    is_ending: bool = False
+
+    def stop(self, reason: StopReason) -> None:
+        """Cancel the handler, unless it has done its work and only the end is being written."""
+        if self.stop_reason is None and not self.is_ending and not self.running.is_finished:
+            self.stop_reason = reason
+            self.job.cancel()
+
+
+class Dispatcher:
+    """`on_free` is called whenever a task has ended here, so that the next one can be taken."""
+
+    def __init__(
+        self,
+        handlers: Sequence[TaskHandler],
+        execution: TaskExecution,
+        *,
+        concurrency: int,
+        on_free: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._handlers = {handler.task_type: handler for handler in handlers}
+        self._execution = execution
+        self._concurrency = concurrency
+        self._on_free = on_free
+        self._slots: set[Slot] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._slots
+
+    def free_types(self) -> list[str]:
+        """Types of which another task could start here."""
+        if len(self._slots) >= self._concurrency:
+            return []
+        busy = [slot.running.task_type for slot in self._slots]
+        return [name for name, handler in self._handlers.items() if busy.count(name) < handler.concurrency]
+
+    async def start_next(self) -> bool:
+        """Take a task, if there is one that could start here, and begin it."""
+        types = self.free_types()
+        running = await self._execution.lease(types) if types else None
+        if running is None:
+            return False
+        slot = Slot(running)
+        self._slots.add(slot)
+        slot.job = asyncio.create_task(self._occupy(slot))
+        await asyncio.sleep(0)  # a job that is cancelled before its first step never ends in an orderly way
+        return True
+
+    async def renew(self) -> None:
+        """Keep what runs here, and stop what was cancelled or taken over."""
+        if self.is_idle:
+            return
+        slots = {slot.running.id: slot for slot in self._slots}
+        ours = await self._execution.renew({task_id: slot.running.attempt for task_id, slot in slots.items()})
+        for task_id, slot in slots.items():
+            if task_id not in ours:
+                slot.stop(StopReason.LOST)
+            elif ours[task_id]:
+                slot.stop(StopReason.CANCELLED)
+
+    async def stop(self) -> None:
+        """Hand everything back, so that other workers go on with it at once."""
+        jobs = [slot.job for slot in self._slots]
+        for slot in self._slots:
+            slot.stop(StopReason.HANDED_BACK)
+        if jobs:
+            await asyncio.wait(jobs, timeout=STOP_PATIENCE)
+
+    async def _occupy(self, slot: Slot) -> None:
+        reporter = asyncio.create_task(slot.running.report_forever())
+        try:
+            write_end = await self._outcome(slot)
+            reporter.cancel()
+            slot.is_ending = True
+            await write_end()
+        except Exception as error:  # the database is away: the lease runs out, and the task is tried again
+            log.warning("task.end_not_written", task_id=str(slot.running.id), error=repr(error))
+        finally:
+            reporter.cancel()
+            self._slots.discard(slot)
+            self._on_free()
+
+    async def _outcome(self, slot: Slot) -> Callable[[], Awaitable[None]]:
+        """Run the handler; what is to be written down afterwards."""
+        running = slot.running
+        try:
+            result = await self._process(running)
+        except asyncio.CancelledError:
+            return partial(self._write_stopped, slot)
+        except TaskLost:
+            slot.stop_reason = StopReason.LOST
+            return partial(self._write_stopped, slot)
+        except AppError as error:
+            return partial(self._execution.fail if error.status < 500 else self._execution.retry, running, error)
+        except TimeoutError:
+            return partial(self._execution.retry, running, ServiceUnavailable("It took too long."))
+        except Exception:
+            log.exception("task.attempt_failed", task_id=str(running.id), attempt=running.attempt)
+            return partial(self._execution.retry, running, UnexpectedFailure("Something went wrong on our side."))
+        return partial(self._execution.succeed, running, result)
+
+    async def _process(self, running: RunningTask) -> Mapping[str, Any]:
+        handler = self._handlers[running.task_type]
+        try:
+            params = handler.params.model_validate(running.params)
+        except ValidationError as error:
+            raise InvalidInput(f"The parameters do not fit: {error.errors()[0]['msg']}", field="params") from error
+        async with asyncio.timeout(handler.timeout.total_seconds()):
+            return await handler.process(running, params)
+
+    async def _write_stopped(self, slot: Slot) -> None:
+        log.info("task.stopped", task_id=str(slot.running.id), reason=slot.stop_reason and slot.stop_reason.value)
+        if slot.stop_reason is StopReason.CANCELLED:
+            await self._execution.cancel(slot.running)
+        elif slot.stop_reason is StopReason.HANDED_BACK:
+            await self._execution.hand_back(slot.running)

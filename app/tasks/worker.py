@@ -1,0 +1,101 @@
+"""The worker: takes tasks as they come, renews its hold on them, tidies up now and then."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from app.events import WORKERS
+from app.realtime.hub import Hub
+from app.resources import Resources
+from app.tasks import build_handlers
+from app.tasks.dispatcher import Dispatcher
+
+log = structlog.get_logger(__name__)
+
+RENEWALS_PER_LEASE = 4  # how often a lease is renewed before it would run out
+RENEWAL_PAUSE = 0.05  # seconds; wake-ups closer together than this count as one
+SWEEP_INTERVAL = 600.0  # seconds
+RETRY_PAUSE = 1.0  # seconds
+
+
+async def run_worker(resources: Resources, stop: asyncio.Event) -> None:
+    """Work until `stop` is set; then hand back what is not finished, so that another worker goes on at once."""
+    worker = Worker(resources)
+    log.info("worker.started")
+    await worker.run(stop)
+    log.info("worker.stopped")
+
+
+class Worker:
+    def __init__(self, resources: Resources) -> None:
+        self._hub: Hub = resources.hub
+        self._services = resources.services
+        self._settings = resources.settings
+        self._work_wanted = asyncio.Event()
+        self._renewal_wanted = asyncio.Event()
+        self._taking = asyncio.Lock()
+        self._dispatcher = Dispatcher(
+            build_handlers(resources.services),
+            resources.services.execution,
+            concurrency=resources.settings.task.concurrency,
+            on_free=self._work_wanted.set,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        poll = self._settings.task.poll_interval.total_seconds()
+        renewal = min(self._settings.task.lease.total_seconds() / RENEWALS_PER_LEASE, poll)
+        never = asyncio.Event()
+        loops = [
+            asyncio.create_task(_repeat(self._listen, never, RETRY_PAUSE)),
+            asyncio.create_task(_repeat(self._take_work, self._work_wanted, poll)),
+            asyncio.create_task(_repeat(self._renew, self._renewal_wanted, renewal)),
+            asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
+        ]
+        try:
+            await stop.wait()
+        finally:
+            async with self._taking:  # a task taken at this moment is begun, and then handed back with the others
+                for loop in loops:
+                    loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await self._dispatcher.stop()
+
+    async def _take_work(self) -> None:
+        is_taken = True
+        while is_taken:
+            async with self._taking:
+                is_taken = await self._dispatcher.start_next()
+
+    async def _renew(self) -> None:
+        await self._dispatcher.renew()
+        await asyncio.sleep(RENEWAL_PAUSE)
+
+    async def _listen(self) -> None:
+        """Wake up when there is something to do; polling covers what is lost here."""
+        async with self._hub.attach(WORKERS) as listener:
+            await self._hub.follow(listener)
+            while True:
+                await listener.outbox.take()
+                self._work_wanted.set()
+                self._renewal_wanted.set()
+
+    async def _sweep(self) -> None:
+        await self._services.execution.forget(events_older_than=self._settings.realtime.retention)
+        await self._services.blobs.discard_unnamed()
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], wanted: asyncio.Event, interval: float) -> None:
+    """Do `work` whenever it is wanted, and every `interval` seconds; what fails is tried again."""
+    while True:
+        wanted.clear()
+        try:
+            await work()
+        except Exception as error:
+            log.warning("worker.step_failed", step=getattr(work, "__name__", ""), error=repr(error))
+            await asyncio.sleep(RETRY_PAUSE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(interval * random.uniform(0.8, 1.0)):  # noqa: S311 - workers out of step
+                await wanted.wait()
