@@ -22,10 +22,13 @@ DEVELOPMENT := $(VENV)/.installed-for-development
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# In a terminal the program gets a process group of its own: Ctrl-C then reaches it and not make, which would call the
-# orderly stop an error. Elsewhere it takes the place of the shell, so that a signal for make is passed on to it.
+# In the foreground of a terminal the program gets a process group of its own: Ctrl-C then reaches it and not make, which
+# would call the orderly stop an error. Elsewhere it takes the place of the shell, so that signals for make reach it, too.
 run: $(RUNTIME) ## Start everything: http://127.0.0.1:8000 (settings: PORT, HOST, DATA_DIR, …)
-	@if [ -t 0 ]; then set -m; $(BIN)/hearth run; else exec $(BIN)/hearth run; fi
+	@case "$$(ps -o stat= -p $$$$ 2>/dev/null)" in \
+	  *+*) set -m; $(BIN)/hearth run;; \
+	  *) exec $(BIN)/hearth run;; \
+	esac
 
 install: $(RUNTIME) ## Install what `make run` needs, and start nothing
 	@echo "Installed in $(VENV)."
