@@ -25,7 +25,7 @@ def _assets_folder() -> Path:
     return Path(spec.origin).parent / "static"
 
 
-def _page(html: bytes | memoryview[int]) -> HTMLResponse:
+def _page(html: bytes | memoryview) -> HTMLResponse:
     """`html` with a policy that allows its own inline script and nothing foreign."""
     text = bytes(html).decode()
     hashes = (
