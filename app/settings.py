@@ -106,6 +106,7 @@ class DocumentSettings(Group):
     max_pages: int = Field(5_000, ge=1, description="Pages beyond this fail the document.")
     max_characters: int = Field(20_000_000, ge=1, description="Extracted characters beyond this fail the document.")
     parse_timeout: Seconds = Field(timedelta(seconds=120), description="Time a parser has before it is killed.")
+    parse_processes: int = Field(2, ge=1, description="Files one worker parses at once.")
     parse_memory_bytes: int = Field(2_147_483_648, ge=1, description="Address space a parser may use above its base.")
 
 
