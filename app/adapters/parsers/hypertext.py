@@ -1,0 +1,128 @@
+"""HTML: what a reader of the page sees, with headings found and every table row on a line of its own."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from app.adapters.parsers.documents import Composer, Extracted
+from app.adapters.parsers.texts import decode, tidy
+
+SKIPPED = frozenset(("script", "style", "noscript", "template", "svg", "iframe", "object", "head"))
+CELLS = frozenset(("td", "th"))
+HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+BLOCKS = HEADINGS.union(
+    ("address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt"),
+    ("fieldset", "figcaption", "figure", "footer", "form", "header", "hr", "html", "legend", "li", "main", "nav"),
+    ("ol", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul"),
+)
+ROWS = frozenset(("tr", "table"))
+TIGHT = frozenset(("li", "tr", "dd", "dt"))  # on the next line, without a blank line between
+SHORT_CELL = 200  # a longer cell is a piece of the page's layout: what stands in it keeps its paragraphs
+
+_CHARSET = re.compile(rb"""<meta[^>]{0,300}charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
+_WHITE_SPACE = re.compile(r"\s+")
+
+
+def read_html(path: Path) -> Extracted:
+    data = path.read_bytes()
+    declared = _CHARSET.search(data[:4096])
+    reader = _Reader()
+    reader.feed(decode(data, declared[1].decode("ascii") if declared else None))
+    reader.close()
+    return reader.finish()
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._composer = Composer()
+        self._block: list[str] = []
+        self._gap = "\n\n"
+        self._skipping: list[str] = []
+        self._in_title = False
+        self._title: list[str] = []
+        self._heading: int | None = None
+        self._in_cell, self._cell_start, self._cells_in_row = False, 0, 0
+        self._preformatted = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 (inherited)
+        if tag == "body":
+            self._skipping.clear()  # a head that was never closed ends here
+        if tag == "title" and "svg" not in self._skipping:
+            self._in_title = not self._title
+        if tag in SKIPPED:
+            self._skipping.append(tag)
+        elif tag in CELLS:
+            self._start_cell()
+        elif tag == "br":
+            self._block.append(" " if self._in_cell else "\n")
+        elif tag in BLOCKS:
+            self._start_block(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in SKIPPED:  # `<svg/>` holds nothing that would have to be skipped
+            self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_title = self._in_title and tag != "title"
+        if tag in self._skipping:
+            del self._skipping[self._skipping.index(tag) :]
+        elif tag in CELLS:
+            self._in_cell = False
+        elif tag in BLOCKS:
+            self._end_block(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self._in_title:
+            self._title.append(data)
+        elif not self._skipping:
+            self._block.append(data if self._preformatted else _WHITE_SPACE.sub(" ", data))
+
+    def finish(self) -> Extracted:
+        self._flush()
+        return self._composer.finish("".join(self._title))
+
+    def _start_cell(self) -> None:
+        self._block.append(" | " if self._cells_in_row else "")
+        self._cells_in_row += 1
+        self._in_cell, self._cell_start = True, len(self._block)
+
+    def _start_block(self, tag: str) -> None:
+        if self._in_cell and tag not in HEADINGS | ROWS and sum(map(len, self._block[self._cell_start :])) < SHORT_CELL:
+            self._block.append(" ")
+            return
+        self._flush()
+        self._widen_gap(tag)
+        if tag in ROWS:
+            self._in_cell, self._cells_in_row = False, 0
+        self._preformatted += tag == "pre"
+        self._heading = int(tag[1]) if tag in HEADINGS else None
+        if tag == "li":
+            self._block.append("- ")
+
+    def _end_block(self, tag: str) -> None:
+        self._preformatted = max(0, self._preformatted - (tag == "pre"))
+        if self._in_cell and self._heading is None and tag not in ROWS:
+            self._block.append(" ")
+            return
+        self._flush()
+        self._widen_gap(tag)
+        if tag in ROWS:
+            self._in_cell, self._cells_in_row = False, 0
+        self._heading = None
+
+    def _widen_gap(self, tag: str) -> None:
+        """The widest of the gaps that were asked for since the last text."""
+        self._gap = max(self._gap, "\n" if tag in TIGHT or self._in_cell else "\n\n")
+
+    def _flush(self) -> None:
+        text = tidy("".join(self._block))
+        self._block.clear()
+        self._cell_start = 0
+        if not text.strip(" -|\n"):
+            return
+        if self._heading:
+            self._composer.add_heading(self._heading, " ".join(text.split()))
+        else:
+            self._composer.add(text, gap=self._gap)
+        self._gap = "\n"
