@@ -245,7 +245,14 @@ def upgrade() -> None:
     op.create_index(
         "ix_tasks_queue",
         "tasks",
-        ["priority", "id"],
+        ["project_id", sa.literal_column("priority DESC"), "id"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('queued', 'running')"),
+    )
+    op.create_index(
+        "ix_tasks_serial_key_unfinished",
+        "tasks",
+        ["serial_key"],
         unique=False,
         postgresql_where=sa.text("status IN ('queued', 'running')"),
     )
@@ -435,6 +442,11 @@ def downgrade() -> None:
     op.drop_table("chunks")
     op.drop_table("chunk_drafts")
     op.drop_index("uq_tasks_serial_key_running", table_name="tasks", postgresql_where=sa.text("status = 'running'"))
+    op.drop_index(
+        "ix_tasks_serial_key_unfinished",
+        table_name="tasks",
+        postgresql_where=sa.text("status IN ('queued', 'running')"),
+    )
     op.drop_index("ix_tasks_queue", table_name="tasks", postgresql_where=sa.text("status IN ('queued', 'running')"))
     op.drop_index(op.f("ix_tasks_project_id_id"), table_name="tasks")
     op.drop_table("tasks")

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, ForeignKey, Index, SmallInteger, String, Text, func, text
+from sqlalchemy import Float, ForeignKey, Index, SmallInteger, String, Text, desc, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -20,16 +20,21 @@ class TaskStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+IS_UNFINISHED = "status IN ('queued', 'running')"
 UNFINISHED = (TaskStatus.QUEUED, TaskStatus.RUNNING)
 
 
 class Task(Model):
-    """`attempts` fences out a worker that was thought dead; `serial_key` keeps tasks of one room in line."""
+    """`attempts` fences out a worker that was thought dead; `serial_key` keeps tasks of one room in line.
+
+    The higher `priority` is, the sooner.
+    """
 
     __tablename__ = "tasks"
     __table_args__ = (
         Index(None, "project_id", "id"),
-        Index("ix_tasks_queue", "priority", "id", postgresql_where=text("status IN ('queued', 'running')")),
+        Index("ix_tasks_queue", "project_id", desc("priority"), "id", postgresql_where=text(IS_UNFINISHED)),
+        Index("ix_tasks_serial_key_unfinished", "serial_key", postgresql_where=text(IS_UNFINISHED)),
         Index("uq_tasks_serial_key_running", "serial_key", unique=True, postgresql_where=text("status = 'running'")),
     )
 

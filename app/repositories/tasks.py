@@ -13,16 +13,73 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
-from sqlalchemy.types import Integer, Uuid
+from sqlalchemy.types import Integer, String, Uuid
 
 from app.errors import ServiceUnavailable
 from app.models import UNFINISHED, Member, Task, TaskStatus
 from app.permissions import Principal
 from app.repositories.pages import newest_first
 
+CANDIDATES = 16  # so many workers may take a task at the same moment
 BACKLOG_PATIENCE = timedelta(seconds=30)
 CLOCK = func.clock_timestamp()  # the database's clock: workers need not agree on the time
+
+# The first few tasks of each project that has any (found by hopping through the index from project to project), of
+# these the best, and of these the first that no other worker is taking at this moment. A task is free when it waits and
+# its time has come, or when its worker has not renewed its lease; of tasks with one serial key only the oldest is, also
+# while it waits for another try. What was free in the statement's snapshot may be taken by now, so the locked row is
+# asked again.
+LEASE = text("""
+    WITH RECURSIVE waiting (project_id) AS (
+        (SELECT project_id FROM tasks WHERE status IN ('queued', 'running') ORDER BY project_id LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT project_id FROM tasks
+            WHERE status IN ('queued', 'running') AND project_id > waiting.project_id
+            ORDER BY project_id LIMIT 1
+        )
+        FROM waiting WHERE waiting.project_id IS NOT NULL
+    ), busy AS (
+        SELECT project_id, count(*) AS running FROM tasks WHERE status = 'running' GROUP BY project_id
+    ), best AS (
+        SELECT candidate.id, candidate.priority, coalesce(busy.running, 0) AS running
+        FROM waiting LEFT JOIN busy ON busy.project_id = waiting.project_id CROSS JOIN LATERAL (
+            SELECT task.id, task.priority FROM tasks AS task
+            WHERE task.project_id = waiting.project_id
+                AND task.status IN ('queued', 'running')
+                AND task.task_type = ANY (:task_types)
+                AND (
+                    task.status = 'queued' AND task.run_after <= clock_timestamp()
+                    OR task.status = 'running' AND task.leased_until < clock_timestamp()
+                )
+                AND NOT EXISTS (
+                    SELECT FROM tasks AS other
+                    WHERE other.serial_key = task.serial_key
+                        AND other.status IN ('queued', 'running')
+                        AND other.id <> task.id
+                        AND (other.status = 'running' OR other.id < task.id)
+                )
+            ORDER BY task.priority DESC, task.id
+            LIMIT :candidates
+        ) AS candidate
+        ORDER BY candidate.priority DESC, running, candidate.id
+        LIMIT :candidates
+    ), chosen AS (
+        SELECT tasks.id FROM best JOIN tasks ON tasks.id = best.id
+        WHERE tasks.status = 'queued' OR tasks.status = 'running' AND tasks.leased_until < clock_timestamp()
+        ORDER BY best.priority DESC, best.running, best.id
+        LIMIT 1
+        FOR UPDATE OF tasks SKIP LOCKED
+    )
+    UPDATE tasks SET
+        status = 'running',
+        attempts = attempts + 1,
+        leased_until = clock_timestamp() + :lease,
+        started_at = coalesce(started_at, clock_timestamp()),
+        updated_at = clock_timestamp()
+    WHERE id = (SELECT id FROM chosen)
+    RETURNING *
+""").bindparams(bindparam("task_types", type_=ARRAY(String)))
 
 # A row that is locked at this moment is not waited for, and counts as ours: while its holder ends it in a long
 # transaction nobody else can lease it, and the leases on the others must not run out meanwhile.
@@ -133,28 +190,10 @@ class TaskRepository:
         Raises:
             sqlalchemy.exc.IntegrityError: another worker took a task with the same `serial_key` at this very moment.
         """
-        busy = (
-            select(Task.project_id, func.count().label("running"))
-            .where(Task.status == TaskStatus.RUNNING)
-            .group_by(Task.project_id)
-            .subquery()
-        )
-        following = (
-            select(Task.id)
-            .outerjoin(busy, busy.c.project_id == Task.project_id)
-            .where(Task.task_type.in_(task_types), _is_free(), _is_first_in_line())
-            .order_by(Task.priority.desc(), func.coalesce(busy.c.running, 0), Task.id)
-            .limit(1)
-            .with_for_update(of=Task, skip_locked=True)
-        )
-        leased = await self._update(
-            Task.id == following.scalar_subquery(),
-            status=TaskStatus.RUNNING,
-            attempts=Task.attempts + 1,
-            leased_until=CLOCK + lease,
-            started_at=func.coalesce(Task.started_at, CLOCK),
-        )
-        return leased[0] if leased else None
+        values = {"task_types": list(task_types), "lease": lease, "candidates": CANDIDATES}
+        leased = select(Task).from_statement(LEASE)
+        rows = await self._session.scalars(leased, values, execution_options={"populate_existing": True})
+        return rows.one_or_none()
 
     async def renew(self, held: Mapping[UUID, int], lease: timedelta) -> dict[UUID, bool]:
         """Renew the leases on `held` (attempt by task); those that are still ours, and whether a stop is wanted."""
@@ -217,15 +256,4 @@ def _is_free() -> ColumnElement[bool]:
     return or_(
         and_(Task.status == TaskStatus.QUEUED, Task.run_after <= CLOCK),
         and_(Task.status == TaskStatus.RUNNING, Task.leased_until < CLOCK),
-    )
-
-
-def _is_first_in_line() -> ColumnElement[bool]:
-    """No task with the same serial key runs, or waits for longer (also if it waits for another try)."""
-    other = aliased(Task)
-    return ~exists().where(
-        other.serial_key == Task.serial_key,
-        other.status.in_(UNFINISHED),
-        other.id != Task.id,
-        or_(other.status == TaskStatus.RUNNING, other.id < Task.id),
     )
