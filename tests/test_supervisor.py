@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.supervisor import Children
+from app.settings import Settings
+from app.supervisor import Children, run
 from tests.data_dirs import temporary_data_dir
 from tests.processes import REPOSITORY, free_port
 
@@ -105,6 +106,14 @@ async def test_children_end_when_their_supervisor_is_killed(tmp_path: Path) -> N
     await eventually(lambda: not is_running(child))
 
 
+async def test_a_taken_port_is_said_once_and_nothing_starts(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert await run(Settings(_env_file=None, port=port, data_dir=data_dir)) == 1
+    assert f"Cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
+    assert os.listdir(data_dir) == []
+
+
 async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data_dir: Path) -> None:
     environment = environment_of_a_stranger(data_dir, free_port())
     first = await start(environment)
@@ -115,10 +124,6 @@ async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data
         assert f"{url}/api/v1/auth/register" in greeting
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{url}/health/live")).status_code == 200
-
-        second = await start(environment)
-        assert await asyncio.wait_for(second.wait(), PATIENCE) == 1
-        assert f"Cannot listen on 127.0.0.1 port {environment['PORT']}" in (await second.stdout.read()).decode()
     finally:
         os.killpg(first.pid, signal.SIGINT)  # as a terminal does
         said = (await asyncio.wait_for(first.stdout.read(), PATIENCE)).decode()
