@@ -13,6 +13,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from httpx import ASGITransport, AsyncClient
+from pydantic import SecretStr
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
 
 from app.embedded import embedded_servers
@@ -68,14 +70,14 @@ async def settings(session_data_dir: Path) -> AsyncIterator[Settings]:
 @asynccontextmanager
 async def cloned_database(settings: Settings) -> AsyncIterator[Settings]:
     """A committed database of its own, made from the migrated one; for tests of locks, races and whole processes."""
-    url = settings.database.url.get_secret_value()
-    server, _, source = url.rpartition("/")
-    source, _, query = source.partition("?")
+    url = make_url(settings.database.url.get_secret_value())
     name = f"clone_{uuid4().hex}"
-    admin = await asyncpg.connect(f"{server}/postgres?{query}".replace("+asyncpg", ""))
+    postgres = url.set(drivername="postgresql", database="postgres")
+    admin = await asyncpg.connect(postgres.render_as_string(hide_password=False))
     try:
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
-        database = settings.database.model_copy(update={"url": type(settings.database.url)(f"{server}/{name}?{query}")})
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{url.database}"')
+        clone = SecretStr(url.set(database=name).render_as_string(hide_password=False))
+        database = settings.database.model_copy(update={"url": clone})
         redis = settings.redis.model_copy(update={"prefix": f"{name}:"})
         yield settings.model_copy(update={"database": database, "redis": redis})
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
