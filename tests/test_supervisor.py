@@ -68,6 +68,10 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def is_empty(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
 def is_written(file: Path) -> bool:
     return file.exists() and file.read_text().endswith("\n")
 
@@ -111,7 +115,7 @@ async def test_a_taken_port_is_said_once_and_nothing_starts(data_dir: Path, caps
         port = taken.getsockname()[1]
         assert await run(Settings(_env_file=None, port=port, data_dir=data_dir)) == 1
     assert f"Cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
-    assert os.listdir(data_dir) == []
+    assert is_empty(data_dir)
 
 
 async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data_dir: Path) -> None:
