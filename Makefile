@@ -81,7 +81,7 @@ clean: ## Remove the installation and caches; data in DATA_DIR stays
 
 # What is installed. uv is the first package: it takes seconds where pip takes half a minute, but where pip is set up
 # for a mirror or a proxy of its own, pip can do what uv cannot.
-INSTALL = $(UV) pip install --python $(BIN)/python --quiet --no-deps
+INSTALL = $(UV) pip install --python $(BIN)/python --quiet --no-deps --compile-bytecode
 FALL_BACK = $(BIN)/python -m pip install --quiet --no-deps
 
 $(RUNTIME): requirements.lock pyproject.toml | $(UV)
