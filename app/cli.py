@@ -30,7 +30,8 @@ from app.tasks.worker import run_worker
 
 GRACE = 10  # seconds for open requests when the server is asked to stop
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode="rich")
+# Tracebacks that show local variables would show secrets.
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
 complaints = Console(stderr=True)
 
