@@ -9,8 +9,9 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -58,6 +59,9 @@ class Storage(Protocol):
     async def delete(self, sha256: str) -> None:
         """Forget the file; one that is not there is no error."""
 
+    async def list_older_than(self, age: timedelta) -> Sequence[str]:
+        """The files that were kept that long ago, by their digests; for tidying up."""
+
     async def check(self) -> None:
         """Raises ServiceUnavailable or OSError where nothing could be kept now."""
 
@@ -99,8 +103,19 @@ class LocalStorage:
     async def delete(self, sha256: str) -> None:
         await asyncio.to_thread(self.path(sha256).unlink, missing_ok=True)
 
+    async def list_older_than(self, age: timedelta) -> Sequence[str]:
+        return await asyncio.to_thread(self._list_older_than, time.time() - age.total_seconds())
+
     async def check(self) -> None:
         await asyncio.to_thread(self._check)
+
+    def _list_older_than(self, latest: float) -> list[str]:
+        old = []
+        for path in self._root.glob("??/??/*"):
+            with contextlib.suppress(FileNotFoundError):  # just deleted
+                if path.stat().st_mtime < latest and _SHA256.fullmatch(path.name):
+                    old.append(path.name)
+        return old
 
     def _check(self) -> None:
         _make_private(self._incoming)
