@@ -25,9 +25,11 @@ from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
 from app.resources import Resources, open_resources, open_services
 from app.settings import PasswordSettings, RateLimitSettings, RedisSettings, Settings
 from tests.data_dirs import temporary_data_dir
+from tests.factories import User, make_user
 from tests.processes import LiveServer, start_server
 
 REPOSITORY = Path(__file__).parent.parent
+NO_LIMIT = "1000000/minute"
 SHARED = Path(os.environ.get("HEARTH_SHARED", REPOSITORY.parent / "shared")) / "data"
 
 
@@ -58,7 +60,7 @@ async def settings(session_data_dir: Path) -> AsyncIterator[Settings]:
         environment="testing",
         data_dir=session_data_dir,
         password=PasswordSettings(memory_kib=64, time_cost=1),
-        rate_limit=RateLimitSettings(requests="100000/minute", login="100000/minute"),
+        rate_limit=RateLimitSettings(requests=NO_LIMIT, login=NO_LIMIT, messages=NO_LIMIT),
     )
     async with embedded_servers(base) as running:
         prefixed = RedisSettings(url=running.redis.url, prefix=f"test-{uuid4().hex}:")
@@ -68,14 +70,14 @@ async def settings(session_data_dir: Path) -> AsyncIterator[Settings]:
 
 
 @asynccontextmanager
-async def cloned_database(settings: Settings) -> AsyncIterator[Settings]:
-    """A committed database of its own, made from the migrated one; for tests of locks, races and whole processes."""
+async def cloned_database(settings: Settings, *, template: str | None = None) -> AsyncIterator[Settings]:
+    """A committed database of its own, made from that of `settings`; for tests of locks, races and whole processes."""
     url = make_url(settings.database.url.get_secret_value())
     name = f"clone_{uuid4().hex}"
     postgres = url.set(drivername="postgresql", database="postgres")
     admin = await asyncpg.connect(postgres.render_as_string(hide_password=False))
     try:
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{url.database}"')
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template or url.database}"')
         clone = SecretStr(url.set(database=name).render_as_string(hide_password=False))
         database = settings.database.model_copy(update={"url": clone})
         redis = settings.redis.model_copy(update={"prefix": f"{name}:"})
@@ -153,6 +155,18 @@ async def client(resources: Resources) -> AsyncIterator[AsyncClient]:
     transport = ASGITransport(create_app(resources=resources), raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as opened:
         yield opened
+
+
+@pytest.fixture
+async def admin(client: AsyncClient) -> User:
+    """The first account."""
+    return await make_user(client, name="Admin")
+
+
+@pytest.fixture
+async def owner(client: AsyncClient, admin: User) -> User:
+    """Somebody with an account, and no admin."""
+    return await make_user(client, name="Owner")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """How a worker takes tasks, keeps them and brings them to their end; the other side of the queue than `tasks.py`."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -21,8 +22,7 @@ log = structlog.get_logger(__name__)
 
 REPORT_INTERVAL = 0.2  # seconds between two reports of progress, at least
 LEASE_TRIES = 10
-FIRST_RETRY = timedelta(seconds=2)
-LONGEST_RETRY = timedelta(minutes=5)
+LONGEST_RETRY_DELAY = timedelta(minutes=5)
 INTERNAL_RETENTION = timedelta(days=1)
 
 
@@ -46,6 +46,7 @@ class RunningTask:
         self._uow = uow
         self._report = Report(task.progress, task.message, task.preview_url)
         self._reported = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     async def progress(self, fraction: float, message: str, *, preview_url: str | None = None) -> None:
         """Tell how far it is (0 to 1) and what goes on; never waits, and the latest word wins."""
@@ -74,15 +75,25 @@ class RunningTask:
         if not task.is_internal:
             await uow.events.append(task.project_id, _completed(task))
 
-    async def report_forever(self) -> None:
-        """Write the latest progress down, at most five times a second; runs beside the handler."""
+    @asynccontextmanager
+    async def reporting(self) -> AsyncIterator[None]:
+        """Write the latest progress down for the length of the block, at most five times a second."""
+        reporter = asyncio.create_task(self._report_forever())
+        try:
+            yield
+        finally:
+            async with self._writing:  # a statement that is cancelled costs its connection
+                reporter.cancel()
+
+    async def _report_forever(self) -> None:
         while not self.is_internal:
             await self._reported.wait()
             self._reported.clear()
-            try:
-                await self._write_report()
-            except Exception as error:
-                log.warning("task.progress_not_written", task_id=str(self.id), error=repr(error))
+            async with self._writing:
+                try:
+                    await self._write_report()
+                except Exception as error:
+                    log.warning("task.progress_not_written", task_id=str(self.id), error=repr(error))
             await asyncio.sleep(REPORT_INTERVAL)
 
     async def _write_report(self) -> None:
@@ -145,7 +156,7 @@ class TaskExecution:
         if running.attempt >= self._settings.max_attempts:
             await self.fail(running, error)
             return
-        delay = min(FIRST_RETRY * 2 ** (running.attempt - 1), LONGEST_RETRY)
+        delay = min(self._settings.retry_delay * 2 ** (running.attempt - 1), LONGEST_RETRY_DELAY)
         async with self._uow() as uow:
             task = await uow.tasks.retry(running.id, running.attempt, after=delay, message="trying again soon")
             if task is not None and task.cancel_requested:

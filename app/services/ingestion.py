@@ -17,7 +17,6 @@ from app.services.execution import RunningTask
 from app.services.task_types import TaskWasCancelled
 
 READ, SPLIT, EMBEDDED = 0.1, 0.15, 0.95  # of the whole way, when that step is done
-BATCHES_PER_SAVE = 2  # passages lost with a killed worker: at most this many model calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class IngestionService:
         self._storage = storage
         self._extractor = extractor
         self._embedder = embedder
-        self._save_size = batch_size * BATCHES_PER_SAVE
+        self._batch_size = batch_size  # passages; so many are embedded again when a worker is killed
 
     async def ingest(self, task: RunningTask, document_id: UUID, size: PassageSize) -> Mapping[str, Any]:
         """Read, split, embed and publish; a document that could not be read says why.
@@ -85,7 +84,7 @@ class IngestionService:
         while done < len(passages):
             share = SPLIT + (EMBEDDED - SPLIT) * done / len(passages)
             await task.progress(share, f"embedding {done} of {len(passages)} passages")
-            batch = passages[done : done + self._save_size]
+            batch = passages[done : done + self._batch_size]
             vectors = await self._embedder.embed_passages([passage.text for passage in batch])
             drafts = [self._draft(document_id, passage, vector) for passage, vector in zip(batch, vectors, strict=True)]
             async with self._uow() as uow:

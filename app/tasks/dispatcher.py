@@ -127,16 +127,13 @@ class Dispatcher:
             await asyncio.wait(jobs, timeout=STOP_PATIENCE)
 
     async def _occupy(self, slot: Slot) -> None:
-        reporter = asyncio.create_task(slot.running.report_forever())
         try:
             write_end = await self._outcome(slot)
-            reporter.cancel()
             slot.is_ending = True
             await write_end()
         except Exception as error:  # the database is away: the lease runs out, and the task is tried again
             log.warning("task.end_not_written", task_id=str(slot.running.id), error=repr(error))
         finally:
-            reporter.cancel()
             self._slots.discard(slot)
             self._on_free()
 
@@ -165,7 +162,7 @@ class Dispatcher:
             params = handler.params.model_validate(running.params)
         except ValidationError as error:
             raise InvalidInput(f"The parameters do not fit: {error.errors()[0]['msg']}", field="params") from error
-        async with asyncio.timeout(handler.timeout.total_seconds()):
+        async with running.reporting(), asyncio.timeout(handler.timeout.total_seconds()):
             return await handler.process(running, params)
 
     async def _write_stopped(self, slot: Slot) -> None:

@@ -3,15 +3,16 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from app.events import WORKERS
 from app.realtime.hub import Hub
+from app.realtime.outbox import CutOff
 from app.resources import Resources
 from app.tasks import build_handlers
-from app.tasks.dispatcher import Dispatcher
+from app.tasks.dispatcher import Dispatcher, TaskHandler
 
 log = structlog.get_logger(__name__)
 
@@ -23,14 +24,14 @@ RETRY_PAUSE = 1.0  # seconds
 
 async def run_worker(resources: Resources, stop: asyncio.Event) -> None:
     """Work until `stop` is set; then hand back what is not finished, so that another worker goes on at once."""
-    worker = Worker(resources)
+    worker = Worker(resources, build_handlers(resources.services))
     log.info("worker.started")
     await worker.run(stop)
     log.info("worker.stopped")
 
 
 class Worker:
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, handlers: Sequence[TaskHandler]) -> None:
         self._hub: Hub = resources.hub
         self._services = resources.services
         self._settings = resources.settings
@@ -38,7 +39,7 @@ class Worker:
         self._renewal_wanted = asyncio.Event()
         self._taking = asyncio.Lock()
         self._dispatcher = Dispatcher(
-            build_handlers(resources.services),
+            handlers,
             resources.services.execution,
             concurrency=resources.settings.task.concurrency,
             on_free=self._work_wanted.set,
@@ -75,6 +76,10 @@ class Worker:
 
     async def _listen(self) -> None:
         """Wake up when there is something to do; polling covers what is lost here."""
+        with contextlib.suppress(CutOff):  # more wake-ups at once than an outbox holds, or the end of the process
+            await self._follow_wake_ups()
+
+    async def _follow_wake_ups(self) -> None:
         async with self._hub.attach(WORKERS) as listener:
             await self._hub.follow(listener)
             while True:
