@@ -156,6 +156,24 @@ async def test_html_is_what_a_reader_sees(extractor, document):
     assert found.title == "Prices & times"
 
 
+async def test_html_that_nobody_would_write_is_read_in_linear_time(extractor, document):
+    endless = ["<!--", "<a ", "<a b='", "</a ", "<![CDATA[", "<p", "<div><svg></p>", "<td>a<p>", "&#", "<script>", "<"]
+    started = time.monotonic()
+    for piece in endless:
+        with contextlib.suppress(ExtractionFailed):
+            await extractor.extract(document(piece * 100_000 + "x"), HTML)
+    assert time.monotonic() - started < 20
+
+
+async def test_html_without_its_optional_tags_is_read(extractor, document):
+    page = "<title>A > B</title><meta name=x><p title='a > b'>One &lt; two<br/>three<P>Four</p><textarea><b></textarea>"
+
+    found = await extractor.extract(document(page), HTML)
+
+    assert found.text == "One < two\nthree\n\nFour\n\n<b>"
+    assert found.title == "A > B"
+
+
 async def test_markdown_stays_as_it_is_and_its_headings_are_found(extractor, document):
     text = "# Plan\n\nA  line.  \n```\n# no heading\n```\nSecond\n------\n### Third ###\n"
 

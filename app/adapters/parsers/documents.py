@@ -97,6 +97,6 @@ def clean_title(title: str | None) -> str | None:
     lowered = shown.lower()
     is_file_name = " " not in shown and "." in shown
     is_left_over = lowered.startswith(("untitled", "microsoft word", "(anonymous", "powerpoint presentation"))
-    if len(shown) < 3 or is_file_name or is_left_over or sum(map(str.isalpha, shown)) < 3:
+    if is_file_name or is_left_over or not any(map(str.isalpha, shown)):
         return None
     return shown

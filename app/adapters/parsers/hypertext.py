@@ -1,13 +1,13 @@
 """HTML: what a reader of the page sees, with headings found and every table row on a line of its own."""
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 from app.adapters.parsers.documents import Composer, Extracted
+from app.adapters.parsers.markup import read_markup
 from app.adapters.parsers.texts import decode, tidy
 
-SKIPPED = frozenset(("script", "style", "noscript", "template", "svg", "iframe", "object", "head"))
+SKIPPED = frozenset(("script", "style", "noscript", "template", "svg", "iframe", "object"))
 CELLS = frozenset(("td", "th"))
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 BLOCKS = HEADINGS.union(
@@ -27,31 +27,35 @@ def read_html(path: Path) -> Extracted:
     data = path.read_bytes()
     declared = _CHARSET.search(data[:4096])
     reader = _Reader()
-    reader.feed(decode(data, declared[1].decode("ascii") if declared else None))
-    reader.close()
+    for kind, value in read_markup(decode(data, declared[1].decode("ascii") if declared else None)):
+        if kind == "text":
+            reader.text(value)
+        elif kind == "start":
+            reader.start(value)
+        else:
+            reader.end(value)
     return reader.finish()
 
 
-class _Reader(HTMLParser):
+class _Reader:
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self._composer = Composer()
         self._block: list[str] = []
         self._gap = "\n\n"
-        self._skipping: list[str] = []
+        self._skipped: str | None = None  # the element that is left out now, with all that stands in it
         self._in_title = False
         self._title: list[str] = []
         self._heading: int | None = None
         self._in_cell, self._cell_start, self._cells_in_row = False, 0, 0
         self._preformatted = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 (inherited)
-        if tag == "body":
-            self._skipping.clear()  # a head that was never closed ends here
-        if tag == "title" and "svg" not in self._skipping:
-            self._in_title = not self._title
+    def start(self, tag: str) -> None:
+        if self._skipped:
+            return
         if tag in SKIPPED:
-            self._skipping.append(tag)
+            self._skipped = tag
+        elif tag == "title":
+            self._in_title = True
         elif tag in CELLS:
             self._start_cell()
         elif tag == "br":
@@ -59,23 +63,20 @@ class _Reader(HTMLParser):
         elif tag in BLOCKS:
             self._start_block(tag)
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in SKIPPED:  # `<svg/>` holds nothing that would have to be skipped
-            self.handle_starttag(tag, attrs)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_title = self._in_title and tag != "title"
-        if tag in self._skipping:
-            del self._skipping[self._skipping.index(tag) :]
+    def end(self, tag: str) -> None:
+        if self._skipped:
+            self._skipped = None if tag == self._skipped else self._skipped
+        elif tag == "title":
+            self._in_title = False
         elif tag in CELLS:
             self._in_cell = False
         elif tag in BLOCKS:
             self._end_block(tag)
 
-    def handle_data(self, data: str) -> None:
+    def text(self, data: str) -> None:
         if self._in_title:
             self._title.append(data)
-        elif not self._skipping:
+        elif not self._skipped:
             self._block.append(data if self._preformatted else _WHITE_SPACE.sub(" ", data))
 
     def finish(self) -> Extracted:
@@ -116,6 +117,8 @@ class _Reader(HTMLParser):
         self._gap = max(self._gap, "\n" if tag in TIGHT or self._in_cell else "\n\n")
 
     def _flush(self) -> None:
+        if not self._block:
+            return
         text = tidy("".join(self._block))
         self._block.clear()
         self._cell_start = 0

@@ -82,6 +82,8 @@ def _names(match: charset_normalizer.CharsetMatch) -> Sequence[str]:
 
 def make_safe(text: str) -> str:
     """`text` as PostgreSQL and every client can hold it: one kind of line break, nothing invisible, NFC."""
+    if text.isascii() and text.isprintable():
+        return text  # the common case of a line, for the sake of speed
     text = _LINE_BREAKS.sub("\n", text)
     text = _UNWANTED.sub("", text)
     text = _SURROGATES.sub("\ufffd", text)
@@ -90,6 +92,8 @@ def make_safe(text: str) -> str:
 
 def tidy(text: str) -> str:
     """`make_safe`, and the white space of a page's layout taken out: for formats whose spacing is an accident."""
+    if text.isascii() and text.isprintable():
+        return _SPACES.sub(" ", text).strip()
     text = _PRESENTATION_FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = _SPACES.sub(" ", make_safe(text))
     text = "\n".join(line.strip() for line in text.split("\n"))
