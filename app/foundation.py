@@ -65,5 +65,5 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         embedder = await stack.enter_async_context(open_embedder(settings.embedding, settings.data_dir / "models"))
         storage = LocalStorage(settings.data_dir / "blobs")
         llm = await stack.enter_async_context(open_language_model(settings.llm))
-        extractor = Extractor(settings.document)
+        extractor = await stack.enter_async_context(Extractor(settings.document))
         yield Foundation(settings, engine, redis, pubsub_redis, storage, extractor, embedder, llm)
