@@ -1,13 +1,18 @@
 """`ETag`, `If-None-Match` and `If-Match` (RFC 9110, section 13) on single resources."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 
-from app.models import Model
 from app.services.versions import Versions
 
-Row = TypeVar("Row", bound=Model)
+
+class Versioned(Protocol):
+    @property
+    def version(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=Versioned)
 
 
 class NotModified(Exception):

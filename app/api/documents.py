@@ -17,6 +17,7 @@ from app.services.documents import Ingestion
 
 router = APIRouter(tags=["documents"])
 
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL has no such character
 UPLOAD_BYTES = 2**40  # no limit here: the setting DOCUMENT_MAX_BYTES is kept while the bytes come in
 SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
@@ -66,8 +67,10 @@ async def list_documents(
     services: ServicesDep,
     project_id: UUID | None = None,
     status: DocumentStatus | None = None,
-    media_type: Annotated[str | None, Query(max_length=127)] = None,
-    q: Annotated[str | None, Query(max_length=300, description="Stands in the title or the file name.")] = None,
+    media_type: Annotated[str | None, Query(max_length=127, pattern=NO_NUL)] = None,
+    q: Annotated[
+        str | None, Query(max_length=300, pattern=NO_NUL, description="Stands in the title or the file name.")
+    ] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[DocumentRead]:
@@ -102,15 +105,17 @@ async def delete_document(actor: Actor, services: ServicesDep, if_match: IfMatch
 
 
 @router.get("/documents/{document_id}/content", response_class=FileResponse, responses=FILE_ANSWERS)
-async def get_document_content(actor: Actor, services: ServicesDep, document_id: UUID) -> FileResponse:
+async def get_document_content(
+    actor: Actor, services: ServicesDep, conditional: ConditionalDep, document_id: UUID
+) -> FileResponse:
     """The original, as it was uploaded. It is a download: nothing in it runs in the name of this service."""
-    original = await services.documents.original(actor, document_id)
+    original = conditional.tag(await services.documents.original(actor, document_id))
     return FileResponse(
         original.path,
         media_type=original.document.media_type,
         filename=original.filename,
         headers={
-            "ETag": f'"{original.document.sha256}"',
+            "ETag": f'"{original.version}"',
             "Content-Security-Policy": SANDBOX,
             "X-Content-Type-Options": "nosniff",
             "Cache-Control": "private, no-cache",

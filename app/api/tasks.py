@@ -21,7 +21,7 @@ async def list_tasks(
     services: ServicesDep,
     project_id: UUID | None = None,
     status: TaskStatus | None = None,
-    task_type: Annotated[str | None, Query(max_length=100)] = None,
+    task_type: Annotated[str | None, Query(max_length=100, pattern=r"^\w*$")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[TaskRead]:

@@ -55,6 +55,11 @@ class Original:
     path: Path
 
     @property
+    def version(self) -> str:
+        """Bytes never change: their hash."""
+        return self.document.sha256
+
+    @property
     def filename(self) -> str:
         return self.document.filename or f"{self.document.id}.txt"
 
