@@ -15,8 +15,9 @@ from app import __version__
 from app.api import health, v1_router
 from app.api.errors import add_error_handlers
 from app.api.idempotency import IdempotencyMiddleware
+from app.api.limits import RateLimitHeadersMiddleware, RouteLimits
 from app.api.metrics import Metrics
-from app.api.middleware import RequestMiddleware, SecurityHeadersMiddleware
+from app.api.middleware import RequestMiddleware, SecurityHeadersMiddleware, TooLargeMiddleware
 from app.api.pages import add_pages
 from app.observability import configure_logging
 from app.resources import Resources, open_resources
@@ -51,15 +52,15 @@ def create_app(settings: Settings | None = None, *, resources: Resources | None 
         lifespan=None if resources else _lifespan(settings, metrics),
         docs_url=None,
         redoc_url=None,
-        max_body_size=settings.max_body_bytes,
         generate_unique_id_function=_operation_id,
         middleware=_middleware(settings, metrics),
     )
     app.state.metrics = metrics
+    app.state.route_limits = RouteLimits(settings.rate_limit)
     app.state.resources = resources
     add_error_handlers(app)
     app.include_router(health.orchestrators)
-    app.include_router(v1_router())
+    app.include_router(v1_router(), max_body_size=settings.max_body_bytes)
     add_pages(app)
     return app
 
@@ -79,8 +80,10 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     """Outermost first."""
     starlette_compress.remove_compress_type("text/event-stream")  # a compressor would hold events back
     return [
+        Middleware(RateLimitHeadersMiddleware),
         Middleware(RequestMiddleware, metrics=metrics),
         Middleware(SecurityHeadersMiddleware),
+        Middleware(TooLargeMiddleware),
         Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,

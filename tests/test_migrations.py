@@ -19,16 +19,17 @@ async def tables_and_revision(settings: Settings) -> tuple[set[str], str | None]
         await engine.dispose()
 
 
-async def test_the_schema_goes_down_and_up_again_and_matches_the_models(committed_settings: Settings):
-    async with cloned_database(committed_settings) as settings:
-        await run_alembic(settings.database, command.check)
+async def test_the_schema_goes_up_and_down_and_up_again_and_matches_the_models(settings: Settings):
+    async with cloned_database(settings, template="template1") as empty:
+        await migrate(empty)
+        await run_alembic(empty.database, command.check)
 
-        await run_alembic(settings.database, lambda config: command.downgrade(config, "base"))
-        names, revision = await tables_and_revision(settings)
+        await run_alembic(empty.database, lambda config: command.downgrade(config, "base"))
+        names, revision = await tables_and_revision(empty)
         assert (names, revision) == ({"alembic_version"}, None)
 
-        await migrate(settings)
-        await migrate(settings)  # twice changes nothing
-        names, revision = await tables_and_revision(settings)
+        await migrate(empty)
+        await migrate(empty)  # twice changes nothing
+        names, revision = await tables_and_revision(empty)
         assert {"users", "documents", "chunks", "events"} <= names
         assert revision == expected_revision()

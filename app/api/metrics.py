@@ -17,12 +17,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        labels = ("method", "route", "status")
+        labels = ("method", "operation", "status")
         self._requests = Counter("hearth_http_requests", "HTTP requests.", labels, registry=self.registry)
         self._latency = Histogram(
             "hearth_http_request_seconds",
             "Time to serve a request.",
-            ("method", "route"),
+            ("method", "operation"),
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
@@ -33,9 +33,9 @@ class Metrics:
             "hearth_channels", "Rooms and projects with local sockets.", registry=self.registry, multiprocess_mode="max"
         )
 
-    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(method, route, status).inc()
-        self._latency.labels(method, route).observe(seconds)
+    def observe_request(self, method: str, operation: str, status: int, seconds: float) -> None:
+        self._requests.labels(method, operation, status).inc()
+        self._latency.labels(method, operation).observe(seconds)
 
     async def watch(self, hub: Hub) -> None:
         """Follow the hub's numbers until cancelled."""

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from app.api.errors import unexpected_error_response
+from app.api.errors import error_response, unexpected_error_response
 from app.api.metrics import Metrics
 from app.observability import request_id
 
@@ -26,6 +26,7 @@ SECURITY_HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+JSON: Final = "application/json"
 HSTS: Final = "max-age=31536000; includeSubDomains"
 
 
@@ -69,8 +70,8 @@ class RequestMiddleware:
             self._record(scope, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = str(getattr(scope.get("route"), "path", "unknown"))
-        self._metrics.observe_request(scope["method"], route, status, seconds)
+        operation = str(getattr(scope.get("route"), "name", "unknown"))
+        self._metrics.observe_request(scope["method"], operation, status, seconds)
         if scope["path"] in QUIET_PATHS and status < 500:
             return
         log.info(
@@ -81,6 +82,30 @@ class RequestMiddleware:
             duration_ms=round(seconds * 1000, 1),
             client=scope["client"][0] if scope.get("client") else None,
         )
+
+
+class TooLargeMiddleware:
+    """The framework refuses a body that is too large in plain text: this says it in the contract's form."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        is_replaced = False
+
+        async def send_in_form(message: Message) -> None:
+            nonlocal is_replaced
+            is_start = message["type"] == "http.response.start"
+            if is_start and message["status"] == 413 and MutableHeaders(scope=message)["Content-Type"] != JSON:
+                is_replaced = True
+                text = "The request body is too large."
+                await error_response(413, "PAYLOAD_TOO_LARGE", text, {})(scope, receive, send)
+            elif not is_replaced:
+                await send(message)
+
+        return await self._app(scope, receive, send_in_form)
 
 
 class SecurityHeadersMiddleware:

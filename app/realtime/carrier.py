@@ -1,12 +1,13 @@
 """Redis pub/sub: carries frames between processes, as fast as it can and no more.
 
-One connection per process, with RESP2, on which redis-py is a third faster for pub/sub. Whatever is lost on the way
-is found again by the hub, so nothing here is retried.
+One connection per process, with RESP2, on which redis-py is a third faster for pub/sub. Whatever is lost on the way is
+found again by the hub, so nothing here is retried; `lost` says when to look.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -22,7 +23,9 @@ log = structlog.get_logger(__name__)
 QUEUE_SIZE = 10_000
 BATCH_SIZE = 200
 SILENCE = 5.0  # seconds without a word before the connection is asked whether it lives
+CALL_PATIENCE = 1.0  # seconds
 RETRY_PAUSE = 0.5  # seconds
+CANCEL_PATIENCE = 0.1  # seconds
 
 
 class Carrier:
@@ -36,95 +39,122 @@ class Carrier:
         self._receive = receive
         self._lost = lost
         self._node = uuid7().hex
-        self._wanted: set[UUID] = set()
-        self._confirmed: set[str] = set()
+        self._wanted: set[str] = set()
+        self._told: set[str] = set()  # what Redis was asked for on this connection
+        self._telling = asyncio.Lock()
+        self._confirmed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._outgoing: asyncio.Queue[Frame] = asyncio.Queue(QUEUE_SIZE)
         self._pubsub: PubSub | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._is_publishing = True
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def is_connected(self) -> bool:
         return self._pubsub is not None
 
-    async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._listen_forever()), asyncio.create_task(self._publish_forever())]
+    def start(self) -> None:
+        for work in (self._listen_forever(), self._publish_forever()):
+            self._tasks.add(asyncio.create_task(work))
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Carry what is still waiting, then end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CALL_PATIENCE):
+                await self._outgoing.join()
+        pending = set(self._tasks)
+        while pending:
+            for task in pending:
+                task.cancel()  # redis-py can swallow one while it connects, so once is not enough
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_PATIENCE)
 
     def send(self, frame: Frame) -> None:
-        try:
+        with suppress(asyncio.QueueFull):
             self._outgoing.put_nowait(frame)
-        except asyncio.QueueFull:
-            log.warning("realtime.not_carried", channel_id=str(frame.channel_id))
 
     async def join(self, channel_id: UUID) -> None:
-        self._wanted.add(channel_id)
-        await self._tell("subscribe", [channel_id])
+        """Listen to a channel; returns when Redis has confirmed it, or cannot for now."""
+        name = self._prefix + str(channel_id)
+        self._wanted.add(name)
+        await self._tell()
+        if self._pubsub is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CALL_PATIENCE):
+                    await self._confirmed[name].wait()
 
     def leave(self, channel_id: UUID) -> None:
         """Stop listening, unless somebody has joined again by the time this is carried out."""
-        self._wanted.discard(channel_id)
-        self._tasks.append(asyncio.create_task(self._leave(channel_id)))
-        self._tasks = [task for task in self._tasks if not task.done()]
+        self._wanted.discard(self._prefix + str(channel_id))
+        task = asyncio.create_task(self._tell())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _leave(self, channel_id: UUID) -> None:
-        if channel_id not in self._wanted:
-            await self._tell("unsubscribe", [channel_id])
-        if channel_id in self._wanted:  # joined while we were leaving
-            await self._tell("subscribe", [channel_id])
-            self._lost()
+    async def _tell(self) -> None:
+        """Bring Redis from what it was told to what is wanted by now; one at a time, so that the last word is right."""
+        async with self._telling:
+            missing, unwanted = self._wanted - self._told, self._told - self._wanted
+            if self._pubsub is None or not (missing or unwanted):
+                return
+            try:
+                async with asyncio.timeout(CALL_PATIENCE):
+                    if missing:
+                        await self._pubsub.subscribe(*missing)
+                    if unwanted:
+                        self._forget(unwanted)
+                        await self._pubsub.unsubscribe(*unwanted)
+            except (RedisError, OSError):
+                return  # told again by the listener, on this connection or the next
+            self._told = (self._told | missing) - unwanted
 
-    async def _tell(self, command: str, channel_ids: Iterable[UUID]) -> None:
-        names = [self._prefix + str(channel_id) for channel_id in channel_ids]
-        if self._pubsub is None or not names:
-            return  # all that is wanted is subscribed on connecting
-        if command == "unsubscribe":
-            self._confirmed.difference_update(names)
-        with contextlib.suppress(RedisError, OSError):  # the listener notices too, and starts afresh
-            await getattr(self._pubsub, command)(*names)
+    def _forget(self, names: set[str]) -> None:
+        for name in names:
+            self._confirmed.pop(name, None)
 
     async def _listen_forever(self) -> None:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
                     await self._listen(pubsub)
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("realtime.redis_lost", error=str(error))
+            except Exception as error:  # whatever it is, the answer is a new connection
+                log.warning("realtime.redis_lost", error=repr(error))
             finally:
                 self._pubsub = None
+            self._lost()
             await asyncio.sleep(RETRY_PAUSE)
 
     async def _listen(self, pubsub: PubSub) -> None:
-        self._confirmed = set()
-        await pubsub.subscribe(self._prefix + "all")  # keeps the subscription open while no channel is
+        self._told = set()
+        self._confirmed.clear()
+        async with asyncio.timeout(CALL_PATIENCE):
+            await pubsub.subscribe(self._prefix + "all")  # keeps the subscription open while no channel is
         self._pubsub = pubsub
-        await self._tell("subscribe", tuple(self._wanted))
+        await self._tell()
         self._lost()
-        asked = False
+        is_asked = False
         while True:
             message = await pubsub.get_message(timeout=SILENCE)
             if message is not None:
-                asked = False
+                is_asked = False
                 self._handle(message)
-            elif asked:
+                continue
+            if is_asked:
                 raise TimeoutError("Redis does not answer a ping")
-            else:
-                asked = True
+            is_asked = True
+            async with asyncio.timeout(CALL_PATIENCE):
                 await pubsub.ping()
+            await self._tell()
 
     def _handle(self, message: dict[str, str]) -> None:
-        if message["type"] == "subscribe":
-            if message["channel"] in self._confirmed:
-                self._lost()  # redis-py reconnected and subscribed again without a word
-            self._confirmed.add(message["channel"])
-        elif message["type"] == "message":
-            node, seq, text = message["data"].split(" ", 2)
-            if node != self._node:
-                channel_id = UUID(message["channel"].removeprefix(self._prefix))
-                self._receive(Frame(channel_id, int(seq) if seq != "-" else None, text))
+        name = message["channel"]
+        match message["type"]:
+            case "message":
+                node, seq, text = message["data"].split(" ", 2)
+                if node != self._node:
+                    channel_id = UUID(name.removeprefix(self._prefix))
+                    self._receive(Frame(channel_id, int(seq) if seq != "-" else None, text))
+            case "subscribe":
+                if self._confirmed[name].is_set():
+                    self._lost()  # redis-py reconnected and subscribed again without a word
+                self._confirmed[name].set()
 
     async def _publish_forever(self) -> None:
         while True:
@@ -132,10 +162,19 @@ class Carrier:
             while len(batch) < BATCH_SIZE and not self._outgoing.empty():
                 batch.append(self._outgoing.get_nowait())
             try:
-                async with self._redis.pipeline(transaction=False) as pipeline:
-                    for frame in batch:
-                        seq = "-" if frame.seq is None else frame.seq
-                        pipeline.publish(self._prefix + str(frame.channel_id), f"{self._node} {seq} {frame.text}")
-                    await pipeline.execute()
+                async with asyncio.timeout(CALL_PATIENCE):
+                    await self._publish(batch)
+                self._is_publishing = True
             except (RedisError, OSError) as error:
-                log.warning("realtime.not_carried", frames=len(batch), error=str(error))
+                if self._is_publishing:
+                    log.warning("realtime.not_carried", error=repr(error))
+                self._is_publishing = False
+            for _ in batch:
+                self._outgoing.task_done()
+
+    async def _publish(self, frames: list[Frame]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for frame in frames:
+                seq = "-" if frame.seq is None else frame.seq
+                pipeline.publish(self._prefix + str(frame.channel_id), f"{self._node} {seq} {frame.text}")
+            await pipeline.execute()

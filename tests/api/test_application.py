@@ -3,6 +3,8 @@
 import pytest
 from httpx import AsyncClient
 
+from app.resources import Resources
+
 
 def error_of(response) -> dict:
     body = response.json()
@@ -13,7 +15,9 @@ def error_of(response) -> dict:
     return body["error"]
 
 
-async def test_health_tells_the_state_of_every_dependency(client: AsyncClient):
+async def test_health_tells_the_state_of_every_dependency(client: AsyncClient, resources: Resources):
+    await resources.foundation.embedder.check()  # loads the model, which takes longer than health waits
+    await resources.services.health.check()
     for path in ("/health", "/api/v1/health", "/health/ready"):
         response = await client.get(path)
         body = response.json()
@@ -30,7 +34,7 @@ async def test_info_is_public_and_metrics_are_not(client: AsyncClient, owner):
 
     assert (await client.get("/api/v1/metrics")).status_code == 401
     metrics = await client.get("/api/v1/metrics", headers=owner.headers)
-    assert 'hearth_http_requests_total{method="GET",route="/api/v1/info",status="200"}' in metrics.text
+    assert 'hearth_http_requests_total{method="GET",operation="read_info",status="200"}' in metrics.text
 
 
 @pytest.mark.parametrize(
