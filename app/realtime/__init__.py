@@ -1,0 +1,1 @@
+"""Redis and open connections: fan-out, presence, limits, short-lived state."""
