@@ -24,7 +24,7 @@ from app.migrations import migrate
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
 from app.resources import Resources, open_resources, open_services
 from app.settings import PasswordSettings, RateLimitSettings, RedisSettings, Settings
-from tests.data_dirs import temporary_data_dir
+from tests.data_dirs import remove_abandoned_data_dirs, temporary_data_dir
 from tests.factories import User, make_user
 from tests.processes import LiveServer, start_server
 
@@ -48,6 +48,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def session_data_dir() -> Iterator[Path]:
+    remove_abandoned_data_dirs()
     with temporary_data_dir() as folder:
         yield folder
 
