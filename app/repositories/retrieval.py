@@ -78,6 +78,14 @@ class Excerpt:
     char_end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an excerpt says, and the page that it begins on, where there are pages."""
+
+    text: str
+    page: int | None
+
+
 VISIBLE = "project_id IN (SELECT project_id FROM members WHERE user_id = :user_id)"
 
 IN_SCOPE = f"""{VISIBLE}
@@ -144,7 +152,9 @@ ORDER BY best.score DESC, chunk.id
 """
 
 EXCERPTS = """
-SELECT number, substr(text, char_start + 1, char_end - char_start)
+SELECT number, substr(text, char_start + 1, char_end - char_start),
+    (SELECT max((page->>'number')::int) FROM jsonb_array_elements(pages) AS page
+     WHERE (page->>'char_start')::int <= char_start)
 FROM unnest(:document_ids, :starts, :ends) WITH ORDINALITY AS wanted (document_id, char_start, char_end, number)
 JOIN document_texts USING (document_id)
 """
@@ -183,7 +193,7 @@ class RetrievalRepository:
         within = IN_FEW_DOCUMENTS if scope.is_narrowed else IN_PROJECTS
         return await self._fuse(SCAN, within, replace(counted, document_ids=document_ids), probe, limit)
 
-    async def read_excerpts(self, excerpts: Sequence[Excerpt]) -> Sequence[str | None]:
+    async def read_excerpts(self, excerpts: Sequence[Excerpt]) -> Sequence[Reading | None]:
         """What stands there now, in the order asked for; None where the document is gone."""
         parameters = {
             "document_ids": [excerpt.document_id for excerpt in excerpts],
@@ -191,7 +201,7 @@ class RetrievalRepository:
             "ends": [excerpt.char_end for excerpt in excerpts],
         }
         rows = await self._session.execute(_prepared(EXCERPTS), parameters)
-        found: dict[int, str] = {row[0]: row[1] for row in rows}
+        found = {number: Reading(text, page) for number, text, page in rows}
         return [found.get(number) for number, _ in enumerate(excerpts, start=1)]
 
     async def _configure(self, probe: Probe) -> None:
