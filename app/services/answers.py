@@ -1,0 +1,193 @@
+"""Answers questions from documents, and says where it stands: with a language model, or by quoting."""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from app.adapters.batching import FloatArray
+from app.adapters.llm import LanguageModel, TokenUsage, Turn
+from app.errors import ServiceUnavailable
+from app.events import Citation
+from app.permissions import Principal
+from app.schemas.query import (
+    CitationsEvent,
+    QueryRequest,
+    QueryResult,
+    RetrievedEvent,
+    RetrievedHit,
+    TokenEvent,
+    UsageRead,
+)
+from app.schemas.search import SearchFields
+from app.services.citations import Citations, MarkerFilter, quoting_line
+from app.services.evidence import Evidence, Passage, choose_passages, choose_quotations
+from app.services.prompts import MOST_CHARACTERS, answer_from
+from app.services.retrieval import RetrievalService, milliseconds_since
+
+QUOTING = "hearth-extractive"
+NOT_FOUND = "I could not find this in your documents."
+QUOTED_PASSAGES = 5  # the answer's sentence is in the first five if anywhere
+
+AnswerPart = RetrievedEvent | TokenEvent | CitationsEvent | QueryResult
+NO_USAGE = TokenUsage(0, 0)
+
+
+_Telling = AsyncGenerator[TokenEvent | QueryResult, None]
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """A question, and the passages it can be answered from, if any."""
+
+    question: str
+    passages: Sequence[Passage]
+    vector: FloatArray
+    timings_ms: dict[str, float]
+    started: float  # reading of time.perf_counter
+    lap_started: float = field(default_factory=time.perf_counter)
+
+    def lap(self, stage: str) -> None:
+        """The stage ends here, and another one begins."""
+        self.timings_ms[stage] = milliseconds_since(self.lap_started)
+        self.lap_started = time.perf_counter()
+
+    def summary(self) -> RetrievedEvent:
+        return RetrievedEvent(
+            items=[
+                RetrievedHit(
+                    marker=passage.marker,
+                    document_id=passage.match.document_id,
+                    title=passage.match.title,
+                    page=passage.match.page,
+                    score=round(passage.match.score, 6),
+                )
+                for passage in self.passages
+            ]
+        )
+
+
+class AnswerService:
+    """`llm` is None where no language model is configured."""
+
+    def __init__(
+        self, retrieval: RetrievalService, evidence: Evidence, citations: Citations, llm: LanguageModel | None
+    ) -> None:
+        self._retrieval = retrieval
+        self._evidence = evidence
+        self._citations = citations
+        self._llm = llm
+
+    @property
+    def model(self) -> str:
+        """Who answers."""
+        return self._llm.name if self._llm else QUOTING
+
+    @property
+    def converses(self) -> bool:
+        """Whether it can talk about other things than documents."""
+        return self._llm is not None
+
+    async def answer(self, actor: Principal, request: QueryRequest) -> QueryResult:
+        """Answer from what the actor may see.
+
+        Raises:
+            NotFound: there is no such room.
+            ServiceUnavailable: the embedding model or the language model does not answer.
+        """
+        async with contextlib.aclosing(await self.stream(actor, request)) as parts:
+            return [part async for part in parts if isinstance(part, QueryResult)][-1]
+
+    async def stream(self, actor: Principal, request: QueryRequest) -> AsyncGenerator[AnswerPart, None]:
+        """The same in pieces: what was retrieved, tokens, citations, the whole. Returns when the passages are there.
+
+        Raises:
+            NotFound, ServiceUnavailable: as `answer`, and from the pieces too.
+        """
+        inquiry = await self.look_up(actor.user_id, request.question, request)
+        turns = answer_from(inquiry.passages, inquiry.question, []) if inquiry.passages else []
+        return self.tell(inquiry, turns)
+
+    async def look_up(self, user_id: UUID, question: str, fields: SearchFields) -> Inquiry:
+        """Passages to answer from, out of what `user_id` is a member of.
+
+        Raises:
+            ServiceUnavailable: the embedding model does not answer.
+        """
+        started = time.perf_counter()
+        found = await self._retrieval.find(user_id, question, fields)
+        passages = choose_passages(question, found.matches, most_characters=MOST_CHARACTERS)
+        return Inquiry(question, passages, found.vector, dict(found.timings_ms), started)
+
+    def tell(self, inquiry: Inquiry, turns: Sequence[Turn]) -> AsyncGenerator[AnswerPart, None]:
+        """What the language model says to `turns`; where there is none, or no turns, the passages are quoted.
+
+        No database connection is held while the model speaks. Closing the generator stops the model.
+
+        Raises (from the pieces):
+            ServiceUnavailable: the embedding model or the language model does not answer.
+        """
+        if self._llm is not None and turns:
+            return _in_order(inquiry, self._talk(self._llm, inquiry, turns))
+        return _in_order(inquiry, self._quote(inquiry))
+
+    async def _talk(self, llm: LanguageModel, inquiry: Inquiry, turns: Sequence[Turn]) -> _Telling:
+        said, usage = "", NO_USAGE
+        markers = MarkerFilter({passage.marker for passage in inquiry.passages})
+        async with contextlib.aclosing(llm.stream(turns)) as parts:
+            async for part in parts:
+                if isinstance(part, TokenUsage):
+                    usage = part
+                elif piece := markers.feed(part.text if said else part.text.lstrip()):
+                    said += piece
+                    yield TokenEvent(delta=piece)
+        if rest := markers.finish():
+            said += rest
+            yield TokenEvent(delta=rest)
+        if not said:
+            raise ServiceUnavailable("The language model gave no answer.")
+        inquiry.lap("generate")
+        citations = await self._citations.cite(inquiry.question, said, inquiry.passages)
+        yield _result(inquiry, said, citations, llm.name, usage)
+
+    async def _quote(self, inquiry: Inquiry) -> _Telling:
+        passages = inquiry.passages[:QUOTED_PASSAGES]
+        ranked = await self._evidence.rank_sentences(inquiry.question, passages, vector=inquiry.vector)
+        inquiry.lap("generate")
+        citations = await self._citations.check(choose_quotations(ranked))
+        lines = [quoting_line(citation) for citation in citations] or [NOT_FOUND]
+        for number, line in enumerate(lines):
+            yield TokenEvent(delta=f"\n\n{line}" if number else line)
+        yield _result(inquiry, "\n\n".join(lines), citations, self.model, NO_USAGE)
+
+
+async def _in_order(inquiry: Inquiry, telling: _Telling) -> AsyncGenerator[AnswerPart, None]:
+    """Before the tokens what was retrieved, and behind them the citations."""
+    yield inquiry.summary()
+    async with contextlib.aclosing(telling) as parts:
+        async for part in parts:
+            if isinstance(part, QueryResult):
+                yield CitationsEvent(citations=part.citations)
+            yield part
+
+
+def _result(inquiry: Inquiry, said: str, citations: Sequence[Citation], model: str, usage: TokenUsage) -> QueryResult:
+    """Markers whose quotation does not stand any more are taken out."""
+    inquiry.lap("cite")
+    markers = MarkerFilter({citation.marker for citation in citations})
+    return QueryResult(
+        id=uuid7(),
+        answer=markers.feed(said) + markers.finish(),
+        citations=citations,
+        grounded=bool(citations),
+        model=model,
+        usage=UsageRead(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        ),
+        timings_ms={**inquiry.timings_ms, "total": milliseconds_since(inquiry.started)},
+    )
