@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Body = dict[str, Any]
+PATIENCE = 10.0  # seconds
 
 
 @dataclass
@@ -31,6 +32,7 @@ class LanguageServer:
         self.hung_up = 0
         self.speaking = 0
         self.url = ""
+        self._asked = asyncio.Event()
         self._left = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -39,8 +41,12 @@ class LanguageServer:
         waiting = list(scripts)
         self.answer = lambda _: waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
+    async def wait_for_request(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self._asked.wait()
+
     async def wait_for_hang_up(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await self._left.wait()
 
     def hang_up(self) -> None:
@@ -64,6 +70,7 @@ class LanguageServer:
             return True
         body = json.loads(await reader.readexactly(length))
         self.requests.append(body)
+        self._asked.set()
         script = self.answer(body)
         if script.status != 200:
             await _send(writer, script.status, script.headers, {"error": {"message": "scripted", "type": "test"}})

@@ -1,0 +1,78 @@
+"""Server-Sent Events for routes that answer in pieces."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import anyio
+import structlog
+from fastapi.sse import EventSourceResponse, format_sse_event
+from pydantic import BaseModel
+
+from app.api.errors import is_dependency_down
+from app.errors import AppError
+from app.schemas.query import ErrorEvent
+
+log = structlog.get_logger(__name__)
+
+PING_INTERVAL = 15.0  # seconds of silence before a comment is sent, which keeps proxies from hanging up
+CLOSING_PATIENCE = 5.0  # seconds for a source to let go of what it holds, once the client has gone
+PING = b": ping\n\n"
+HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # the second for proxies that would buffer
+
+Events = AsyncGenerator[tuple[str, BaseModel], None]
+
+
+def event_stream(events: Events) -> EventSourceResponse:
+    """Stream `events` (name and data); a failure on the way is told in a last event `error`.
+
+    A client that goes away closes `events`.
+    """
+    return EventSourceResponse(_encoded(_with_errors(events)), headers=HEADERS)
+
+
+async def _with_errors(events: Events) -> Events:
+    async with contextlib.aclosing(events):
+        try:
+            async for event in events:
+                yield event
+        except AppError as error:
+            yield "error", ErrorEvent(code=error.code, message=error.message)
+        except Exception as error:
+            log.exception("stream.failed")
+            yield "error", _unexpected(error)
+
+
+def _unexpected(error: Exception) -> ErrorEvent:
+    """Names nothing internal, as a 500 or 503 would not."""
+    if is_dependency_down(error):
+        message = "A part of the service is not available at the moment. Please try again."
+        return ErrorEvent(code="SERVICE_UNAVAILABLE", message=message)
+    return ErrorEvent(code="INTERNAL_ERROR", message="Something went wrong on our side.")
+
+
+async def _encoded(events: Events) -> AsyncGenerator[bytes, None]:
+    """Each step of `events` is a task of its own, so that a ping between two of them interrupts nothing."""
+    step: asyncio.Task[tuple[str, BaseModel] | None] | None = None
+    try:
+        while True:
+            step = step or asyncio.create_task(_next_of(events))
+            await asyncio.wait({step}, timeout=PING_INTERVAL)
+            if not step.done():
+                yield PING
+                continue
+            event, step = step.result(), None
+            if event is None:
+                return
+            yield format_sse_event(event=event[0], data_str=event[1].model_dump_json())
+    finally:
+        with anyio.move_on_after(CLOSING_PATIENCE, shield=True):
+            if step is not None:
+                step.cancel()
+                await asyncio.wait({step})
+            await events.aclose()
+
+
+async def _next_of(events: Events) -> tuple[str, BaseModel] | None:
+    return await anext(events, None)
