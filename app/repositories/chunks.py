@@ -11,7 +11,6 @@ from uuid_utils.compat import uuid7
 
 from app.models import Chunk, ChunkDraft
 
-PUBLISH_SIZE = 1_000  # passages per statement: the vector index takes milliseconds for each
 PASSAGE_COLUMNS = (
     "ordinal",
     "text",
@@ -43,19 +42,18 @@ class ChunkRepository:
         self._session.add_all(drafts)
         await self._session.flush()
 
+    async def count_drafts(self, document_id: UUID) -> int:
+        query = select(func.count()).where(ChunkDraft.document_id == document_id)
+        return await self._session.scalar(query) or 0
+
     async def delete_drafts(self, document_id: UUID) -> None:
         await self._delete(ChunkDraft, document_id)
 
-    async def publish_drafts(self, document_id: UUID, project_id: UUID) -> int:
-        """Put the drafts in the place of the document's passages; how many they are."""
+    async def delete_of(self, document_id: UUID) -> None:
         await self._delete(Chunk, document_id)
-        count = await self._session.scalar(select(func.count()).where(ChunkDraft.document_id == document_id)) or 0
-        for first in range(0, count, PUBLISH_SIZE):
-            await self._copy(document_id, project_id, first, min(PUBLISH_SIZE, count - first))
-        await self._delete(ChunkDraft, document_id)
-        return count
 
-    async def _copy(self, document_id: UUID, project_id: UUID, first: int, size: int) -> None:
+    async def publish_drafts(self, document_id: UUID, project_id: UUID, *, first: int, size: int) -> None:
+        """Make passages of the drafts with the ordinals from `first` on, at most `size`; each takes milliseconds."""
         made = (
             func.unnest(bindparam("ids", [uuid7() for _ in range(size)], ARRAY(Uuid)))
             .table_valued("id", with_ordinality="position")

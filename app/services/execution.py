@@ -15,7 +15,7 @@ from app.events import TaskCompleted, TaskProgress, TaskStarted
 from app.models import Task, TaskStatus
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.tasks import Report
-from app.services.task_types import TaskTypes, TaskWasCancelled, announce_failure
+from app.services.task_types import TaskTypes, TaskWasCancelled, announce_failure, announce_state
 from app.settings import TaskSettings
 
 log = structlog.get_logger(__name__)
@@ -157,17 +157,23 @@ class TaskExecution:
             await self.fail(running, error)
             return
         delay = min(self._settings.retry_delay * 2 ** (running.attempt - 1), LONGEST_RETRY_DELAY)
+        message = f"{error.message} Trying again soon."
         async with self._uow() as uow:
-            task = await uow.tasks.retry(running.id, running.attempt, after=delay, message="trying again soon")
-            if task is not None and task.cancel_requested:
+            task = await uow.tasks.retry(running.id, running.attempt, after=delay, message=message)
+            if task is None:
+                return
+            announce_state(uow, task, message=message)
+            if task.cancel_requested:
                 for cancelled in await uow.tasks.request_cancel([task.id]):
                     await announce_failure(uow, cancelled, TaskWasCancelled(), self._task_types)
 
     async def hand_back(self, running: RunningTask) -> None:
         """Queue it again at once, for another worker; the handler has stopped."""
         async with self._uow() as uow:
-            await uow.tasks.hand_back(running.id, running.attempt)
-            uow.events.wake_workers()
+            task = await uow.tasks.hand_back(running.id, running.attempt)
+            if task is not None:
+                announce_state(uow, task, message="waiting for another worker")
+                uow.events.wake_workers()
 
     async def forget(self, *, events_older_than: timedelta) -> None:
         """Delete what nobody asks for any more: finished internal tasks and old events."""

@@ -17,6 +17,7 @@ from app.services.execution import RunningTask
 from app.services.task_types import TaskWasCancelled
 
 READ, SPLIT, EMBEDDED = 0.1, 0.15, 0.95  # of the whole way, when that step is done
+PUBLISH_SIZE = 500  # passages per statement: the vector index takes milliseconds for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,6 @@ class IngestionService:
         await task.progress(READ, "splitting the text into passages")
         passages = await self._split(found, size)
         await self._embed(task, document_id, passages)
-        await task.progress(EMBEDDED, f"making {len(passages)} passages searchable")
         return await self._publish(task, document_id, found)
 
     async def abandon(self, uow: UnitOfWork, task: Task, error: AppError) -> None:
@@ -129,7 +129,7 @@ class IngestionService:
         async with self._uow() as uow:
             document = _there(await uow.documents.get(document_id), document_id)
             await uow.documents.publish_text_draft(document_id)
-            count = await uow.chunks.publish_drafts(document_id, document.project_id)
+            count = await self._publish_passages(task, uow, document)
             document.status = DocumentStatus.READY
             document.page_count = len(found.pages) or None
             document.chunk_count = count
@@ -137,6 +137,16 @@ class IngestionService:
             result = {"document_id": str(document_id), "page_count": document.page_count, "chunk_count": count}
             await task.finish(uow, result)
         return result
+
+    async def _publish_passages(self, task: RunningTask, uow: UnitOfWork, document: Document) -> int:
+        count = await uow.chunks.count_drafts(document.id)
+        await uow.chunks.delete_of(document.id)
+        for first in range(0, count, PUBLISH_SIZE):
+            share = EMBEDDED + (1 - EMBEDDED) * first / count
+            await task.progress(share, f"made {first} of {count} passages searchable")
+            await uow.chunks.publish_drafts(document.id, document.project_id, first=first, size=PUBLISH_SIZE)
+        await uow.chunks.delete_drafts(document.id)
+        return count
 
 
 def _there(document: Document | None, document_id: UUID) -> Document:

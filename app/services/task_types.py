@@ -39,12 +39,21 @@ def queue_task(uow: UnitOfWork, task: Task) -> None:
     """Queue `task` with this transaction, and tell its project and the workers."""
     task.id = task.id or uuid7()
     uow.tasks.add(task)
+    announce_state(uow, task, message="queued")
+    uow.events.wake_workers()
+
+
+def announce_state(uow: UnitOfWork, task: Task, *, message: str) -> None:
+    """Tell who is there now how far a task is that nobody works on at the moment."""
     if not task.is_internal:
         event = TaskProgress(
-            project_id=task.project_id, task_id=task.id, task_type=task.task_type, progress=0.0, message="queued"
+            project_id=task.project_id,
+            task_id=task.id,
+            task_type=task.task_type,
+            progress=task.progress or 0.0,
+            message=message,
         )
         uow.events.announce(task.project_id, event)
-    uow.events.wake_workers()
 
 
 async def announce_failure(uow: UnitOfWork, task: Task, error: AppError, task_types: TaskTypes) -> None:

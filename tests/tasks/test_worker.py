@@ -128,6 +128,7 @@ async def test_a_temporary_failure_is_tried_again_later_and_in_the_end_says_why(
         await run_once(committed, probe, execution)
         task = await read_task(committed, task_id)
         assert (task.status, task.attempts, task.error) == ("queued", 1, None)
+        assert frames[-1]["message"] == task.message == "The model is away. Trying again soon."
         assert await execution.lease([probe.task_type]) is None, "its time has not come"
         await asyncio.sleep(0.25)
         await run_once(committed, probe, execution)
