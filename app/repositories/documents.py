@@ -48,16 +48,13 @@ class DocumentRepository:
             "status": DocumentStatus.PENDING,
             "attributes": document.attributes,
         }
-        added = await self._session.scalar(
-            insert(Document)
-            .values(values)
-            .on_conflict_do_nothing(index_elements=["project_id", "sha256"])
-            .returning(Document)
-        )
-        if added is not None:
-            return added, True
-        same = (Document.project_id == document.project_id, Document.sha256 == document.sha256)
-        return (await self._session.scalars(select(Document).where(*same).with_for_update(key_share=True))).one(), False
+        add = insert(Document).values(values).on_conflict_do_nothing(index_elements=["project_id", "sha256"])
+        same = select(Document).where(Document.project_id == document.project_id, Document.sha256 == document.sha256)
+        while True:  # until nobody deletes between these two statements what was in the way of the first
+            if added := await self._session.scalar(add.returning(Document)):
+                return added, True
+            if found := await self._session.scalar(same.with_for_update(key_share=True)):
+                return found, False
 
     async def get(self, document_id: UUID) -> Document | None:
         """For tasks, which act on any document."""
