@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, String, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, query_expression
 
 from app.models.base import Base, Model
 
@@ -18,6 +18,8 @@ class Project(Model):
     name: Mapped[str] = mapped_column(String(100))
     description: Mapped[str] = mapped_column(String(2000), default="", server_default="")
     is_default: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    role: Mapped[str | None] = query_expression()
+    """No column: the caller's role, where the query was asked on behalf of one."""
 
 
 class Member(Base):
