@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, model_validator
+from limits import parse
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
@@ -35,9 +36,20 @@ def _seconds(value: object) -> object:
     return value
 
 
+def _rate(value: str) -> str:
+    """`600/minute`, `10 per 30 seconds`, ….
+
+    Raises:
+        ValueError: not one rate.
+    """
+    parse(value)
+    return value
+
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)]
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class Group(BaseModel):
@@ -141,8 +153,9 @@ class TaskSettings(Group):
 
 class RateLimitSettings(Group):
     enabled: bool = Field(True, description="Off only behind a gateway that limits.")
-    requests: str = Field("600/minute", description="Of one caller, over all routes.")
-    login: str = Field("10/minute", description="Log-ins and registrations of one address.")
+    requests: Rate = Field("600/minute", description="Of one caller, over all routes.")
+    login: Rate = Field("10/minute", description="Log-ins, registrations and token refreshes of one address.")
+    messages: Rate = Field("120/minute", description="What one caller sends through WebSockets.")
 
 
 class LogSettings(Group):
