@@ -1,0 +1,49 @@
+"""Making an account, signing in and out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response, status
+from fastapi.security import OAuth2PasswordRequestForm
+
+from app.api.deps import Actor, ServicesDep
+from app.models import User
+from app.schemas.auth import Logout, RefreshTokenUse, TokensRead, UserCreate
+from app.schemas.common import ErrorResponse
+from app.schemas.users import UserRead
+from app.services.accounts import SignedIn
+
+router = APIRouter(prefix="/auth", tags=["accounts"])
+
+
+@router.post(
+    "/register",
+    status_code=status.HTTP_201_CREATED,
+    response_model=UserRead,
+    responses={409: {"model": ErrorResponse, "description": "The address has an account already"}},
+)
+async def register_user(services: ServicesDep, data: UserCreate, response: Response) -> User:
+    """Make an account, with a default project. The first account is the admin's."""
+    response.headers["Location"] = "/api/v1/users/me"
+    return await services.accounts.register(data)
+
+
+@router.post("/login", response_model=TokensRead)
+async def login_user(
+    services: ServicesDep, form: Annotated[OAuth2PasswordRequestForm, Depends()], response: Response
+) -> SignedIn:
+    """Sign in: `username` is the e-mail address. OAuth2 password flow, so **Authorize** on this page works."""
+    response.headers["Cache-Control"] = "no-store"
+    return await services.accounts.login(form.username, form.password)
+
+
+@router.post("/refresh", response_model=TokensRead)
+async def refresh_tokens(services: ServicesDep, data: RefreshTokenUse, response: Response) -> SignedIn:
+    """Exchange a refresh token for new tokens. It is good once: a second use revokes everything since the log-in."""
+    response.headers["Cache-Control"] = "no-store"
+    return await services.accounts.refresh(data.refresh_token)
+
+
+@router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
+async def logout_user(actor: Actor, services: ServicesDep, data: Logout | None = None) -> None:
+    """Revoke the refresh token, and all that came of the same log-in."""
+    await services.accounts.logout(actor, data.refresh_token if data else None)

@@ -1,0 +1,16 @@
+"""Tickets for opening a WebSocket from a browser."""
+
+from fastapi import APIRouter, Response, status
+
+from app.api.deps import RoomActor, ServicesDep
+from app.schemas.auth import TicketRead
+from app.services.accounts import Ticket
+
+router = APIRouter(tags=["accounts"])
+
+
+@router.post("/ws-tickets", status_code=status.HTTP_201_CREATED, response_model=TicketRead)
+async def create_ticket(actor: RoomActor, services: ServicesDep, response: Response) -> Ticket:
+    """A stand-in for your credentials in `?ticket=`, good for one WebSocket within 30 seconds."""
+    response.headers["Cache-Control"] = "no-store"
+    return await services.accounts.issue_ticket(actor)

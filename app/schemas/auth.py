@@ -1,0 +1,72 @@
+"""Signing in, on the wire."""
+
+import re
+import unicodedata
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
+
+from app.schemas.common import Read
+from app.schemas.users import Name
+
+LONGEST_EMAIL: Final = 320
+LONGEST_PASSWORD: Final = 1024
+LOCAL_PART: Final = re.compile(r"""[^\s@<>()\[\],;:\\".]{1,64}(?:\.[^\s@<>()\[\],;:\\".]{1,64})*""")
+DOMAIN: Final = re.compile(r"(?:(?!-)[\w-]{1,63}(?<!-)\.)+(?!-)[\w-]{2,63}(?<!-)")
+
+
+def normalize_email(value: str) -> str:
+    """An e-mail address as it is stored: composed, trimmed, in lower case.
+
+    Raises:
+        ValueError: not an e-mail address.
+    """
+    email = unicodedata.normalize("NFC", value.strip()).lower() if len(value) <= LONGEST_EMAIL else ""
+    local_part, _, domain = email.rpartition("@")
+    is_well_formed = LOCAL_PART.fullmatch(local_part) and DOMAIN.fullmatch(domain) and email.isprintable()
+    if not is_well_formed or len(local_part) > 64 or len(email) > LONGEST_EMAIL:
+        raise ValueError("not an e-mail address")
+    return email
+
+
+def _short_enough(password: SecretStr) -> SecretStr:
+    if len(password.get_secret_value().encode(errors="surrogatepass")) > LONGEST_PASSWORD:
+        raise ValueError(f"must be at most {LONGEST_PASSWORD:,} bytes")
+    return password
+
+
+Email = Annotated[str, AfterValidator(normalize_email)]
+Password = Annotated[SecretStr, AfterValidator(_short_enough)]
+RefreshTokenText = Annotated[str, Field(max_length=128)]
+
+
+class UserCreate(BaseModel):
+    email: Email = Field(examples=["ada@example.com"])
+    password: Password = Field(examples=["correct horse battery staple"])
+    name: Name = Field(examples=["Ada"])
+
+
+class RefreshTokenUse(BaseModel):
+    refresh_token: RefreshTokenText
+
+
+class Logout(BaseModel):
+    """Without a refresh token nothing is revoked; the access token ends by itself."""
+
+    refresh_token: RefreshTokenText | None = None
+
+
+class TokensRead(Read):
+    """`expires_in`: seconds the access token is good for. The refresh token is good for one use."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["bearer"]
+    expires_in: int
+
+
+class TicketRead(Read):
+    """Goes into `?ticket=` of a WebSocket's address, once, within `expires_in` seconds."""
+
+    ticket: str
+    expires_in: int
