@@ -1,0 +1,51 @@
+"""API keys on the wire."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Final, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+
+from app.events import utc_now
+from app.models import APIKey
+from app.permissions import Scope
+from app.schemas.common import Read, Timestamp
+from app.schemas.users import Name
+
+LONGEST_LIFE: Final = timedelta(days=36_525)
+
+
+def _to_come(moment: AwareDatetime) -> AwareDatetime:
+    now = utc_now()
+    if not now < moment < now + LONGEST_LIFE:
+        raise ValueError("must lie in the future, and within a hundred years")
+    return moment
+
+
+class APIKeyCreate(BaseModel):
+    name: Name = Field(examples=["backup script"])
+    scopes: frozenset[Scope] = Field(frozenset({Scope.READ, Scope.WRITE}), min_length=1)
+    expires_at: Annotated[AwareDatetime, AfterValidator(_to_come)] | None = None
+
+
+class APIKeyRead(Read):
+    """`prefix` is how the key begins, for telling keys apart."""
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: Sequence[Scope]
+    expires_at: Timestamp | None
+    last_used_at: Timestamp | None
+    created_at: Timestamp
+
+
+class APIKeyCreated(APIKeyRead):
+    """The only time that the key itself is shown."""
+
+    key: str = Field(examples=["hearth_key_…"])
+
+    @classmethod
+    def of(cls, row: APIKey, key: str) -> Self:
+        return cls(**APIKeyRead.model_validate(row).model_dump(), key=key)

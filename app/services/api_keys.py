@@ -1,0 +1,73 @@
+"""API keys: for scripts and other programs. Each is shown once, and stored as a digest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from app.errors import Conflict, NotFound, PermissionDenied
+from app.models import APIKey
+from app.permissions import Principal, may_grant
+from app.repositories import OpenUnitOfWork
+from app.schemas.api_keys import APIKeyCreate
+from app.security import SecretKind, digest_of, make_secret
+from app.services.known_callers import KnownCallers
+
+MOST_KEYS: Final = 50  # of one account
+SHOWN_PREFIX: Final = len(SecretKind.API_KEY) + 6
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """`key` is the secret; nobody can find it out again."""
+
+    row: APIKey
+    key: str
+
+
+class APIKeyService:
+    def __init__(self, uow: OpenUnitOfWork, known: KnownCallers) -> None:
+        self._uow = uow
+        self._known = known
+
+    async def create(self, actor: Principal, data: APIKeyCreate) -> NewKey:
+        """Raises PermissionDenied: more scopes than the actor has. Conflict: too many keys."""
+        if not may_grant(actor, data.scopes):
+            raise PermissionDenied("A key cannot have more scopes than whoever makes it.", scopes=sorted(data.scopes))
+        key = make_secret(SecretKind.API_KEY)
+        row = APIKey(
+            user_id=actor.user_id,
+            name=data.name,
+            prefix=key[:SHOWN_PREFIX],
+            digest=digest_of(key),
+            scopes=sorted(data.scopes),
+            expires_at=data.expires_at,
+        )
+        async with self._uow() as uow:
+            await uow.users.lock(actor.user_id)  # two at once do not both take the last place
+            if await uow.api_keys.count_own(actor.user_id) >= MOST_KEYS:
+                raise Conflict(f"You have {MOST_KEYS} keys: delete one first.", limit=MOST_KEYS)
+            uow.api_keys.add(row)
+            await uow.flush()
+        return NewKey(row, key)
+
+    async def get(self, actor: Principal, key_id: UUID) -> APIKey:
+        """Raises NotFound."""
+        async with self._uow() as uow:
+            key = await uow.api_keys.get_own(actor.user_id, key_id)
+        if key is None:
+            raise NotFound("API key not found", key_id=str(key_id))
+        return key
+
+    async def list(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[APIKey]:
+        """The actor's own, the newest first; expired ones too."""
+        async with self._uow() as uow:
+            return await uow.api_keys.list_own(actor.user_id, before=before, limit=limit)
+
+    async def delete(self, actor: Principal, key_id: UUID) -> None:
+        """The key stops working: here at once, in other processes within two seconds. Raises NotFound."""
+        async with self._uow() as uow:
+            digest = await uow.api_keys.delete_own(actor.user_id, key_id)
+        if digest is None:
+            raise NotFound("API key not found", key_id=str(key_id))
+        self._known.keys.forget(digest)
