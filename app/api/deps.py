@@ -6,22 +6,24 @@ from uuid import UUID
 from fastapi import Depends, Query, Request
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
 from pydantic import BeforeValidator
+from starlette.requests import HTTPConnection
 
 from app.api.metrics import Metrics
-from app.errors import PermissionDenied
+from app.errors import AppError, PermissionDenied
 from app.permissions import Principal, may_read, may_write
 from app.resources import Resources
 from app.schemas.common import decode_cursor
 from app.services import Services
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+TOKEN_PROTOCOL = "bearer."  # noqa: S105 - a prefix: browsers can send a token as a WebSocket's subprotocol only
 
 bearer_scheme = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/login", auto_error=False)
 key_scheme = APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
-def get_resources(request: Request) -> Resources:
-    resources: Resources = request.app.state.resources
+def get_resources(connection: HTTPConnection) -> Resources:
+    resources: Resources = connection.app.state.resources
     return resources
 
 
@@ -41,17 +43,62 @@ def get_services(resources: ResourcesDep) -> Services:
 ServicesDep = Annotated[Services, Depends(get_services)]
 
 
+class Caller:
+    """Whoever calls: the strings are taken out of the request or the socket, and judged once, if somebody asks."""
+
+    def __init__(self, connection: HTTPConnection, services: ServicesDep) -> None:
+        self._connection = connection
+        self._accounts = services.accounts
+        self._outcome: Principal | AppError | None = None
+
+    async def principal(self) -> Principal:
+        """Raises NotAuthenticated, InvalidCredentials, TokenExpired: there are no credentials, or no good ones."""
+        if self._outcome is None:
+            self._outcome = await self._judge()
+        if isinstance(self._outcome, AppError):
+            raise self._outcome
+        return self._outcome
+
+    async def principal_if_known(self) -> Principal | None:
+        """None without good credentials."""
+        try:
+            return await self.principal()
+        except AppError:
+            return None
+
+    async def _judge(self) -> Principal | AppError:
+        headers = self._connection.headers
+        scheme, _, value = headers.get("authorization", "").partition(" ")
+        bearer = value.strip() if scheme.lower() == "bearer" else None
+        ticket = None
+        if self._connection.scope["type"] == "websocket":
+            bearer = bearer or _token_among(headers.get("sec-websocket-protocol", ""))
+            ticket = self._connection.query_params.get("ticket")
+        try:
+            return await self._accounts.principal(bearer=bearer, api_key=headers.get("x-api-key"), ticket=ticket)
+        except AppError as error:
+            return error
+
+
+def _token_among(protocols: str) -> str | None:
+    names = (name.strip() for name in protocols.split(","))
+    return next((name.removeprefix(TOKEN_PROTOCOL) for name in names if name.startswith(TOKEN_PROTOCOL)), None)
+
+
+CallerDep = Annotated[Caller, Depends()]
+
+
 async def get_principal(
-    services: ServicesDep,
-    bearer: Annotated[str | None, Depends(bearer_scheme)],
-    api_key: Annotated[str | None, Depends(key_scheme)],
+    caller: CallerDep,
+    _: Annotated[str | None, Depends(bearer_scheme)],  # these two for /docs alone
+    __: Annotated[str | None, Depends(key_scheme)],
 ) -> Principal:
     """Whoever the credentials stand for.
 
     Raises:
         NotAuthenticated, InvalidCredentials, TokenExpired: there are none, or they are not good.
     """
-    return await services.accounts.principal(bearer=bearer, api_key=api_key)
+    return await caller.principal()
 
 
 PrincipalDep = Annotated[Principal, Depends(get_principal)]
@@ -96,6 +143,4 @@ def _parse_cursor(value: object) -> object:
 
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Items on one page.")]
-Cursor = Annotated[
-    UUID | None, BeforeValidator(_parse_cursor), Query(description="`next_cursor` of the page before.", max_length=64)
-]
+Cursor = Annotated[UUID | None, BeforeValidator(_parse_cursor), Query(description="`next_cursor` of the page before.")]
