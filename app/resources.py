@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from app.events import Frame
 from app.foundation import Foundation, open_foundation
 from app.realtime.hub import Hub
+from app.realtime.limits import RateLimits
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
 from app.services import Services, build_services
 from app.settings import Settings
@@ -22,6 +23,7 @@ class Resources:
     hub: Hub
     uow: OpenUnitOfWork
     services: Services
+    limits: RateLimits
 
     @property
     def settings(self) -> Settings:
@@ -57,7 +59,8 @@ async def open_services(
     hub = Hub(foundation.pubsub_redis, LoggedEvents(quiet), settings.realtime, prefix=settings.redis.prefix)
     async with hub:
         uow = make_uow(hub.publish)
-        yield Resources(foundation, hub, uow, build_services(foundation, uow, hub))
+        limits = RateLimits(foundation.redis, settings.rate_limit, prefix=settings.redis.prefix)
+        yield Resources(foundation, hub, uow, build_services(foundation, uow, hub), limits)
 
 
 @contextlib.asynccontextmanager
