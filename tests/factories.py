@@ -1,0 +1,58 @@
+"""People and what they make, through the public door."""
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from httpx import AsyncClient
+
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class User:
+    id: str
+    email: str
+    name: str
+    access_token: str
+    refresh_token: str
+    password: str = PASSWORD
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.access_token}"}
+
+
+async def register(client: AsyncClient, email: str, *, name: str = "Ada", password: str = PASSWORD):
+    return await client.post("/api/v1/auth/register", json={"email": email, "password": password, "name": name})
+
+
+async def login(client: AsyncClient, email: str, password: str = PASSWORD):
+    return await client.post("/api/v1/auth/login", data={"username": email, "password": password})
+
+
+async def make_user(client: AsyncClient, name: str = "Ada") -> User:
+    """A new account, signed in. The first one in a database is the admin."""
+    email = f"{name.lower().replace(' ', '.')}-{uuid4().hex[:12]}@example.com"
+    registered = await register(client, email, name=name)
+    assert registered.status_code == 201, registered.text
+    tokens = (await login(client, email)).json()
+    return User(registered.json()["id"], email, name, tokens["access_token"], tokens["refresh_token"])
+
+
+async def make_key(client: AsyncClient, user: User, **fields: object) -> dict:
+    response = await client.post("/api/v1/api-keys", json={"name": "script", **fields}, headers=user.headers)
+    assert response.status_code == 201, response.text
+    return response.json()
+
+
+async def make_project(client: AsyncClient, user: User, name: str = "Lighthouse") -> dict:
+    response = await client.post("/api/v1/projects", json={"name": name}, headers=user.headers)
+    assert response.status_code == 201, response.text
+    return response.json()
+
+
+async def share(client: AsyncClient, owner: User, project_id: str, user: User, role: str) -> None:
+    """Make `user` a member of the project (`viewer`, `editor` or `owner`)."""
+    member = {"email": user.email, "role": role}
+    response = await client.post(f"/api/v1/projects/{project_id}/members", json=member, headers=owner.headers)
+    assert response.is_success, response.text
