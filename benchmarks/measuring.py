@@ -7,14 +7,13 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 
 from app.embedded import embedded_servers
 from app.migrations import migrate
 from app.settings import Settings
+from tests.data_dirs import temporary_data_dir
 
 
 def machine() -> str:
@@ -68,8 +67,8 @@ def resident_mib(process_id: int) -> float:
 @asynccontextmanager
 async def prepared_settings() -> AsyncIterator[Settings]:
     """Embedded servers of their own in a folder that is removed at the end, migrated."""
-    with TemporaryDirectory(prefix="hearth-benchmark-") as folder:
-        base = Settings(_env_file=None, environment="testing", data_dir=Path(folder), rate_limit={"enabled": False})
+    with temporary_data_dir() as folder:
+        base = Settings(_env_file=None, environment="testing", data_dir=folder, rate_limit={"enabled": False})
         async with embedded_servers(base) as running:
             await migrate(running)
             yield running

@@ -9,12 +9,11 @@ import signal
 import statistics
 import sys
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx
 
 from benchmarks.measuring import machine
+from tests.data_dirs import temporary_data_dir
 from tests.processes import free_port
 
 WARM_STARTS = 5
@@ -47,13 +46,13 @@ async def seconds_until_live(port: int, environment: dict[str, str], *command: s
 
 async def main() -> None:
     print(machine())
-    with TemporaryDirectory(prefix="hearth-benchmark-") as folder:
+    with temporary_data_dir() as folder:
         port = free_port()
-        ours = {**os.environ, "DATA_DIR": folder, "PORT": str(port)}
+        ours = {**os.environ, "DATA_DIR": str(folder), "PORT": str(port)}
         cold = await seconds_until_live(port, ours, "app.cli", "run")
         warm = [await seconds_until_live(port, ours, "app.cli", "run") for _ in range(WARM_STARTS)]
-        (Path(folder) / "bare.py").write_text(REFERENCE)
-        bare_environment = {**os.environ, "PYTHONPATH": folder}
+        (folder / "bare.py").write_text(REFERENCE)
+        bare_environment = {**os.environ, "PYTHONPATH": str(folder)}
         uvicorn = ("uvicorn", "bare:app", "--port", str(port))
         bare = [await seconds_until_live(port, bare_environment, *uvicorn) for _ in range(WARM_STARTS)]
     reference = statistics.median(bare)
