@@ -133,11 +133,15 @@ class SpiritThinking(RoomEvent):
 
 
 class SpiritToken(RoomEvent):
-    """The next piece of the answer; for a joiner in the middle the first `delta` is all that was said so far."""
+    """The next piece of the answer; for a joiner in the middle the first `delta` is all that was said so far.
+
+    `offset`: how many code points of the answer come before `delta`; null when that is not known.
+    """
 
     type: Literal["spirit_token"] = "spirit_token"
     in_reply_to: UUID
     delta: str
+    offset: int | None = None
 
 
 # --- events of a project's tasks ----------------------------------------------------------------------------------

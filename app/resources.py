@@ -12,6 +12,7 @@ from app.events import Frame
 from app.foundation import Foundation, open_foundation
 from app.realtime.hub import Hub
 from app.realtime.limits import RateLimits
+from app.realtime.presence import Presence
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
 from app.services import Services, build_services
 from app.settings import Settings
@@ -57,10 +58,11 @@ async def open_services(
     settings = foundation.settings
     quiet = make_uow(lambda _: None)  # the hub only reads
     hub = Hub(foundation.pubsub_redis, LoggedEvents(quiet), settings.realtime, prefix=settings.redis.prefix)
-    async with hub:
+    presence = Presence(foundation.redis, hub.publish, settings.realtime, prefix=settings.redis.prefix)
+    async with hub, presence:
         uow = make_uow(hub.publish)
         limits = RateLimits(foundation.redis, settings.rate_limit, prefix=settings.redis.prefix)
-        yield Resources(foundation, hub, uow, build_services(foundation, uow, hub), limits)
+        yield Resources(foundation, hub, uow, build_services(foundation, uow, hub, presence), limits)
 
 
 @contextlib.asynccontextmanager

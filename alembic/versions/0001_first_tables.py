@@ -399,11 +399,16 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_messages_user_id_users"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
-        sa.UniqueConstraint(
-            "session_id", "user_id", "client_id", name=op.f("uq_messages_session_id_user_id_client_id")
-        ),
     )
     op.create_index("uq_messages_session_id_seq", "messages", ["session_id", "seq"], unique=True)
+    op.create_index(
+        "uq_messages_session_id_user_id_client_id",
+        "messages",
+        ["session_id", "user_id", "client_id"],
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=sa.text("client_id IS NOT NULL"),
+    )
     op.create_table(
         "participants",
         sa.Column("session_id", sa.Uuid(), nullable=False),

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
-from app.api import documents, health, tasks
+from app.api import api_keys, auth, chat, documents, health, projects, query, sessions, tasks, tickets, users
+from app.api.limits import check_limits
 from app.schemas.common import ErrorResponse
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -22,8 +23,16 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 def v1_router() -> APIRouter:
     """Everything below `/api/v1`."""
-    router = APIRouter(prefix="/api/v1", responses=ERRORS)
+    router = APIRouter(prefix="/api/v1", responses=ERRORS, dependencies=[Depends(check_limits)])
     router.include_router(health.router)
+    router.include_router(auth.router)
+    router.include_router(tickets.router)
+    router.include_router(users.router)
+    router.include_router(api_keys.router)
+    router.include_router(projects.router)
     router.include_router(documents.router)
+    router.include_router(query.router)
+    router.include_router(sessions.router)
+    router.include_router(chat.router)
     router.include_router(tasks.router)
     return router

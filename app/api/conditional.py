@@ -51,11 +51,15 @@ class Conditional:
         return row
 
 
-def _if_match(
+async def _if_match(
     if_match: Annotated[str | None, Header(description="ETag that the change is based on.")] = None,
 ) -> Versions | None:
     return _parse_tags(if_match)
 
 
-ConditionalDep = Annotated[Conditional, Depends()]
+async def _conditional(request: Request, response: Response) -> Conditional:
+    return Conditional(request, response)
+
+
+ConditionalDep = Annotated[Conditional, Depends(_conditional)]
 IfMatch = Annotated[Versions | None, Depends(_if_match)]

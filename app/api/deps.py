@@ -1,4 +1,7 @@
-"""What routes ask for: the caller, the services, the page. Strings are taken out here and judged elsewhere."""
+"""What routes ask for: the caller, the services, the page. Strings are taken out here and judged elsewhere.
+
+All of it is `async def`: FastAPI calls anything else, classes too, in a thread, which takes longer than the work.
+"""
 
 from typing import Annotated
 from uuid import UUID
@@ -14,6 +17,7 @@ from app.permissions import Principal, may_read, may_write
 from app.resources import Resources
 from app.schemas.common import decode_cursor
 from app.services import Services
+from app.services.accounts import AccountService
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOKEN_PROTOCOL = "bearer."  # noqa: S105 - a prefix: browsers can send a token as a WebSocket's subprotocol only
@@ -22,12 +26,12 @@ bearer_scheme = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/login", auto_error=F
 key_scheme = APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
-def get_resources(connection: HTTPConnection) -> Resources:
+async def get_resources(connection: HTTPConnection) -> Resources:
     resources: Resources = connection.app.state.resources
     return resources
 
 
-def get_metrics(request: Request) -> Metrics:
+async def get_metrics(request: Request) -> Metrics:
     metrics: Metrics = request.app.state.metrics
     return metrics
 
@@ -36,7 +40,7 @@ ResourcesDep = Annotated[Resources, Depends(get_resources)]
 MetricsDep = Annotated[Metrics, Depends(get_metrics)]
 
 
-def get_services(resources: ResourcesDep) -> Services:
+async def get_services(resources: ResourcesDep) -> Services:
     return resources.services
 
 
@@ -46,9 +50,9 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 class Caller:
     """Whoever calls: the strings are taken out of the request or the socket, and judged once, if somebody asks."""
 
-    def __init__(self, connection: HTTPConnection, services: ServicesDep) -> None:
+    def __init__(self, connection: HTTPConnection, accounts: AccountService) -> None:
         self._connection = connection
-        self._accounts = services.accounts
+        self._accounts = accounts
         self._outcome: Principal | AppError | None = None
 
     async def principal(self) -> Principal:
@@ -85,7 +89,11 @@ def _token_among(protocols: str) -> str | None:
     return next((name.removeprefix(TOKEN_PROTOCOL) for name in names if name.startswith(TOKEN_PROTOCOL)), None)
 
 
-CallerDep = Annotated[Caller, Depends()]
+async def get_caller(connection: HTTPConnection, services: ServicesDep) -> Caller:
+    return Caller(connection, services.accounts)
+
+
+CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
 async def get_principal(
@@ -104,7 +112,7 @@ async def get_principal(
 PrincipalDep = Annotated[Principal, Depends(get_principal)]
 
 
-def require_read(principal: PrincipalDep) -> Principal:
+async def require_read(principal: PrincipalDep) -> Principal:
     """A reading caller, whatever the method: a search is a POST and changes nothing."""
     if principal.is_guest:
         raise PermissionDenied("Guests may only use the room they were invited to.")
@@ -113,7 +121,7 @@ def require_read(principal: PrincipalDep) -> Principal:
     return principal
 
 
-def require_scope(request: Request, principal: PrincipalDep) -> Principal:
+async def require_scope(request: Request, principal: PrincipalDep) -> Principal:
     """A caller whose key has `read` for safe methods and `write` for the others; guests included."""
     if request.method in SAFE_METHODS and not may_read(principal):
         raise PermissionDenied("This API key lacks the scope `read`.")
@@ -126,7 +134,7 @@ RoomActor = Annotated[Principal, Depends(require_scope)]
 """A caller, or a guest: the services let a guest see its own room alone."""
 
 
-def refuse_guests(principal: RoomActor) -> Principal:
+async def refuse_guests(principal: RoomActor) -> Principal:
     if principal.is_guest:
         raise PermissionDenied("Guests may only use the room they were invited to.")
     return principal

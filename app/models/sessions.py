@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -62,7 +62,15 @@ class Message(Model):
     __tablename__ = "messages"
     __table_args__ = (
         Index("uq_messages_session_id_seq", "session_id", "seq", unique=True),
-        UniqueConstraint("session_id", "user_id", "client_id"),
+        Index(
+            "uq_messages_session_id_user_id_client_id",
+            "session_id",
+            "user_id",
+            "client_id",
+            unique=True,
+            postgresql_nulls_not_distinct=True,  # the spirit has no user id
+            postgresql_where=sql_text("client_id IS NOT NULL"),
+        ),
     )
 
     session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))

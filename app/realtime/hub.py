@@ -1,30 +1,28 @@
 """Connections and fan-out: PostgreSQL remembers, Redis hurries.
 
 Each process has one hub with one Redis subscription. A frame is given to local listeners at once and carried to the
-other processes by Redis. The hub knows the last number it delivered in each channel; a gap, a lost Redis connection, or the
-slow sweep make it read the missing rows from the event log. So a dead Redis, or a crash between commit and publish,
-delays an event and never loses or doubles it.
+other processes by Redis. The hub knows the last number it delivered in each channel; a gap, a lost Redis connection,
+or the slow sweep make it read the missing rows from the event log. So a dead Redis, or a crash between commit and
+publish, delays an event and never loses or doubles it.
 """
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol, Self
 from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
 
-from app.events import Event, Frame
+from app.events import Frame
 from app.realtime.carrier import Carrier
-from app.realtime.outbox import CloseCode, Outbox
+from app.realtime.channels import RING_SIZE, Channel, Listener
+from app.realtime.outbox import CloseCode
 from app.settings import RealtimeSettings
 
 log = structlog.get_logger(__name__)
 
-RING_SIZE = 256
 READ_SIZE = 200
 REORDER_PATIENCE = 0.02  # seconds in which an earlier number, published a moment later, may still arrive
 DEGRADED_SWEEP = 0.5  # seconds between sweeps while Redis carries nothing
@@ -38,44 +36,6 @@ class EventLog(Protocol):
     async def first_seq(self, channel_id: UUID) -> int | None: ...
 
 
-@dataclass(eq=False)
-class Channel:
-    """What this process knows of a room, project or user with local listeners."""
-
-    id: UUID
-    last_seq: int | None = None  # None until the log was asked
-    holders: int = 0
-    live: set["Listener"] = field(default_factory=set)
-    ring: deque[Frame] = field(default_factory=lambda: deque(maxlen=RING_SIZE))
-    waiting: dict[int, Frame] = field(default_factory=dict)
-    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    healing: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def ring_after(self, seq: int) -> list[Frame]:
-        """Frames after `seq`, if the ring holds all of them; else none."""
-        if not self.ring or (self.ring[0].seq or 0) > seq + 1:
-            return []
-        return [frame for frame in self.ring if (frame.seq or 0) > seq]
-
-
-class Listener:
-    """One connection's place in a channel: its outbox, and the last number that was put there."""
-
-    def __init__(self, channel: Channel, outbox_size: int) -> None:
-        self.channel = channel
-        self.outbox = Outbox(outbox_size)
-        self.position = channel.last_seq or 0
-
-    @property
-    def last_seq(self) -> int:
-        """Number of the channel's latest event."""
-        return self.channel.last_seq or 0
-
-    def send(self, event: Event) -> None:
-        """Tell this listener alone."""
-        self.outbox.put(event.model_dump_json())
-
-
 class Hub:
     def __init__(self, redis: Redis, events: EventLog, settings: RealtimeSettings, *, prefix: str) -> None:
         self._events = events
@@ -86,53 +46,62 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        await self._carrier.start()
+        self._carrier.start()
         self._spawn(self._sweep_forever())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.cut_off_everyone(CloseCode.RESTARTING)
         await self._carrier.stop()
-        for task in tuple(self._tasks):
+        for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def connections(self) -> int:
-        return sum(channel.holders for channel in self._channels.values())
+        return sum(len(channel.listeners) for channel in self._channels.values())
 
     @property
     def rooms(self) -> int:
         return len(self._channels)
 
-    def publish(self, frame: Frame) -> None:
-        """Give `frame` to everybody in its channel: here at once, elsewhere through Redis. Never waits, never fails."""
-        self._receive(frame)
+    def publish(self, frame: Frame, *, besides: Listener | None = None) -> None:
+        """Give `frame` to everybody in its channel: here at once, elsewhere through Redis. Never waits, never fails.
+
+        An ephemeral frame is not given to the listener `besides`.
+        """
+        self._receive(frame, besides)
         self._carrier.send(frame)
 
     @contextlib.asynccontextmanager
     async def attach(self, channel_id: UUID) -> AsyncIterator[Listener]:
-        """A place in the channel for the length of the block. Nothing arrives before `follow` is called."""
+        """A place in the channel for the length of the block. Nothing arrives before `follow` is called.
+
+        Ephemeral frames from now on are held for `follow`, so whatever is read in between misses none.
+        """
         channel = self._channels.setdefault(channel_id, Channel(channel_id))
-        channel.holders += 1
+        listener = Listener(channel, self._settings.outbox_size)
+        channel.listeners.add(listener)
         try:
             await self._open(channel)
-            listener = Listener(channel, self._settings.outbox_size)
-            try:
-                yield listener
-            finally:
-                channel.live.discard(listener)
+            yield listener
         finally:
-            channel.holders -= 1
-            if channel.holders == 0 and self._channels.get(channel_id) is channel:
+            channel.listeners.discard(listener)
+            channel.live.discard(listener)
+            if not channel.listeners:
                 del self._channels[channel_id]
                 self._carrier.leave(channel_id)
 
     async def can_replay(self, listener: Listener, after_seq: int | None) -> bool:
-        """Whether everything after `after_seq` can still be replayed."""
-        if after_seq is None or after_seq >= listener.last_seq or listener.channel.ring_after(after_seq):
+        """Whether everything after `after_seq` can still be replayed; None asks for nothing."""
+        channel = listener.channel
+        if after_seq is None:
             return True
-        first = await self._events.first_seq(listener.channel.id)
+        if after_seq > channel.last_seq:  # seen on another node, which was faster; or never given out by this log
+            await self._heal(channel)
+        if after_seq >= channel.last_seq or channel.ring_reaches(after_seq):
+            return after_seq <= channel.last_seq
+        first = await self._events.first_seq(channel.id)
         return first is not None and first <= after_seq + 1
 
     async def follow(self, listener: Listener, after_seq: int | None = None) -> None:
@@ -142,78 +111,74 @@ class Hub:
             CutOff: the listener does not read.
         """
         channel = listener.channel
+        listener.release()
         channel.live.discard(listener)
-        listener.position = listener.last_seq if after_seq is None else min(after_seq, listener.last_seq)
-        while listener.position < listener.last_seq:
-            frames = channel.ring_after(listener.position) or await self._events.list_after(
-                channel.id, listener.position, limit=READ_SIZE
-            )
-            if not frames:
-                break  # older than the log's retention
-            for frame in frames:
-                await listener.outbox.put_paced(frame.text)
-                listener.position = frame.seq or 0
+        if after_seq is not None:
+            if after_seq > channel.last_seq:
+                await self._heal(channel)
+            await self._replay(listener, after_seq)
         channel.live.add(listener)  # no await since the last look at last_seq, so nothing falls in between
 
     def cut_off_everyone(self, code: CloseCode) -> None:
         for channel in self._channels.values():
-            for listener in channel.live:
-                listener.outbox.cut_off(code)
+            channel.cut_off(code)
 
     async def _open(self, channel: Channel) -> None:
         """Subscribe first, then ask where the log stands: what comes in between waits in `waiting`."""
         async with channel.opening:
-            if channel.last_seq is None:
+            if not channel.is_open:
                 await self._carrier.join(channel.id)
                 seqs = await self._events.last_seqs([channel.id])
-                channel.last_seq = seqs.get(channel.id, 0)
-                self._deliver_waiting(channel)
+                channel.open(seqs.get(channel.id))
 
-    def _receive(self, frame: Frame) -> None:
+    async def _replay(self, listener: Listener, position: int) -> None:
+        channel = listener.channel
+        while position < channel.last_seq:
+            frames = await self._frames_after(channel, position)
+            if not frames:
+                break  # the log has forgotten them
+            for frame in frames:
+                await listener.outbox.put_paced(frame.text)
+                position = frame.seq or position
+
+    async def _frames_after(self, channel: Channel, seq: int) -> Sequence[Frame]:
+        """The next frames after `seq`, none beyond what live listeners have had. The first reader fills the ring."""
+        if channel.last_seq - seq <= RING_SIZE and not channel.ring_reaches(seq):
+            async with channel.filling:
+                if not channel.ring_reaches(seq):
+                    channel.extend_ring(await self._events.list_after(channel.id, seq, limit=RING_SIZE))
+        if channel.ring_reaches(seq):
+            return channel.ring_after(seq)
+        frames = await self._events.list_after(channel.id, seq, limit=READ_SIZE)
+        return [frame for frame in frames if (frame.seq or 0) <= channel.last_seq]
+
+    def _receive(self, frame: Frame, besides: Listener | None = None) -> None:
         channel = self._channels.get(frame.channel_id)
         if channel is None:
             return
         if frame.seq is None:
-            for listener in channel.live:
-                listener.outbox.put(frame.text)
-        elif channel.last_seq is None:
-            channel.waiting[frame.seq] = frame
-        elif frame.seq == channel.last_seq + 1:
-            self._deliver(channel, frame)
-            self._deliver_waiting(channel)
-        elif frame.seq > channel.last_seq:
-            channel.waiting[frame.seq] = frame
+            channel.announce(frame.text, besides)
+        elif not channel.receive(frame, frame.seq):
             asyncio.get_running_loop().call_later(REORDER_PATIENCE, self._heal_if_waiting, channel)
 
-    def _deliver(self, channel: Channel, frame: Frame) -> None:
-        channel.last_seq = frame.seq
-        channel.ring.append(frame)
-        for listener in channel.live:
-            listener.outbox.put(frame.text)
-
-    def _deliver_waiting(self, channel: Channel) -> None:
-        while frame := channel.waiting.pop((channel.last_seq or 0) + 1, None):
-            self._deliver(channel, frame)
-        for seq in [seq for seq in channel.waiting if seq <= (channel.last_seq or 0)]:
-            del channel.waiting[seq]
-
     def _heal_if_waiting(self, channel: Channel) -> None:
-        if channel.waiting and channel.holders and not channel.healing.locked():
-            self._spawn(self._heal(channel))
+        if channel.waiting and channel.listeners and not channel.healing.locked():
+            self._spawn(self._try_to_heal(channel))
+
+    async def _try_to_heal(self, channel: Channel) -> None:
+        try:
+            await self._heal(channel)
+        except Exception as error:  # the next sweep tries again
+            log.warning("realtime.heal_failed", channel_id=str(channel.id), error=repr(error))
 
     async def _heal(self, channel: Channel) -> None:
-        """Read from the log what did not arrive. A number is visible there only when all lower ones are."""
+        """Read from the log what did not arrive."""
         async with channel.healing:
-            try:
-                while frames := await self._events.list_after(channel.id, channel.last_seq or 0, limit=READ_SIZE):
-                    for frame in frames:
-                        if frame.seq == (channel.last_seq or 0) + 1:
-                            self._deliver(channel, frame)
-                    self._deliver_waiting(channel)
-                    if len(frames) < READ_SIZE:
-                        break
-            except Exception as error:
-                log.warning("realtime.heal_failed", channel_id=str(channel.id), error=str(error))
+            is_behind = True
+            while is_behind:
+                frames = await self._events.list_after(channel.id, channel.last_seq, limit=READ_SIZE)
+                channel.catch_up(frames)
+                is_behind = len(frames) == READ_SIZE
 
     def _sweep_soon(self) -> None:
         self._sweep_wanted.set()
@@ -228,16 +193,18 @@ class Hub:
             try:
                 await self._sweep()
             except Exception as error:
-                log.warning("realtime.sweep_failed", error=str(error))
+                log.warning("realtime.sweep_failed", error=repr(error))
 
     async def _sweep(self) -> None:
-        """Ask the log once for all local channels, and catch up where it is ahead."""
-        known = [channel for channel in self._channels.values() if channel.last_seq is not None]
+        """Ask the log once for all local channels: catch up where it is ahead, close what is deleted."""
+        known = [channel for channel in self._channels.values() if channel.is_open]
         if not known:
             return
         seqs = await self._events.last_seqs([channel.id for channel in known])
         for channel in known:
-            if seqs.get(channel.id, 0) > (channel.last_seq or 0):
+            if channel.is_logged and channel.id not in seqs:
+                channel.cut_off(CloseCode.NO_SUCH_ROOM)
+            elif seqs.get(channel.id, 0) > channel.last_seq:
                 await self._heal(channel)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

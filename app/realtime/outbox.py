@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from datetime import timedelta
 from enum import IntEnum
 
@@ -11,6 +12,7 @@ REPLAY_PATIENCE = timedelta(seconds=30)
 class CloseCode(IntEnum):
     """Why a connection ends (RFC 6455, section 7.4; 4000 and above are the contract's own)."""
 
+    INTERNAL_ERROR = 1011
     RESTARTING = 1012
     TRY_AGAIN_LATER = 1013
     BAD_MESSAGE = 4400
@@ -33,50 +35,62 @@ class CutOff(Exception):
 class Outbox:
     """Frames on their way to one listener, at most `size` of them.
 
-    One task takes frames out (`take`); any code of the event loop puts them in (`put`), without waiting.
+    One task takes frames out (`take`); any code of the event loop puts them in (`put`), without waiting. A task that is
+    stuck elsewhere, in a socket that nobody reads, learns of its end through `on_cut_off`.
     """
 
     def __init__(self, size: int) -> None:
+        self.on_cut_off: Callable[[], None] | None = None
         self._size = size
         self._frames: deque[str] = deque()
-        self._filled = asyncio.Event()
-        self._emptied = asyncio.Event()
-        self._cut_off: CloseCode | None = None
+        self._changed = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._code: CloseCode | None = None
+
+    @property
+    def code(self) -> CloseCode | None:
+        """Why the connection has to end; None while it need not."""
+        return self._code
 
     def put(self, text: str) -> None:
         """Add a frame; a listener whose outbox is full is cut off."""
-        if self._cut_off is not None:
+        if self._code is not None:
             return
         if len(self._frames) >= self._size:
             self.cut_off(CloseCode.TOO_SLOW)
             return
         self._frames.append(text)
-        self._filled.set()
+        self._changed.set()
 
     async def put_paced(self, text: str) -> None:
-        """Add a frame as soon as there is room: for replays, which are longer than an outbox.
+        """Add a frame of a replay, which may be longer than an outbox: as soon as it is at most half full.
+
+        The other half is for what happens once the listener is live.
 
         Raises:
-            CutOff: the listener took nothing for half a minute.
+            CutOff: the connection has to end, or the listener took nothing for half a minute.
         """
-        while len(self._frames) >= self._size and self._cut_off is None:
-            self._emptied.clear()
+        while len(self._frames) >= self._size // 2 and self._code is None:
+            self._drained.clear()
             try:
                 async with asyncio.timeout(REPLAY_PATIENCE.total_seconds()):
-                    await self._emptied.wait()
+                    await self._drained.wait()
             except TimeoutError:
                 self.cut_off(CloseCode.TOO_SLOW)
-        if self._cut_off is not None:
-            raise CutOff(self._cut_off)
+        if self._code is not None:
+            raise CutOff(self._code)
         self.put(text)
 
     def cut_off(self, code: CloseCode) -> None:
         """End the connection; what lies in the outbox is dropped, for the listener can ask for it again."""
-        if self._cut_off is None:
-            self._cut_off = code
-            self._frames.clear()
-            self._filled.set()
-            self._emptied.set()
+        if self._code is not None:
+            return
+        self._code = code
+        self._frames.clear()
+        self._changed.set()
+        self._drained.set()
+        if self.on_cut_off is not None:
+            self.on_cut_off()
 
     async def take(self) -> str:
         """The next frame.
@@ -85,10 +99,10 @@ class Outbox:
             CutOff: the connection has to end.
         """
         while not self._frames:
-            if self._cut_off is not None:
-                raise CutOff(self._cut_off)
-            self._filled.clear()
-            await self._filled.wait()
+            if self._code is not None:
+                raise CutOff(self._code)
+            self._changed.clear()
+            await self._changed.wait()
         frame = self._frames.popleft()
-        self._emptied.set()
+        self._drained.set()
         return frame

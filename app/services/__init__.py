@@ -6,32 +6,56 @@ from datetime import timedelta
 
 from app.foundation import Foundation
 from app.realtime.hub import Hub
+from app.realtime.presence import Presence
+from app.realtime.state import AnswerState, Tickets
 from app.repositories import OpenUnitOfWork
 from app.schemas.tasks import IngestDocumentParams, ReingestProjectParams
+from app.security import Passwords, make_tokens
+from app.services.accounts import AccountService
+from app.services.answers import AnswerService
+from app.services.api_keys import APIKeyService
 from app.services.blobs import BlobService
+from app.services.chat import ChatService
+from app.services.citations import Citations
 from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
+from app.services.evidence import Evidence
 from app.services.execution import TaskExecution
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.ingestion import IngestionService
+from app.services.known_callers import KnownCallers
+from app.services.projects import ProjectService
+from app.services.retrieval import RetrievalService
+from app.services.sessions import SessionService
+from app.services.spirit import SpiritService
 from app.services.task_types import TaskType
 from app.services.tasks import TaskService
+from app.services.users import UserService
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """One attribute per noun."""
 
+    accounts: AccountService
+    answers: AnswerService
+    api_keys: APIKeyService
     blobs: BlobService
+    chat: ChatService
     documents: DocumentService
     execution: TaskExecution
     health: HealthService
     idempotency: IdempotencyService
     ingestion: IngestionService
+    projects: ProjectService
+    retrieval: RetrievalService
+    sessions: SessionService
+    spirit: SpiritService
     tasks: TaskService
+    users: UserService
 
 
-def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub) -> Services:
+def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presence: Presence) -> Services:
     """Wire every service; each takes only what it needs."""
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, max_bytes=settings.document.max_bytes)
@@ -44,14 +68,53 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub) -> Ser
     )
     task_types = {kind.name: kind for kind in _task_types(ingestion)}
     tasks = TaskService(uow, task_types)
+    known = KnownCallers()
+    retrieval = RetrievalService(uow, foundation.embedder)
+    answers = _build_answers(foundation, uow, retrieval)
+    accounts = _build_accounts(foundation, uow, known)
+    answer_state = AnswerState(foundation.redis, prefix=settings.redis.prefix)
+    chat = ChatService(uow, hub, settings.chat, answers=answer_state, tasks=tasks)
     return Services(
+        accounts=accounts,
+        answers=answers,
+        api_keys=APIKeyService(uow, known),
         blobs=blobs,
+        chat=chat,
         documents=DocumentService(uow, blobs, tasks),
         execution=TaskExecution(uow, settings.task, task_types),
         health=_build_health(foundation, uow),
         idempotency=IdempotencyService(uow),
         ingestion=ingestion,
+        projects=ProjectService(uow),
+        retrieval=retrieval,
+        sessions=SessionService(uow, presence, accounts),
+        spirit=SpiritService(uow, hub, answers, chat, answer_state, settings.chat),
         tasks=tasks,
+        users=UserService(uow, known),
+    )
+
+
+def _build_answers(foundation: Foundation, uow: OpenUnitOfWork, retrieval: RetrievalService) -> AnswerService:
+    evidence = Evidence(foundation.embedder)
+    return AnswerService(
+        uow,
+        retrieval,
+        evidence,
+        Citations(uow, evidence),
+        foundation.llm,
+        history_messages=foundation.settings.chat.history_messages,
+    )
+
+
+def _build_accounts(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCallers) -> AccountService:
+    settings = foundation.settings
+    return AccountService(
+        uow,
+        settings,
+        passwords=Passwords(settings.password),
+        tokens=make_tokens(settings),
+        tickets=Tickets(foundation.redis, prefix=settings.redis.prefix),
+        known=known,
     )
 
 

@@ -1,0 +1,89 @@
+"""Rooms over HTTP."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response, status
+
+from app.api.conditional import ConditionalDep, IfMatch
+from app.api.deps import Actor, CallerDep, Cursor, Limit, RoomActor, ServicesDep
+from app.models import Session
+from app.schemas.common import Page
+from app.schemas.sessions import (
+    InviteCreate,
+    InviteRead,
+    JoinedRead,
+    ParticipantsRead,
+    SessionCreate,
+    SessionJoin,
+    SessionRead,
+    SessionUpdate,
+)
+from app.services.sessions import Joined, NewInvite
+
+router = APIRouter(prefix="/sessions", tags=["rooms"])
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, response_model=SessionRead)
+async def create_session(
+    actor: Actor, services: ServicesDep, data: SessionCreate, response: Response, conditional: ConditionalDep
+) -> Session:
+    """Open a room; its WebSocket is `/ws/chat/{id}`."""
+    room = await services.sessions.create(actor, data)
+    response.headers["Location"] = f"/api/v1/sessions/{room.id}"
+    return conditional.tag(room)
+
+
+@router.get("")
+async def list_sessions(
+    actor: RoomActor, services: ServicesDep, cursor: Cursor = None, limit: Limit = 20
+) -> Page[SessionRead]:
+    """Rooms of your projects, and those you were invited to, the newest first."""
+    rows = await services.sessions.list(actor, before=cursor, limit=limit + 1)
+    return Page[SessionRead].of(rows, limit)
+
+
+@router.post("/join", status_code=status.HTTP_201_CREATED, response_model=JoinedRead)
+async def join_session(caller: CallerDep, services: ServicesDep, data: SessionJoin) -> Joined:
+    """Use an invite. Without credentials you become a guest, with a token for this room alone."""
+    actor = await caller.principal_if_known()
+    return await services.sessions.join(actor, invite=data.invite, name=data.name)
+
+
+@router.get("/{session_id}", response_model=SessionRead)
+async def get_session(
+    actor: RoomActor, services: ServicesDep, session_id: UUID, conditional: ConditionalDep
+) -> Session:
+    return conditional.tag(await services.sessions.get(actor, session_id))
+
+
+@router.patch("/{session_id}", response_model=SessionRead)
+async def update_session(
+    actor: Actor,
+    services: ServicesDep,
+    session_id: UUID,
+    changes: SessionUpdate,
+    expected: IfMatch,
+    conditional: ConditionalDep,
+) -> Session:
+    """Editors and owners of the project rename, close and change a room."""
+    return conditional.tag(await services.sessions.update(actor, session_id, changes, expected=expected))
+
+
+@router.delete("/{session_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_session(actor: Actor, services: ServicesDep, session_id: UUID, expected: IfMatch) -> None:
+    """Remove a room with everything that was said in it."""
+    await services.sessions.delete(actor, session_id, expected=expected)
+
+
+@router.get("/{session_id}/participants")
+async def list_participants(actor: RoomActor, services: ServicesDep, session_id: UUID) -> ParticipantsRead:
+    """Who is in the room at this moment."""
+    return ParticipantsRead(items=list(await services.sessions.participants(actor, session_id)))
+
+
+@router.post("/{session_id}/invites", status_code=status.HTTP_201_CREATED, response_model=InviteRead)
+async def create_invite(
+    actor: Actor, services: ServicesDep, session_id: UUID, data: InviteCreate | None = None
+) -> NewInvite:
+    """Make an invite for one or several people; it is shown this once."""
+    return await services.sessions.invite(actor, session_id, data or InviteCreate())

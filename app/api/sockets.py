@@ -1,0 +1,220 @@
+"""The WebSocket door: accept, authenticate, carry frames in both directions, close with the contract's codes."""
+
+import asyncio
+from contextlib import suppress
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter
+from pydantic import TypeAdapter, ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.api.conversations import Conversation, ProjectConversation, RoomConversation
+from app.api.deps import Caller, CallerDep, ResourcesDep
+from app.api.errors import is_dependency_down
+from app.errors import (
+    AppError,
+    BadRequest,
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    ServiceUnavailable,
+)
+from app.events import Authenticate, ErrorOccurred
+from app.permissions import Principal, may_read
+from app.realtime.channels import Listener
+from app.realtime.outbox import CloseCode, CutOff
+from app.resources import Resources
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter(prefix="/ws")
+
+PROTOCOL = "hearth.v1"
+MOST_REFUSALS = 20  # frames in a row that came too fast, before the connection is closed
+CLOSE_PATIENCE = 1.0  # seconds
+INTERNAL_ERROR = 1011
+CLOSE_CODES = {
+    401: CloseCode.NOT_AUTHENTICATED,
+    403: CloseCode.NOT_ALLOWED,
+    404: CloseCode.NO_SUCH_ROOM,
+    409: CloseCode.ROOM_FULL,
+    429: CloseCode.TOO_MANY_MESSAGES,
+    503: CloseCode.TRY_AGAIN_LATER,
+}
+
+authenticate: TypeAdapter[Authenticate] = TypeAdapter(Authenticate)
+
+
+@router.websocket("/chat/{session_id}")
+async def follow_room(socket: WebSocket, session_id: str, caller: CallerDep, resources: ResourcesDep) -> None:
+    """Be in a room."""
+    await Door(socket, caller, resources).open(session_id, may_be_project=False)
+
+
+@router.websocket("/{channel_id}")
+async def follow_channel(socket: WebSocket, channel_id: str, caller: CallerDep, resources: ResourcesDep) -> None:
+    """Be in a room, or follow a project's tasks."""
+    await Door(socket, caller, resources).open(channel_id, may_be_project=True)
+
+
+class Door:
+    """One socket from the handshake to the end."""
+
+    def __init__(self, socket: WebSocket, caller: Caller, resources: Resources) -> None:
+        self._socket = socket
+        self._caller = caller
+        self._resources = resources
+
+    async def open(self, channel_id: str, *, may_be_project: bool) -> None:
+        """Serve the connection. It is accepted first, since browsers see close codes of open sockets alone."""
+        offered = self._socket.scope.get("subprotocols", ())
+        await self._socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+        code: int = CloseCode.RESTARTING
+        try:
+            await self._follow(_parse_id(channel_id), may_be_project=may_be_project)
+        except WebSocketDisconnect:
+            return
+        except CutOff as cut_off:
+            code = cut_off.code
+        except AppError as error:
+            code = await self._refuse(error)
+        except Exception as error:
+            if not is_dependency_down(error):
+                log.exception("socket.failed")
+                code = INTERNAL_ERROR
+            else:
+                code = await self._refuse(ServiceUnavailable("The service is not available. Please try again."))
+        await self._close(code)
+
+    async def _follow(self, channel_id: UUID, *, may_be_project: bool) -> None:
+        after_seq = _parse_seq(self._socket.query_params.get("after_seq"))
+        actor = await self._principal()
+        if not may_read(actor):
+            raise PermissionDenied("This API key lacks the scope `read`.")
+        services = self._resources.services
+        try:
+            async with (
+                services.sessions.presence(actor, channel_id),
+                self._resources.hub.attach(channel_id) as listener,
+            ):
+                await self._converse(actor, RoomConversation(actor, channel_id, listener, self._resources), after_seq)
+        except NotFound:
+            if not may_be_project or actor.is_guest:
+                raise
+            await services.projects.get(actor, channel_id)
+            async with self._resources.hub.attach(channel_id) as listener:
+                project = ProjectConversation(actor, channel_id, listener, self._resources)
+                await self._converse(actor, project, after_seq)
+
+    async def _principal(self) -> Principal:
+        """Whoever the handshake's credentials stand for, or those of a first frame."""
+        try:
+            return await self._caller.principal()
+        except NotAuthenticated:
+            pass
+        patience = self._resources.settings.realtime.authenticate_timeout.total_seconds()
+        try:
+            async with asyncio.timeout(patience):
+                frame = authenticate.validate_json(await self._receive() or "")
+        except (TimeoutError, ValidationError) as error:
+            raise NotAuthenticated("Send credentials, or an `authenticate` frame first.") from error
+        return await self._resources.services.accounts.principal(bearer=frame.token)
+
+    async def _converse(self, actor: Principal, conversation: Conversation, after_seq: int | None) -> None:
+        """One task writes, one reads; the connection ends with the first of them."""
+        tasks = (
+            asyncio.create_task(self._write(conversation.listener)),
+            asyncio.create_task(self._read(actor, conversation, after_seq)),
+        )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write(self, listener: Listener) -> None:
+        while True:
+            await self._socket.send_text(await listener.outbox.take())
+
+    async def _read(self, actor: Principal, conversation: Conversation, after_seq: int | None) -> None:
+        await conversation.begin(after_seq)
+        limits, key = self._resources.limits, f"key:{actor.key_id}" if actor.key_id else f"user:{actor.user_id}"
+        refusals = 0
+        while True:
+            text = await self._receive()
+            try:
+                await limits.check(limits.messages, key)
+                refusals = 0
+                await _carry_out(conversation, text)
+            except RateLimited as error:
+                refusals += 1
+                if refusals > MOST_REFUSALS:
+                    raise
+                conversation.complain(error)
+
+    async def _receive(self) -> str | None:
+        """The next frame's text; None for a binary one."""
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1006))
+        text: str | None = message.get("text")
+        return text
+
+    async def _refuse(self, error: AppError) -> int:
+        """Say why, before the connection ends; returns the code it ends with."""
+        event = ErrorOccurred(error_code=error.code, message=error.message, details=error.details)
+        with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await self._socket.send_text(event.model_dump_json())
+        return CLOSE_CODES.get(error.status, CloseCode.BAD_MESSAGE)
+
+    async def _close(self, code: int) -> None:
+        with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):  # it may be stuck, or gone
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await self._socket.close(code)
+
+
+async def _carry_out(conversation: Conversation, text: str | None) -> None:
+    """Do what a frame says. A bad one is answered with an `error` event, and the connection lives on."""
+    if text is None:
+        conversation.complain(BadRequest("Frames are JSON texts, not binary."))
+        return
+    try:
+        await conversation.carry_out(text)
+    except ValidationError as error:
+        conversation.complain(_bad_frame(error))
+    except (RateLimited, CutOff, WebSocketDisconnect):
+        raise
+    except AppError as error:
+        conversation.complain(error)
+    except Exception as error:
+        if not is_dependency_down(error):
+            log.exception("socket.command_failed")
+            raise
+        conversation.complain(ServiceUnavailable("The service is not available at the moment. Please try again."))
+
+
+def _bad_frame(error: ValidationError) -> AppError:
+    problems = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors(include_url=False)]
+    return BadRequest("This is no frame of the protocol.", errors=problems)
+
+
+def _parse_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound("There is no room or project with this id.") from error
+
+
+def _parse_seq(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise InvalidInput("after_seq is a number from 0 on.", field="after_seq")
+    return int(text)

@@ -1,0 +1,84 @@
+"""Rooms on the wire."""
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from app.events import Person
+from app.models import SpiritMode
+from app.schemas.common import Read, Timestamp
+from app.schemas.users import Name
+
+MaxUsers = Annotated[int, Field(ge=1, le=1000)]
+LONGEST_INVITE = timedelta(days=30)
+
+
+class SessionCreate(BaseModel):
+    """`project_id`: whose documents the spirit answers from; your default project otherwise."""
+
+    name: Name = Field(examples=["Kitchen table"])
+    max_users: MaxUsers = 6
+    spirit_mode: SpiritMode = SpiritMode.ALWAYS
+    project_id: UUID | None = None
+
+
+class SessionUpdate(BaseModel):
+    """What is left out stays as it is."""
+
+    name: Name | None = None
+    max_users: MaxUsers | None = None
+    spirit_mode: SpiritMode | None = None
+    is_active: bool | None = None
+
+
+class SessionRead(Read):
+    id: UUID
+    name: str
+    max_users: int
+    spirit_mode: SpiritMode
+    project_id: UUID
+    owner_id: UUID
+    is_active: bool
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class ParticipantsRead(Read):
+    """Who is in the room at this moment, by name."""
+
+    items: list[Person]
+
+
+class InviteCreate(BaseModel):
+    """`expires_in` in seconds."""
+
+    max_uses: int = Field(1, ge=1, le=1000)
+    expires_in: int = Field(86_400, ge=1, le=int(LONGEST_INVITE.total_seconds()))
+
+
+class InviteRead(Read):
+    """`invite` is shown this once."""
+
+    invite: str
+    session_id: UUID
+    max_uses: int
+    expires_at: Timestamp
+
+
+class SessionJoin(BaseModel):
+    """`name`: what a guest is called in the room; a signed-in caller keeps their own."""
+
+    invite: str = Field(max_length=200)
+    name: Name | None = None
+
+
+class JoinedRead(Read):
+    """`access_token` opens this room alone; null for a caller who is signed in already. `expires_in` in seconds."""
+
+    session: SessionRead
+    user: Person
+    access_token: str | None
+    token_type: str
+    expires_in: int | None

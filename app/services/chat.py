@@ -1,0 +1,208 @@
+"""What is said in rooms: stored and numbered in one transaction, then told to everybody there."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from uuid_utils.compat import uuid7
+
+from app.errors import InvalidInput, NotFound, PermissionDenied
+from app.events import Citation, Frame, MessageReceived, UserTyping, utc_now
+from app.models import Message, Session, SpiritMode, Task
+from app.permissions import Principal
+from app.realtime.channels import Listener
+from app.realtime.hub import Hub
+from app.realtime.state import AnswerSoFar, AnswerState
+from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.services.sessions import person_of, visible_room
+from app.services.task_types import queue_task
+from app.services.tasks import TaskService
+from app.settings import ChatSettings
+
+ANSWER_MESSAGE = "answer_message"
+ANSWER_PRIORITY = 10  # people wait for it
+EXPORT_BATCH = 500
+
+
+def serial_key(session_id: UUID) -> str:
+    """Answers of one room come one at a time, in order."""
+    return f"session:{session_id}"
+
+
+class ChatService:
+    def __init__(
+        self, uow: OpenUnitOfWork, hub: Hub, settings: ChatSettings, *, answers: AnswerState, tasks: TaskService
+    ) -> None:
+        self._uow = uow
+        self._hub = hub
+        self._answers = answers
+        self._tasks = tasks
+        self._settings = settings
+        self._mention = re.compile(rf"@{re.escape(settings.spirit_name)}\b", re.IGNORECASE)
+
+    async def post(self, actor: Principal, session_id: UUID, text: str, *, client_id: str | None = None) -> Message:
+        """Say something. The same `client_id` again gives the message that is there.
+
+        Raises:
+            NotFound: no such room for the actor.
+            PermissionDenied: the room is closed.
+            InvalidInput: the text is empty or too long.
+        """
+        said = self._acceptable(text)
+        try:
+            async with self._uow() as uow:
+                room = await visible_room(uow, actor, session_id)
+                if not room.is_active:
+                    raise PermissionDenied("This room is closed.", session_id=str(session_id))
+                there = await self._sent(uow, actor, session_id, client_id)
+                return there or await self._add(uow, actor, room, said, client_id)
+        except IntegrityError:  # sent twice at once
+            async with self._uow() as uow:
+                there = await self._sent(uow, actor, session_id, client_id)
+            if there is None:
+                raise NotFound("Session not found", session_id=str(session_id)) from None
+            return there
+
+    async def post_spirit(
+        self, session_id: UUID, text: str, citations: Sequence[Citation], *, in_reply_to: UUID
+    ) -> Message | None:
+        """The spirit's answer, made once however often this is called; None when the room is gone."""
+        client_id = str(in_reply_to)
+        try:
+            async with self._uow() as uow:
+                if await uow.sessions.get(session_id) is None:
+                    return None
+                there = await uow.messages.get_sent(session_id, None, client_id)
+                if there is not None:
+                    return there
+                message = Message(
+                    session_id=session_id,
+                    user_name=self._settings.spirit_name,
+                    text=text,
+                    is_spirit=True,
+                    citations=[citation.model_dump(mode="json") for citation in citations],
+                    client_id=client_id,
+                    in_reply_to=in_reply_to,
+                )
+                return await self._store(uow, message)
+        except IntegrityError:  # given twice at once, or the room was removed meanwhile
+            async with self._uow() as uow:
+                return await uow.messages.get_sent(session_id, None, client_id)
+
+    async def list(
+        self,
+        actor: Principal,
+        session_id: UUID,
+        *,
+        after_seq: int | None,
+        before_seq: int | None,
+        cursor: UUID | None,
+        limit: int,
+    ) -> Sequence[Message]:
+        """The newest first; with `after_seq` the oldest first, for catching up. Raises NotFound."""
+        async with self._uow() as uow:
+            await visible_room(uow, actor, session_id)
+            if after_seq is not None:
+                return await uow.messages.list_after(session_id, after_seq, after=cursor, limit=limit)
+            return await uow.messages.list_latest(session_id, before_seq=before_seq, before=cursor, limit=limit)
+
+    async def history(self, session_id: UUID, *, before_seq: int | None = None, limit: int) -> Sequence[Message]:
+        """What was said last, the oldest first; for the spirit."""
+        async with self._uow() as uow:
+            latest = await uow.messages.list_latest(session_id, before_seq=before_seq, before=None, limit=limit)
+        return list(reversed(latest))
+
+    async def export(self, actor: Principal, session_id: UUID) -> AsyncIterator[Sequence[Message]]:
+        """Everything that was said, in order, in batches. Raises NotFound, before the first one."""
+        await self._require_visible(actor, session_id)
+        return self._batches(session_id)
+
+    async def announce_typing(self, actor: Principal, session_id: UUID, *, besides: Listener | None = None) -> None:
+        event = UserTyping(session_id=session_id, user=person_of(actor))
+        self._hub.publish(Frame(session_id, None, event.model_dump_json()), besides=besides)
+
+    async def answer_so_far(self, session_id: UUID) -> AnswerSoFar | None:
+        """What the spirit has said until now, for somebody who joins in the middle; None when it is silent."""
+        return await self._answers.get(session_id)
+
+    async def stop(self, actor: Principal, session_id: UUID) -> None:
+        """End the spirit's answer, and those that wait. Raises NotFound."""
+        await self._require_visible(actor, session_id)
+        await self._tasks.cancel_serial(serial_key(session_id))
+
+    async def _batches(self, session_id: UUID) -> AsyncIterator[Sequence[Message]]:
+        seq = 0
+        while True:
+            async with self._uow() as uow:
+                batch = await uow.messages.list_after(session_id, seq, limit=EXPORT_BATCH)
+            if not batch:
+                return
+            yield batch
+            seq = batch[-1].seq
+
+    async def _require_visible(self, actor: Principal, session_id: UUID) -> None:
+        async with self._uow() as uow:
+            await visible_room(uow, actor, session_id)
+
+    def _acceptable(self, text: str) -> str:
+        said = text.strip()
+        longest = self._settings.message_max_length
+        if not said or len(said) > longest:
+            raise InvalidInput(f"A message has 1 to {longest} characters.", field="text")
+        if "\0" in said:
+            raise InvalidInput("A message cannot hold NUL characters.", field="text")
+        return said
+
+    async def _sent(self, uow: UnitOfWork, actor: Principal, session_id: UUID, client_id: str | None) -> Message | None:
+        return None if client_id is None else await uow.messages.get_sent(session_id, actor.user_id, client_id)
+
+    async def _add(self, uow: UnitOfWork, actor: Principal, room: Session, text: str, client_id: str | None) -> Message:
+        message = Message(
+            id=uuid7(),
+            session_id=room.id,
+            user_id=actor.user_id,
+            user_name=actor.name,
+            text=text,
+            is_spirit=False,
+            citations=[],
+            client_id=client_id,
+        )
+        if self._is_for_spirit(room, text):
+            task = Task(
+                project_id=room.project_id,
+                owner_id=room.owner_id,
+                task_type=ANSWER_MESSAGE,
+                params={"session_id": str(room.id), "message_id": str(message.id)},
+                is_internal=True,
+                serial_key=serial_key(room.id),
+                priority=ANSWER_PRIORITY,
+            )
+            queue_task(uow, task)
+        return await self._store(uow, message)
+
+    def _is_for_spirit(self, room: Session, text: str) -> bool:
+        if room.spirit_mode == SpiritMode.MENTION:
+            return self._mention.search(text) is not None
+        return room.spirit_mode == SpiritMode.ALWAYS
+
+    async def _store(self, uow: UnitOfWork, message: Message) -> Message:
+        """Number it last, since the channel's row is locked from then until the commit."""
+        message.created_at = utc_now()
+        message.seq = await uow.events.next_seq(message.session_id)
+        uow.messages.add(message)
+        await uow.flush()
+        event = MessageReceived(
+            id=message.id,
+            timestamp=message.created_at,
+            session_id=message.session_id,
+            user_id=message.user_id,
+            user_name=message.user_name,
+            text=message.text,
+            is_spirit=message.is_spirit,
+            citations=[Citation.model_validate(citation) for citation in message.citations],
+            client_id=message.client_id,
+            in_reply_to=message.in_reply_to,
+        )
+        await uow.events.append(message.session_id, event, seq=message.seq)
+        return message

@@ -1,0 +1,181 @@
+"""Rooms: who may enter, who is there, and how strangers are let in."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from app.errors import NotFound, PermissionDenied
+from app.events import Person, utc_now
+from app.models import Invite, Session, User
+from app.permissions import Principal, Role, may_edit_project
+from app.realtime.presence import Presence
+from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.schemas.sessions import InviteCreate, SessionCreate, SessionUpdate
+from app.security import SecretKind, digest_of, make_secret
+from app.services.accounts import AccountService
+from app.services.versions import Versions, require_version
+
+GUEST_NAME = "Guest"
+
+
+@dataclass(frozen=True, slots=True)
+class NewInvite:
+    """`invite` is the secret itself, which is not stored."""
+
+    invite: str
+    session_id: UUID
+    max_uses: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """`access_token` and `expires_in` (seconds) are a guest's; None for a caller who was signed in."""
+
+    session: Session
+    user: Person
+    access_token: str | None
+    expires_in: int | None
+    token_type: str = "bearer"  # noqa: S105 - a scheme
+
+
+class SessionService:
+    def __init__(self, uow: OpenUnitOfWork, presence: Presence, accounts: AccountService) -> None:
+        self._uow = uow
+        self._presence = presence
+        self._accounts = accounts
+
+    async def create(self, actor: Principal, data: SessionCreate) -> Session:
+        """Raises NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor."""
+        async with self._uow() as uow:
+            project = await uow.projects.get_visible_or_default(actor, data.project_id)
+            if project is None:
+                raise NotFound("Project not found", project_id=str(data.project_id))
+            if not may_edit_project(await uow.projects.get_role(actor.user_id, project.id)):
+                raise PermissionDenied("Viewers of a project cannot open rooms in it.", project_id=str(project.id))
+            room = Session(
+                id=uuid7(),
+                project_id=project.id,
+                owner_id=actor.user_id,
+                name=data.name,
+                max_users=data.max_users,
+                spirit_mode=data.spirit_mode,
+            )
+            uow.events.open(room.id)
+            uow.sessions.add(room)
+            await uow.flush()
+        return room
+
+    async def get(self, actor: Principal, session_id: UUID) -> Session:
+        """Raises NotFound."""
+        async with self._uow() as uow:
+            return await visible_room(uow, actor, session_id)
+
+    async def list(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Session]:
+        """Of the actor's projects, and those the actor was invited to; the newest first."""
+        async with self._uow() as uow:
+            return await uow.sessions.list_visible(actor, before=before, limit=limit)
+
+    async def update(
+        self, actor: Principal, session_id: UUID, changes: SessionUpdate, *, expected: Versions | None
+    ) -> Session:
+        """Raises NotFound, PermissionDenied, PreconditionFailed."""
+        async with self._uow() as uow:
+            room = await self._to_change(uow, actor, session_id, expected)
+            for name, value in changes.model_dump(exclude_none=True).items():
+                setattr(room, name, value)
+            await uow.flush()
+        return room
+
+    async def delete(self, actor: Principal, session_id: UUID, *, expected: Versions | None) -> None:
+        """With everything said in it. Raises NotFound, PermissionDenied, PreconditionFailed."""
+        async with self._uow() as uow:
+            room = await self._to_change(uow, actor, session_id, expected)
+            await uow.sessions.delete(room)
+
+    async def participants(self, actor: Principal, session_id: UUID) -> Sequence[Person]:
+        """Who is there now. Raises NotFound, ServiceUnavailable."""
+        await self.get(actor, session_id)
+        return await self._presence.people(session_id)
+
+    async def people(self, session_id: UUID) -> Sequence[Person]:
+        """Who is there now, for somebody who is there. Raises ServiceUnavailable."""
+        return await self._presence.people(session_id)
+
+    @asynccontextmanager
+    async def presence(self, actor: Principal, session_id: UUID) -> AsyncIterator[Session]:
+        """Be in the room for the length of the block.
+
+        Raises:
+            NotFound, SessionFull, ServiceUnavailable
+            PermissionDenied: the room is closed.
+        """
+        room = await self.get(actor, session_id)
+        if not room.is_active:
+            raise PermissionDenied("This room is closed.", session_id=str(session_id))
+        async with self._presence.seat(session_id, person_of(actor), max_users=room.max_users):
+            yield room
+
+    async def invite(self, actor: Principal, session_id: UUID, data: InviteCreate) -> NewInvite:
+        """Make a secret that lets its holders in. Raises NotFound, PermissionDenied."""
+        secret = make_secret(SecretKind.INVITE)
+        expires_at = utc_now() + timedelta(seconds=data.expires_in)
+        async with self._uow() as uow:
+            room = await self._to_change(uow, actor, session_id, None)
+            uow.sessions.add_invite(
+                Invite(
+                    session_id=room.id,
+                    created_by=actor.user_id,
+                    digest=digest_of(secret),
+                    expires_at=expires_at,
+                    uses_left=data.max_uses,
+                )
+            )
+        return NewInvite(secret, session_id, data.max_uses, expires_at)
+
+    async def join(self, actor: Principal | None, *, invite: str, name: str | None) -> Joined:
+        """Use an invite: a signed-in caller becomes a participant, anybody else a guest of this room alone.
+
+        Raises:
+            NotFound: the invite is unknown, used up or expired.
+        """
+        async with self._uow() as uow:
+            room = await uow.sessions.use_invite(digest_of(invite))
+            if room is None or not room.is_active:
+                raise NotFound("This invite is not valid, or not any more.")
+            if actor is not None and not actor.is_guest:
+                await uow.sessions.add_participant(room.id, actor.user_id)
+                return Joined(room, person_of(actor), None, None)
+            guest = User(id=uuid7(), name=name or GUEST_NAME, role=Role.GUEST)
+            uow.users.add(guest)
+            await uow.flush()
+            await uow.sessions.add_participant(room.id, guest.id)
+        token, expires_in = self._accounts.guest_token(guest.id, guest.name, room.id)
+        return Joined(room, Person(id=guest.id, name=guest.name), token, expires_in)
+
+    async def _to_change(
+        self, uow: UnitOfWork, actor: Principal, session_id: UUID, expected: Versions | None
+    ) -> Session:
+        room = await uow.sessions.lock_visible(actor, session_id)
+        if room is None:
+            raise NotFound("Session not found", session_id=str(session_id))
+        if not may_edit_project(await uow.projects.get_role(actor.user_id, room.project_id)):
+            raise PermissionDenied("Only editors and owners of the project may do this.", session_id=str(session_id))
+        require_version(room, expected)
+        return room
+
+
+async def visible_room(uow: UnitOfWork, actor: Principal, session_id: UUID) -> Session:
+    """Raises NotFound."""
+    room = await uow.sessions.get_visible(actor, session_id)
+    if room is None:
+        raise NotFound("Session not found", session_id=str(session_id))
+    return room
+
+
+def person_of(actor: Principal) -> Person:
+    return Person(id=actor.user_id, name=actor.name)

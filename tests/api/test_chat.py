@@ -1,0 +1,89 @@
+"""What is said in rooms, over HTTP."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from httpx import AsyncClient
+
+from tests.api.test_sessions import make_room
+from tests.factories import User, make_user
+
+
+async def say(client: AsyncClient, user: User, room: dict, text: str, **fields: str):
+    path = f"/api/v1/chat/{room['id']}/messages"
+    return await client.post(path, json={"text": text, **fields}, headers=user.headers)
+
+
+async def texts(client: AsyncClient, user: User, room: dict, query: str = "") -> list[str]:
+    response = await client.get(f"/api/v1/chat/{room['id']}/messages{query}", headers=user.headers)
+    return [message["text"] for message in response.json()["items"]]
+
+
+async def test_messages_are_numbered_and_listed(client: AsyncClient, owner: User):
+    room = await make_room(client, owner, spirit_mode="off")
+    for number in range(5):
+        said = (await say(client, owner, room, f"  message {number} ")).json()
+        assert (said["seq"], said["text"], said["user_name"]) == (number + 1, f"message {number}", "Owner")
+        assert (said["is_spirit"], said["citations"]) == (False, [])
+
+    newest = ["message 4", "message 3", "message 2", "message 1", "message 0"]
+    assert await texts(client, owner, room) == newest
+    assert await texts(client, owner, room, "?after_seq=3") == ["message 3", "message 4"]
+    assert await texts(client, owner, room, "?before_seq=3") == ["message 1", "message 0"]
+
+    read, cursor = [], ""
+    while cursor is not None:
+        query = f"?limit=2&cursor={cursor}" if cursor else "?limit=2"
+        page = await client.get(f"/api/v1/chat/{room['id']}/messages{query}", headers=owner.headers)
+        read += [message["text"] for message in page.json()["items"]]
+        cursor = page.json()["next_cursor"]
+    assert read == newest
+
+
+async def test_the_same_client_id_makes_no_second_message(client: AsyncClient, owner: User):
+    room = await make_room(client, owner, spirit_mode="off")
+    first = await say(client, owner, room, "once", client_id="a")
+    again = await say(client, owner, room, "once", client_id="a")
+    other = await say(client, owner, room, "twice", client_id="b")
+    assert (first.json(), again.status_code) == (again.json(), 201)
+    assert other.json()["seq"] == 2
+    assert await texts(client, owner, room) == ["twice", "once"]
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "x" * 501, "nul \0 inside"])
+async def test_a_bad_message_is_refused_and_nothing_is_said(client: AsyncClient, owner: User, text: str):
+    room = await make_room(client, owner)
+    response = await say(client, owner, room, text)
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "VALIDATION_ERROR")
+    assert await texts(client, owner, room) == []
+
+
+async def test_a_closed_room_can_be_read_but_nothing_more_is_said(client: AsyncClient, owner: User):
+    room = await make_room(client, owner, spirit_mode="off")
+    await say(client, owner, room, "good night")
+    await client.patch(f"/api/v1/sessions/{room['id']}", json={"is_active": False}, headers=owner.headers)
+    response = await say(client, owner, room, "one more thing")
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "PERMISSION_DENIED")
+    assert await texts(client, owner, room) == ["good night"]
+
+
+async def test_a_stranger_hears_nothing(client: AsyncClient, owner: User):
+    room = await make_room(client, owner)
+    stranger = await make_user(client, name="Stranger")
+    for response in (
+        await client.get(f"/api/v1/chat/{room['id']}/messages", headers=stranger.headers),
+        await client.get(f"/api/v1/chat/{room['id']}/export", headers=stranger.headers),
+        await say(client, stranger, room, "hello?"),
+        await client.get(f"/api/v1/chat/{uuid4()}/messages", headers=owner.headers),
+    ):
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "RESOURCE_NOT_FOUND")
+
+
+async def test_a_conversation_can_be_taken_along(client: AsyncClient, owner: User):
+    room = await make_room(client, owner, spirit_mode="off")
+    for text in ("first", "second"):
+        await say(client, owner, room, text)
+    response = await client.get(f"/api/v1/chat/{room['id']}/export", headers=owner.headers)
+    assert [json.loads(line)["text"] for line in response.text.splitlines()] == ["first", "second"]
+    assert "attachment" in response.headers["Content-Disposition"]
