@@ -1,0 +1,79 @@
+"""Rooms of a live server, over real sockets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from httpx import AsyncClient
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.factories import User
+from tests.processes import LiveServer
+
+PATIENCE = 15  # seconds
+
+
+class Visitor:
+    """One connection: sends commands, collects frames."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.frames: list[dict[str, Any]] = []
+
+    async def send(self, kind: str, **fields: Any) -> None:
+        await self.socket.send(json.dumps({"type": kind, **fields}))
+
+    async def say(self, text: str, **fields: Any) -> None:
+        await self.send("send_message", text=text, **fields)
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(PATIENCE):
+            frame = json.loads(await self.socket.recv())
+        self.frames.append(frame)
+        return frame
+
+    async def next_of(self, kind: str) -> dict[str, Any]:
+        """The next frame of this type; those before it are kept in `frames`."""
+        while True:
+            frame = await self.next()
+            if frame["type"] == kind:
+                return frame
+
+    async def hear(self, count: int) -> list[str]:
+        """Texts of the next `count` messages."""
+        return [(await self.next_of("message_received"))["text"] for _ in range(count)]
+
+    async def closed(self) -> int:
+        """The code that the server ends the connection with; what comes before is kept in `frames`."""
+        try:
+            while True:
+                await self.next()
+        except ConnectionClosed:
+            return self.socket.close_code or 0
+
+
+@asynccontextmanager
+async def visit(
+    server: LiveServer, path: str, headers: dict[str, str] | None = None, *, query: str = "", **options: Any
+) -> AsyncIterator[Visitor]:
+    """A connection to `/ws/…`."""
+    async with connect(f"{server.ws_url}/ws/{path}{query}", additional_headers=headers or {}, **options) as socket:
+        yield Visitor(socket)
+
+
+async def make_room(client: AsyncClient, owner: User, **fields: Any) -> str:
+    """Id of a new room, in which the spirit is silent unless told otherwise."""
+    body = {"name": "Kitchen", "spirit_mode": "off", **fields}
+    response = await client.post("/api/v1/sessions", json=body, headers=owner.headers)
+    assert response.status_code == 201, response.text
+    return response.json()["id"]
+
+
+async def invite_guest(client: AsyncClient, owner: User, room: str, name: str = "Guest") -> dict[str, str]:
+    """Headers of a guest of the room."""
+    invited = await client.post(f"/api/v1/sessions/{room}/invites", headers=owner.headers)
+    joined = await client.post("/api/v1/sessions/join", json={"invite": invited.json()["invite"], "name": name})
+    return {"Authorization": f"Bearer {joined.json()['access_token']}"}
