@@ -20,7 +20,7 @@ from app import __version__, supervisor
 from app.client import Client, Outcome, Refused
 from app.conversation import converse
 from app.doctor import examine
-from app.embedded import embedded_servers
+from app.embedded import ServerNotStarted, embedded_servers
 from app.migrations import migrate as migrate_database
 from app.observability import configure_logging
 from app.resources import open_resources
@@ -177,7 +177,11 @@ def _servers(settings: Settings) -> Iterator[Settings]:
     """Settings with both URLs, in the environment too, where the server's own processes find them."""
     with asyncio.Runner() as runner:
         opened = embedded_servers(settings)
-        running = runner.run(opened.__aenter__())
+        try:
+            running = runner.run(opened.__aenter__())
+        except ServerNotStarted as error:
+            complaints.print(escape(str(error)), style="red", highlight=False)
+            raise typer.Exit(1) from error
         os.environ["DATABASE_URL"] = running.database.url.get_secret_value()
         os.environ["REDIS_URL"] = running.redis.url.get_secret_value()
         try:
