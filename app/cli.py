@@ -132,7 +132,7 @@ def ask(question: str, url: Url = None, api_key: ApiKey = None, project: Project
                 console.print(data["delta"], end="", markup=False, highlight=False)
             elif name == "citations":
                 console.print()
-                for citation in data:
+                for citation in data["citations"]:
                     page = f", page {citation['page']}" if citation["page"] else ""
                     quote = " ".join(citation["quote"].split())
                     where = f"\\[{citation['marker']}] {escape(citation['title'])}{page}"

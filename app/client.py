@@ -78,7 +78,7 @@ class Client:
         return Outcome(document["id"], document["status"], reason, document["chunk_count"])
 
     def ask(self, question: str, project_id: str | None) -> Iterator[tuple[str, Any]]:
-        """Events of a streamed answer: ("token", {"delta"}), ("citations", […]), ("done", {…}), ….
+        """Events of a streamed answer: ("token", {"delta"}), ("citations", {"citations": […]}), ("done", {…}), ….
 
         Raises:
             Refused: the server does not take the question.

@@ -1,0 +1,97 @@
+"""The `hearth` command as people use it, against a real server."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.documents import make_pdf
+from tests.factories import make_user
+from tests.processes import REPOSITORY, LiveServer
+
+QUESTION = "When does the lighthouse keeper light the lamp?"
+ANSWER = "The lighthouse keeper lights the lamp at nine in the evening."
+
+
+async def hearth(live: LiveServer, *arguments: str, typed: str = "", **environment: str) -> tuple[int, str]:
+    """Exit status and everything printed by one call."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "app.cli",
+        *arguments,
+        cwd=REPOSITORY,
+        env={**live.environment, "HEARTH_URL": live.url, "COLUMNS": "200", **environment},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(typed.encode()), 60)
+    return process.returncode or 0, output.decode()
+
+
+@pytest.fixture
+async def key(live: LiveServer) -> str:
+    async with live.client() as client:
+        user = await make_user(client)
+        response = await client.post("/api/v1/api-keys", json={"name": "command line"}, headers=user.headers)
+        return response.json()["key"]
+
+
+async def test_files_are_ingested_and_asked_about(live: LiveServer, key: str, tmp_path: Path):
+    (tmp_path / "lighthouse.pdf").write_bytes(make_pdf([ANSWER]))
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 and nothing more")
+    status, output = await hearth(live, "ingest", str(tmp_path / "lighthouse.pdf"), HEARTH_API_KEY=key)
+    assert status == 0, output
+    assert "✓ lighthouse.pdf" in output
+
+    status, output = await hearth(live, "ingest", str(tmp_path), HEARTH_API_KEY=key)
+    assert status == 1
+    assert "✗ broken.pdf" in output
+
+    status, output = await hearth(live, "ask", QUESTION, HEARTH_API_KEY=key)
+    assert status == 0, output
+    assert "nine in the evening" in output
+    assert "lighthouse" in output
+
+    status, output = await hearth(live, "ask", QUESTION)
+    assert status == 1
+    assert "hearth login" in output
+
+
+async def test_a_room_can_be_visited_from_the_terminal(live: LiveServer, key: str):
+    async with live.client(headers={"X-API-Key": key}) as client:
+        room = (await client.post("/api/v1/sessions", json={"name": "Terminal", "spirit_mode": "off"})).json()
+        status, output = await hearth(live, "chat", room["id"], typed="good evening\n", HEARTH_API_KEY=key)
+        assert status == 0, output
+        messages = (await client.get(f"/api/v1/chat/{room['id']}/messages")).json()["items"]
+    assert [message["text"] for message in messages] == ["good evening"]
+
+
+async def test_the_doctor_says_what_is_ill_and_what_to_do(live: LiveServer):
+    status, output = await hearth(live, "doctor")
+    assert status == 0, output
+    assert output.count("ok") == 6
+
+    status, output = await hearth(live, "doctor", REDIS_URL="redis://127.0.0.1:1/0")
+    assert status == 1
+    assert "check REDIS_URL" in output
+
+
+async def test_production_refuses_to_start_without_secrets_and_names_them(live: LiveServer):
+    bare = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "JWT_SECRET"), "")
+    status, output = await hearth(live, "serve", ENVIRONMENT="production", **bare)
+    assert status == 2
+    for name in bare:
+        assert name in output
+
+
+async def test_the_command_explains_itself():
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app.cli", "--help", cwd=REPOSITORY, env=dict(os.environ), stdout=asyncio.subprocess.PIPE
+    )
+    output = (await process.communicate())[0].decode()
+    for command in ("run", "serve", "worker", "migrate", "ingest", "ask", "chat", "doctor"):
+        assert command in output
