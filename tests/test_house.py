@@ -55,3 +55,13 @@ def test_every_public_module_says_what_it_is_for():
         path for path in SOURCES if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert undocumented == []
+
+
+def test_no_dependency_of_a_route_waits_for_a_thread():
+    trees = [ast.parse(path.read_text()) for path in (APP / "api").glob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Depends"]
+    asked_for = {argument.id for call in calls for argument in call.args if isinstance(argument, ast.Name)}
+    in_threads = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assert len(asked_for) > 5
+    assert asked_for & in_threads == set(), "FastAPI calls these in a thread: make them async def"
