@@ -56,13 +56,16 @@ def environment_of(settings: Settings, **overrides: str) -> dict[str, str]:
         "PASSWORD_TIME_COST": str(settings.password.time_cost),
         "RATE_LIMIT_REQUESTS": settings.rate_limit.requests,
         "RATE_LIMIT_LOGIN": settings.rate_limit.login,
+        "RATE_LIMIT_MESSAGES": settings.rate_limit.messages,
         "LOG_LEVEL": "warning",
         **overrides,
     }
 
 
 async def start_process(environment: dict[str, str], *command: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "app.cli", *command, env=environment, cwd=REPOSITORY)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app.cli", *command, env=environment, cwd=REPOSITORY
+    )
 
 
 async def stop_process(process: asyncio.subprocess.Process) -> None:
