@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr
 from sqlalchemy import make_url
@@ -150,10 +151,17 @@ async def committed(committed_settings: Settings) -> AsyncIterator[Resources]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def application(settings: Settings) -> FastAPI:
+    """Made once: it takes longer than most tests."""
+    return create_app(settings)
+
+
 @pytest.fixture
-async def client(resources: Resources) -> AsyncIterator[AsyncClient]:
+async def client(application: FastAPI, resources: Resources) -> AsyncIterator[AsyncClient]:
     """The shipped application in this process; nobody is signed in."""
-    transport = ASGITransport(create_app(resources=resources), raise_app_exceptions=False)
+    application.state.resources = resources
+    transport = ASGITransport(application, raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as opened:
         yield opened
 

@@ -1,9 +1,15 @@
 """People and what they make, through the public door."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import uuid4
 
 from httpx import AsyncClient
+from sqlalchemy import Executable, Select
+
+from app.resources import Resources
+from app.services import build_accounts
+from app.services.known_callers import KnownCallers
 
 PASSWORD = "correct horse battery staple"
 
@@ -56,3 +62,18 @@ async def share(client: AsyncClient, owner: User, project_id: str, user: User, r
     member = {"email": user.email, "role": role}
     response = await client.post(f"/api/v1/projects/{project_id}/members", json=member, headers=owner.headers)
     assert response.is_success, response.text
+
+
+async def execute(resources: Resources, statement: Executable) -> Any:
+    """What no door does: disable an account, move a time. Returns the first value that a question finds."""
+    async with resources.uow() as uow:
+        result = await uow._session.execute(statement)
+        return result.scalar() if isinstance(statement, Select) else None
+
+
+def with_fresh_accounts(resources: Resources, **settings: Any) -> Resources:
+    """As another process would have them: nobody is remembered; other settings, if given."""
+    changed = resources.settings.model_copy(update=settings)
+    foundation = replace(resources.foundation, settings=changed)
+    accounts = build_accounts(foundation, resources.uow, KnownCallers())
+    return replace(resources, foundation=foundation, services=replace(resources.services, accounts=accounts))

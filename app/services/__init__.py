@@ -71,7 +71,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     known = KnownCallers()
     retrieval = RetrievalService(uow, foundation.embedder)
     answers = _build_answers(foundation, uow, retrieval)
-    accounts = _build_accounts(foundation, uow, known)
+    accounts = build_accounts(foundation, uow, known)
     answer_state = AnswerState(foundation.redis, prefix=settings.redis.prefix)
     chat = ChatService(uow, hub, settings.chat, answers=answer_state, tasks=tasks)
     return Services(
@@ -106,7 +106,7 @@ def _build_answers(foundation: Foundation, uow: OpenUnitOfWork, retrieval: Retri
     )
 
 
-def _build_accounts(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCallers) -> AccountService:
+def build_accounts(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCallers) -> AccountService:
     settings = foundation.settings
     return AccountService(
         uow,

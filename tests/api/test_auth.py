@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,10 +13,9 @@ from app.main import create_app
 from app.models import RefreshToken, User
 from app.resources import Resources, open_resources
 from app.security import Claims, Tokens, TokenType, make_tokens
-from app.services import build_services
 from app.settings import Settings
 from tests.conftest import cloned_database
-from tests.factories import PASSWORD, login, make_key, make_user, register
+from tests.factories import PASSWORD, execute, login, make_key, make_user, register, with_fresh_accounts
 
 ME = "/api/v1/users/me"
 
@@ -60,40 +58,36 @@ async def test_an_address_has_one_account(client: AsyncClient, owner):
     assert (await login(client, owner.email)).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("email", "nobody"),
-        ("email", "a@b"),
-        ("email", "two words@example.com"),
-        ("email", "a\u0000b@example.com"),
-        ("email", "a\u200bb@example.com"),
-        ("email", f"{'x' * 65}@example.com"),
-        ("email", f"a@{'b' * 320}.com"),
-        ("name", " "),
-        ("name", "x" * 101),
-        ("name", "a\nb"),
-        ("name", "a\u0000b"),
-        ("name", "\u200b"),
-        ("name", "ada\u202egro.live"),
-        ("password", "short"),
-        ("password", "é" * 513),
-    ],
-)
-async def test_an_account_needs_an_address_a_name_and_a_password(client: AsyncClient, field: str, value: str):
+NOT_ACCEPTED = [
+    ("email", "nobody"),
+    ("email", "a@b"),
+    ("email", "two words@example.com"),
+    ("email", "a\u0000b@example.com"),
+    ("email", "a\u200bb@example.com"),
+    ("email", f"{'x' * 65}@example.com"),
+    ("email", f"a@{'b' * 320}.com"),
+    ("name", " "),
+    ("name", "x" * 101),
+    ("name", "a\nb"),
+    ("name", "a\u0000b"),
+    ("name", "\u200b"),
+    ("name", "ada\u202egro.live"),
+    ("password", "short"),
+    ("password", "é" * 513),
+]
+
+
+async def test_an_account_needs_an_address_a_name_and_a_password(client: AsyncClient):
     good = {"email": "ada@example.com", "password": PASSWORD, "name": "Ada"}
-    refused = await client.post("/api/v1/auth/register", json=good | {field: value})
-    assert (refused.status_code, code_of(refused)) == (422, "VALIDATION_ERROR")
-    assert [error["loc"] for error in refused.json()["error"]["details"]["errors"]] == [["body", field]]
-    assert value not in refused.text or len(value) < 3
+    for field, value in NOT_ACCEPTED:
+        refused = await client.post("/api/v1/auth/register", json=good | {field: value})
+        assert (refused.status_code, code_of(refused)) == (422, "VALIDATION_ERROR"), (field, value)
+        assert [error["loc"] for error in refused.json()["error"]["details"]["errors"]] == [["body", field]]
     assert (await client.post("/api/v1/auth/register", json=good)).status_code == 201
 
 
 async def test_where_registration_is_closed_only_the_first_account_is_made(resources: Resources):
-    settings = resources.settings.model_copy(update={"registration": "invite"})
-    foundation = replace(resources.foundation, settings=settings)
-    services = build_services(foundation, resources.uow, resources.hub)
-    app = create_app(resources=replace(resources, foundation=foundation, services=services))
+    app = create_app(resources=with_fresh_accounts(resources, registration="invite"))
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
         assert (await register(client, "ada@example.com")).json()["role"] == "admin"
         refused = await register(client, "grace@example.com")
@@ -152,9 +146,7 @@ async def test_of_two_refreshes_at_once_one_succeeds(committed: Resources):
 
 
 async def test_an_expired_refresh_token_says_so(client: AsyncClient, resources: Resources, owner):
-    async with resources.uow() as uow:
-        past = RefreshToken.created_at - timedelta(days=1)
-        await uow._session.execute(update(RefreshToken).values(expires_at=past))
+    await execute(resources, update(RefreshToken).values(expires_at=RefreshToken.created_at - timedelta(days=1)))
     assert code_of(await refresh(client, owner.refresh_token)) == "TOKEN_EXPIRED"
     for garbage in ("", "hearth_rt_", "hearth_rt_unknown", "hearth_rt_ü", owner.access_token[:100]):
         assert code_of(await refresh(client, garbage)) == "INVALID_CREDENTIALS"
@@ -179,10 +171,9 @@ async def test_a_disabled_account_gets_in_nowhere(client: AsyncClient, resources
     ticket = await resources.services.accounts.issue_ticket(
         await resources.services.accounts.principal(bearer=owner.access_token)
     )
-    async with resources.uow() as uow:
-        await uow._session.execute(update(User).where(User.email == owner.email).values(is_active=False))
-    fresh = build_services(resources.foundation, resources.uow, resources.hub)  # remembers nobody
-    app = create_app(resources=replace(resources, services=fresh))
+    await execute(resources, update(User).where(User.email == owner.email).values(is_active=False))
+    fresh = with_fresh_accounts(resources)
+    app = create_app(resources=fresh)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
         answers = [
             await login(client, owner.email),
@@ -192,7 +183,7 @@ async def test_a_disabled_account_gets_in_nowhere(client: AsyncClient, resources
         ]
     assert [(answer.status_code, code_of(answer)) for answer in answers] == [(401, "INVALID_CREDENTIALS")] * 4
     with pytest.raises(Exception, match="not active"):
-        await fresh.accounts.redeem_ticket(ticket.ticket)
+        await fresh.services.accounts.redeem_ticket(ticket.ticket)
 
 
 def signed(resources: Resources, user_id: str, **changes: timedelta) -> str:
