@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 from httpx import ASGITransport, AsyncClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.main import create_app
 from app.models import RefreshToken, User
 from app.resources import Resources, open_resources
-from app.security import Claims, Tokens, TokenType, make_tokens
-from app.settings import Settings
+from app.security import Claims, Passwords, Tokens, TokenType, make_tokens
+from app.settings import PasswordSettings, Settings
 from tests.conftest import cloned_database
 from tests.factories import PASSWORD, execute, login, make_key, make_user, register, with_fresh_accounts
 
@@ -120,6 +120,19 @@ async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(clien
         assert unknown.headers["WWW-Authenticate"] == wrong.headers["WWW-Authenticate"] == "Bearer"
     assert code_of(wrong) == "INVALID_CREDENTIALS"
     assert (await login(client, owner.email, "x" * 5000)).status_code == 401
+    assert (await login(client, owner.email)).status_code == 200
+
+
+async def test_a_hash_made_with_other_parameters_is_replaced_at_the_next_log_in(
+    client: AsyncClient, resources: Resources, owner
+):
+    mine = User.email == owner.email
+    old = await Passwords(PasswordSettings(memory_kib=128, time_cost=1)).hash(PASSWORD)
+    await execute(resources, update(User).where(mine).values(password_hash=old))
+    assert (await login(client, owner.email, "wrong")).status_code == 401
+    assert await execute(resources, select(User.password_hash).where(mine)) == old
+    assert (await login(client, owner.email)).status_code == 200
+    assert (await execute(resources, select(User.password_hash).where(mine))).startswith("$argon2id$v=19$m=64,t=1")
     assert (await login(client, owner.email)).status_code == 200
 
 
