@@ -12,7 +12,10 @@ PATIENCE = 60.0  # seconds
 async def run_queued_tasks(resources: Resources) -> None:
     """Do everything that is queued, and what that queues, until nothing is left that could start now."""
     dispatcher = Dispatcher(build_handlers(resources.services), resources.services.execution, concurrency=1)
-    async with asyncio.timeout(PATIENCE):
-        while await dispatcher.start_next():
-            while not dispatcher.is_idle:  # noqa: ASYNC110 - what is waited for has no event
-                await asyncio.sleep(0.005)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while await dispatcher.start_next():
+                while not dispatcher.is_idle:  # noqa: ASYNC110 - what is waited for has no event
+                    await asyncio.sleep(0.005)
+    finally:
+        await dispatcher.stop()

@@ -1,9 +1,11 @@
 """Reading a document: to the end whatever happens, with every passage once and every offset right."""
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -11,9 +13,13 @@ from sqlalchemy import func, select, update
 
 from app.errors import NotFound
 from app.models import Chunk, ChunkDraft, Document, DocumentTextDraft, Task
+from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.resources import Resources
 from app.schemas.documents import DocumentFields
 from app.services.documents import Ingestion, Upload
+from app.services.execution import TaskExecution
+from app.services.ingestion import IngestionService, PassageSize
+from app.settings import TaskSettings
 from app.tasks.worker import run_worker
 from tests.documents import make_pdf, make_scan
 from tests.processes import environment_of, start_process
@@ -22,7 +28,7 @@ from tests.work import run_queued_tasks
 
 LONG_PAGES = [
     " ".join(f"Sentence {number} of page {page} tells of lamp number {page * number}." for number in range(60))
-    for page in range(1, 15)
+    for page in range(1, 13)
 ]
 
 
@@ -107,6 +113,52 @@ async def test_a_worker_that_is_killed_leaves_a_document_that_becomes_ready(alon
     task = await only_task(alone, place)
     assert (task.status, task.attempts) == ("succeeded", 3)
     assert [await count(alone, entity, document.id) for entity in (ChunkDraft, DocumentTextDraft)] == [0, 0]
+
+
+class Killed(BaseException):
+    pass
+
+
+def mortal(open_uow: OpenUnitOfWork, last: int, *, is_committed: bool) -> OpenUnitOfWork:
+    """Units of work of a process that dies in the one with the number `last`, before or after it is committed."""
+    opened = itertools.count(1)
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[UnitOfWork]:
+        is_last = next(opened) == last
+        async with open_uow() as uow:
+            yield uow
+            if is_last and not is_committed:
+                raise Killed
+        if is_last:
+            raise Killed
+
+    return opener
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+async def test_whatever_transaction_an_attempt_ends_in_the_next_one_finishes_it(alone, is_committed):
+    place, size = await make_place(alone), PassageSize(max_tokens=16, overlap=0)
+    world = alone.foundation
+    execution = TaskExecution(alone.uow, TaskSettings(lease=timedelta(milliseconds=1)), {})
+    parts = (world.storage, world.extractor, world.embedder)
+    for last in itertools.count(1):
+        text = f"{last}. " + " ".join(f"Lamp {number} is lit at dusk and burns until dawn." for number in range(8))
+        document = (await upload(alone, place, text.encode(), "lamps.txt")).document
+        doomed = IngestionService(mortal(alone.uow, last, is_committed=is_committed), *parts, batch_size=2)
+        running = await execution.lease(["ingest_document"])
+        try:
+            await doomed.ingest(running, document.id, size)
+        except Killed:
+            await asyncio.sleep(0.005)
+            again = await execution.lease(["ingest_document"])
+            if again is not None:  # it was not done yet
+                await IngestionService(alone.uow, *parts, batch_size=2).ingest(again, document.id, size)
+            chunks = await check_passages(alone, place, document.id)
+            assert len(chunks) > 4
+        else:
+            break
+    assert last > 8, "an attempt has as many transactions"
 
 
 async def test_what_was_embedded_before_a_stop_is_not_embedded_again(alone):
