@@ -1,8 +1,16 @@
 """A small library to search and to ask: a few documents with facts that no other has."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
 from httpx import AsyncClient
 
+from app.adapters.llm import open_language_model
+from app.realtime.presence import Presence
 from app.resources import Resources
+from app.services import build_services
+from app.settings import LLMSettings
 from tests.factories import User
 from tests.work import run_queued_tasks
 
@@ -43,3 +51,14 @@ async def add_text(
     document = (await client.get(f"{DOCUMENTS}/{accepted.json()['document']['id']}", headers=user.headers)).json()
     assert document["status"] == "ready", document
     return document
+
+
+@asynccontextmanager
+async def with_model(resources: Resources, url: str) -> AsyncIterator[Resources]:
+    """The same resources with the language model at `url`."""
+    async with open_language_model(LLMSettings(base_url=url, model="scripted")) as llm:
+        foundation = replace(resources.foundation, llm=llm)
+        settings = resources.settings
+        presence = Presence(foundation.redis, resources.hub.publish, settings.realtime, prefix=settings.redis.prefix)
+        services = build_services(foundation, resources.uow, resources.hub, presence)
+        yield replace(resources, foundation=foundation, services=services)

@@ -133,7 +133,7 @@ class OpenAIModel:
             while (chunk := await self._next_of(chunks)) is not None:
                 for choice in chunk.choices or ():
                     if text := choice.delta and choice.delta.content:  # the last one may come without a delta
-                        yield Delta(text)
+                        yield Delta(_storable(text))
                     finished = finished or bool(choice.finish_reason)
                 if chunk.usage is not None:
                     yield TokenUsage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
@@ -171,6 +171,11 @@ def _message(turn: Turn) -> ChatCompletionMessageParam:
             return ChatCompletionUserMessageParam(role="user", content=turn.text)
         case "assistant":
             return ChatCompletionAssistantMessageParam(role="assistant", content=turn.text)
+
+
+def _storable(text: str) -> str:
+    """Without what no database takes: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def _pause_before(attempt: int, error: Exception) -> float | None:

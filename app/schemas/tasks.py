@@ -65,3 +65,12 @@ class ReingestProjectParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     only_failed: bool = Field(False, description="Leave alone what is ready.")
+
+
+class AnswerMessageParams(BaseModel):
+    """Let the spirit answer a message in a room."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: UUID
+    message_id: UUID

@@ -1,6 +1,7 @@
 """Answers questions from documents, and says where it stands: with a language model, or by quoting."""
 
 import contextlib
+import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,9 @@ from app.adapters.batching import FloatArray
 from app.adapters.llm import LanguageModel, TokenUsage, Turn
 from app.errors import ServiceUnavailable
 from app.events import Citation
+from app.models import Message
 from app.permissions import Principal
+from app.repositories import OpenUnitOfWork
 from app.schemas.query import (
     CitationsEvent,
     QueryRequest,
@@ -22,11 +25,12 @@ from app.schemas.query import (
     TokenEvent,
     UsageRead,
 )
-from app.schemas.search import SearchFields
+from app.schemas.search import MAX_QUESTION_LENGTH, SearchFields
 from app.services.citations import Citations, MarkerFilter, quoting_line
 from app.services.evidence import Evidence, Passage, choose_passages, choose_quotations
-from app.services.prompts import MOST_CHARACTERS, answer_from
+from app.services.prompts import MOST_CHARACTERS, answer_from, last_question, turns_of
 from app.services.retrieval import RetrievalService, milliseconds_since
+from app.services.sessions import visible_room
 
 QUOTING = "hearth-extractive"
 NOT_FOUND = "I could not find this in your documents."
@@ -34,6 +38,11 @@ QUOTED_PASSAGES = 5  # the answer's sentence is in the first five if anywhere
 
 AnswerPart = RetrievedEvent | TokenEvent | CitationsEvent | QueryResult
 NO_USAGE = TokenUsage(0, 0)
+
+_REFERS_BACK = re.compile(
+    r"\b(?:its?|he|him|his|she|hers?|they|them|theirs?|this|that|these|those|there)\b|^(?:and|what about|how about)\b",
+    re.IGNORECASE,
+)
 
 
 _Telling = AsyncGenerator[TokenEvent | QueryResult, None]
@@ -74,8 +83,17 @@ class AnswerService:
     """`llm` is None where no language model is configured."""
 
     def __init__(
-        self, retrieval: RetrievalService, evidence: Evidence, citations: Citations, llm: LanguageModel | None
+        self,
+        uow: OpenUnitOfWork,
+        retrieval: RetrievalService,
+        evidence: Evidence,
+        citations: Citations,
+        llm: LanguageModel | None,
+        *,
+        history_messages: int,
     ) -> None:
+        self._uow = uow
+        self._history_messages = history_messages
         self._retrieval = retrieval
         self._evidence = evidence
         self._citations = citations
@@ -107,12 +125,17 @@ class AnswerService:
         Raises:
             NotFound, ServiceUnavailable: as `answer`, and from the pieces too.
         """
-        inquiry = await self.look_up(actor.user_id, request.question, request)
-        turns = answer_from(inquiry.passages, inquiry.question, []) if inquiry.passages else []
+        fields, said = await self._conversation(actor, request)
+        inquiry = await self.look_up(actor.user_id, request.question, fields, earlier=last_question(said))
+        turns = answer_from(inquiry.passages, request.question, turns_of(said)) if inquiry.passages else []
         return self.tell(inquiry, turns)
 
-    async def look_up(self, user_id: UUID, question: str, fields: SearchFields) -> Inquiry:
+    async def look_up(
+        self, user_id: UUID, question: str, fields: SearchFields, *, earlier: str | None = None
+    ) -> Inquiry:
         """Passages to answer from, out of what `user_id` is a member of.
+
+        A question that finds nothing and refers back ("And how high is it?") is tried together with the `earlier` one.
 
         Raises:
             ServiceUnavailable: the embedding model does not answer.
@@ -120,6 +143,10 @@ class AnswerService:
         started = time.perf_counter()
         found = await self._retrieval.find(user_id, question, fields)
         passages = choose_passages(question, found.matches, most_characters=MOST_CHARACTERS)
+        if not passages and earlier and _REFERS_BACK.search(question):
+            question = f"{earlier} {question}"[:MAX_QUESTION_LENGTH]
+            found = await self._retrieval.find(user_id, question, fields)
+            passages = choose_passages(question, found.matches, most_characters=MOST_CHARACTERS)
         return Inquiry(question, passages, found.vector, dict(found.timings_ms), started)
 
     def tell(self, inquiry: Inquiry, turns: Sequence[Turn]) -> AsyncGenerator[AnswerPart, None]:
@@ -133,6 +160,17 @@ class AnswerService:
         if self._llm is not None and turns:
             return _in_order(inquiry, self._talk(self._llm, inquiry, turns))
         return _in_order(inquiry, self._quote(inquiry))
+
+    async def _conversation(self, actor: Principal, request: QueryRequest) -> tuple[SearchFields, Sequence[Message]]:
+        """Where to search, and what was said in the room last, the oldest first. Raises NotFound."""
+        if request.session_id is None:
+            return request, []
+        async with self._uow() as uow:
+            room = await visible_room(uow, actor, request.session_id)
+            said = await uow.messages.list_latest(room.id, before_seq=None, before=None, limit=self._history_messages)
+        asked = request.project_ids
+        project_ids = [room.project_id] if asked is None or room.project_id in asked else []
+        return request.model_copy(update={"project_ids": project_ids}), list(reversed(said))
 
     async def _talk(self, llm: LanguageModel, inquiry: Inquiry, turns: Sequence[Turn]) -> _Telling:
         said, usage = "", NO_USAGE

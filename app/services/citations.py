@@ -102,10 +102,14 @@ class Citations:
         return sorted(checked, key=lambda citation: citation.marker)
 
 
+def without_markers(text: str) -> str:
+    markers = MarkerFilter(())
+    return markers.feed(text) + markers.finish()
+
+
 def quoting_line(citation: Citation) -> str:
     """The quotation for an answer: on one line, with its own marker alone, and where it is from."""
-    markers = MarkerFilter(())
-    quote = markers.feed(" ".join(citation.quote.split())) + markers.finish()
+    quote = without_markers(" ".join(citation.quote.split()))
     where = citation.title if citation.page is None else f"{citation.title}, page {citation.page}"
     return f"\u201c{quote}\u201d [{citation.marker}] ({' '.join(where.split())})"
 

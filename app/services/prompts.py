@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from app.adapters.llm import Turn
+from app.models import Message
 from app.services.evidence import Passage
 
 MOST_CHARACTERS = 12_000  # of passages in one prompt: about 3,000 tokens, which small models have room for
@@ -50,13 +51,22 @@ def converse(spirit_name: str, passages: Sequence[Passage], message: str, histor
     return [Turn("system", _SPIRIT_WITH_PASSAGES.format(name=spirit_name)), *history, Turn("user", told)]
 
 
-def spoken(name: str, text: str) -> Turn:
-    """What a person said earlier."""
-    return Turn("user", f"{name}: {text[:LONGEST_TURN]}")
+def turns_of(said: Sequence[Message]) -> Sequence[Turn]:
+    """What was said in a room, the oldest first, as the model is shown it."""
+    return [_answered(message.text) if message.is_spirit else _spoken(message) for message in said]
 
 
-def answered(text: str) -> Turn:
-    """What we said earlier, without markers, which meant other passages."""
+def last_question(said: Sequence[Message]) -> str | None:
+    """What a person said last."""
+    return next((message.text for message in reversed(said) if not message.is_spirit), None)
+
+
+def _spoken(message: Message) -> Turn:
+    return Turn("user", f"{message.user_name}: {message.text[:LONGEST_TURN]}")
+
+
+def _answered(text: str) -> Turn:
+    """Without markers, which meant other passages."""
     return Turn("assistant", re.sub(r" ?\[\d{1,3}\]", "", text)[:LONGEST_TURN])
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from app.services import Services
+from app.tasks.answer_message import AnswerMessage
 from app.tasks.dispatcher import TaskHandler
 from app.tasks.ingest_document import IngestDocument
 from app.tasks.reingest_project import ReingestProject
@@ -10,4 +11,8 @@ from app.tasks.reingest_project import ReingestProject
 
 def build_handlers(services: Services) -> Sequence[TaskHandler]:
     """Everything that a worker can do."""
-    return [IngestDocument(services.ingestion), ReingestProject(services.documents)]
+    return [
+        AnswerMessage(services.spirit),
+        IngestDocument(services.ingestion),
+        ReingestProject(services.documents),
+    ]

@@ -1,0 +1,195 @@
+"""The AI participant of a room: retrieves from the room's project, speaks while it thinks, and says it once."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app.errors import ServiceUnavailable
+from app.events import Citation, EphemeralEvent, Frame, SpiritThinking, SpiritToken
+from app.models import Message, Session
+from app.realtime.hub import Hub
+from app.realtime.state import AnswerState
+from app.repositories import OpenUnitOfWork
+from app.schemas.query import QueryResult, TokenEvent
+from app.schemas.search import SearchFields
+from app.services.answers import AnswerService, Inquiry
+from app.services.chat import ChatService
+from app.services.citations import without_markers
+from app.services.execution import RunningTask
+from app.services.prompts import converse, last_question, turns_of
+from app.settings import ChatSettings
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = 3  # then the room is told that there will be no answer
+TOKEN_INTERVAL = 0.05  # seconds between two pieces that are announced, at least
+UNFINISHED = "\u2026"
+NOTHING_FITS = (
+    "I found nothing about that in the documents of this room. I can quote what they say: ask me about something in "
+    "them."
+)
+NO_ANSWER = "I cannot answer at the moment. Please ask me again later."
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A message that the spirit is to answer, and what was said before it, the oldest first."""
+
+    room: Session
+    message: Message
+    said: Sequence[Message]
+
+
+class SpiritService:
+    def __init__(
+        self,
+        uow: OpenUnitOfWork,
+        hub: Hub,
+        answers: AnswerService,
+        chat: ChatService,
+        state: AnswerState,
+        settings: ChatSettings,
+    ) -> None:
+        self._uow = uow
+        self._hub = hub
+        self._answers = answers
+        self._chat = chat
+        self._state = state
+        self._settings = settings
+        self._mention = re.compile(rf"@{re.escape(settings.spirit_name)}\b[,:]?", re.IGNORECASE)
+
+    async def answer(self, task: RunningTask, session_id: UUID, message_id: UUID) -> Mapping[str, Any]:
+        """Answer a message of a room. Safe to run again: the answer is given once.
+
+        A person's stop posts what was said so far; a worker that stops leaves the answer to another one.
+
+        Raises:
+            ServiceUnavailable: a model does not answer, and another attempt may help.
+        """
+        call = await self._call(session_id, message_id)
+        if call is None:
+            return {"message_id": None}  # the room or the message was removed
+        voice = Voice(session_id, message_id, self._hub, self._state)
+        try:
+            async with voice.speaking():
+                text, citations = await self._speak(call, voice)
+        except asyncio.CancelledError:
+            if await self._was_stopped(task):
+                await self._post(voice, without_markers(voice.said).rstrip() + UNFINISHED, [])
+            raise
+        except Exception as error:
+            if task.attempt < ATTEMPTS:
+                raise
+            log.warning("spirit.no_answer", session_id=str(session_id), error=repr(error))
+            reason = error.message if isinstance(error, ServiceUnavailable) else ""
+            text, citations = f"{NO_ANSWER} {reason}".strip(), []
+        posting = asyncio.ensure_future(self._post(voice, text, citations))
+        return await asyncio.shield(posting)  # a stop at this moment comes too late: what was said is said
+
+    async def _call(self, session_id: UUID, message_id: UUID) -> Call | None:
+        async with self._uow() as uow:
+            room = await uow.sessions.get(session_id)
+            message = await uow.messages.get(session_id, message_id)
+        if room is None or message is None:
+            return None
+        limit = self._settings.history_messages
+        return Call(room, message, await self._chat.history(session_id, before_seq=message.seq, limit=limit))
+
+    async def _speak(self, call: Call, voice: "Voice") -> tuple[str, Sequence[Citation]]:
+        """The whole answer, when all of it was said."""
+        question = self._mention.sub("", call.message.text).strip() or call.message.text
+        inquiry = await self._look_up(call, question)
+        if not inquiry.passages and not self._answers.converses:
+            return NOTHING_FITS, []
+        spoken = f"{call.message.user_name}: {question}"
+        turns = converse(self._settings.spirit_name, inquiry.passages, spoken, turns_of(call.said))
+        async with contextlib.aclosing(self._answers.tell(inquiry, turns)) as parts:
+            async for part in parts:
+                if isinstance(part, TokenEvent):
+                    voice.say(part.delta)
+                elif isinstance(part, QueryResult):
+                    return part.answer, part.citations
+        raise AssertionError("an answer ends with its result")
+
+    async def _look_up(self, call: Call, question: str) -> Inquiry:
+        """In the room's project alone, and there in what the room's owner may see."""
+        fields = SearchFields(project_ids=[call.room.project_id])
+        return await self._answers.look_up(call.room.owner_id, question, fields, earlier=last_question(call.said))
+
+    async def _was_stopped(self, task: RunningTask) -> bool:
+        """Whether somebody wants no more of it; else the worker stops, or has lost the task."""
+        async with self._uow() as uow:
+            now = await uow.tasks.get(task.id)
+        return now is not None and now.cancel_requested and now.attempts == task.attempt
+
+    async def _post(self, voice: "Voice", text: str, citations: Sequence[Citation]) -> Mapping[str, Any]:
+        message = await self._chat.post_spirit(voice.session_id, text, citations, in_reply_to=voice.in_reply_to)
+        await voice.end()
+        return {"message_id": str(message.id) if message else None}
+
+
+class Voice:
+    """Tells the room what is being said, in pieces that are not too many.
+
+    One task of its own talks to Redis, and is asked to end instead of being cancelled: redis-py can swallow that.
+    """
+
+    def __init__(self, session_id: UUID, in_reply_to: UUID, hub: Hub, state: AnswerState) -> None:
+        self.session_id = session_id
+        self.in_reply_to = in_reply_to
+        self.said = ""
+        self._told = 0  # code points of `said`
+        self._more = asyncio.Event()
+        self._over = asyncio.Event()
+        self._hub = hub
+        self._state = state
+
+    @contextlib.asynccontextmanager
+    async def speaking(self) -> AsyncIterator[None]:
+        """Announce that an answer is under way, and tell what is said within the block."""
+        self._announce(SpiritThinking(session_id=self.session_id, in_reply_to=self.in_reply_to))
+        telling = asyncio.create_task(self._tell_until_over())
+        try:
+            yield
+        finally:
+            self._over.set()
+            self._more.set()
+            await telling
+
+    def say(self, delta: str) -> None:
+        self.said += delta
+        self._more.set()
+
+    async def end(self) -> None:
+        """The answer is in the room, so that nobody needs to be told what was said so far."""
+        await self._state.clear(self.session_id)
+
+    async def _tell_until_over(self) -> None:
+        await self._state.clear(self.session_id)  # what an earlier attempt said
+        while not self._over.is_set():
+            await self._more.wait()
+            self._more.clear()
+            await self._tell()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TOKEN_INTERVAL):
+                    await self._over.wait()
+        await self._tell()
+
+    async def _tell(self) -> None:
+        delta = self.said[self._told :]
+        if not delta:
+            return
+        self._told = len(self.said)
+        offset = await self._state.append(self.session_id, self.in_reply_to, delta)
+        self._announce(
+            SpiritToken(session_id=self.session_id, in_reply_to=self.in_reply_to, delta=delta, offset=offset)
+        )
+
+    def _announce(self, event: EphemeralEvent) -> None:
+        self._hub.publish(Frame(self.session_id, None, event.model_dump_json()))
