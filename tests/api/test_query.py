@@ -3,18 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from app.adapters.llm import open_language_model
 from app.main import create_app
 from app.resources import Resources
-from app.services import build_services
-from app.settings import LLMSettings
 from tests.factories import User, make_key, make_project, make_user, share
-from tests.library import BEES, DOCUMENTS, INVOICE, LIGHTHOUSE, OBEY, add_text
+from tests.library import BEES, DOCUMENTS, INVOICE, LIGHTHOUSE, OBEY, add_text, with_model
 from tests.llm_server import LanguageServer, Script, serve_language_model
 
 SEARCH, QUERY = "/api/v1/search", "/api/v1/query"
@@ -45,10 +41,7 @@ async def model() -> AsyncIterator[LanguageServer]:
 @pytest.fixture
 async def told(resources: Resources, model: LanguageServer) -> AsyncIterator[AsyncClient]:
     """The same application with a language model behind it."""
-    async with open_language_model(LLMSettings(base_url=model.url, model="scripted")) as llm:
-        foundation = replace(resources.foundation, llm=llm)
-        services = build_services(foundation, resources.uow, resources.hub)
-        speaking = replace(resources, foundation=foundation, services=services)
+    async with with_model(resources, model.url) as speaking:
         transport = ASGITransport(create_app(resources=speaking), raise_app_exceptions=False)
         async with AsyncClient(transport=transport, base_url="http://test") as client:
             yield client
@@ -85,13 +78,6 @@ def parse_events(text: str) -> list[tuple[str, dict]]:
         name, data = block.split("\n", 1)
         events.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return events
-
-
-async def until_ready(client: AsyncClient, user: User, document_id: str) -> None:
-    async with asyncio.timeout(30):
-        path = f"{DOCUMENTS}/{document_id}"
-        while (await client.get(path, headers=user.headers)).json()["status"] != "ready":  # noqa: ASYNC110 - no event tells
-            await asyncio.sleep(0.05)
 
 
 async def check_quotes(client: AsyncClient, user: User, answer: dict) -> None:
@@ -254,6 +240,29 @@ async def test_an_answer_streams_as_events_whose_pieces_are_the_whole(client, to
         await check_quotes(door, ada, done)
 
 
+async def test_a_question_in_a_room_is_about_its_project_and_follows_the_conversation(
+    told, model, resources, ada, library
+):
+    other = await make_project(told, ada)
+    await add_text(told, resources, ada, "The tower of the lighthouse is 9 metres high.", "Toy", project_id=other["id"])
+    room = (await told.post("/api/v1/sessions", json={"name": "Evening"}, headers=ada.headers)).json()
+    said = {"text": "Tell me of the lighthouse on Gull Rock."}
+    await told.post(f"/api/v1/chat/{room['id']}/messages", json=said, headers=ada.headers)
+    model.say(Script(["43 metres [1]."]))
+    question = "How high is the tower of it?"
+    answer = await ask(told, ada, question, session_id=room["id"])
+    assert {citation["title"] for citation in answer["citations"]} == {"Gull Rock"}
+    conversation = model.requests[0]["messages"]
+    assert [turn["content"] for turn in conversation[1:-1]] == [f"Ada: {said['text']}"]
+    elsewhere = await ask(told, ada, question, session_id=room["id"], project_ids=[other["id"]])
+    assert elsewhere["grounded"] is False
+
+    stranger = await make_user(told, name="Eve")
+    body = {"question": question, "session_id": room["id"], "stream": True}
+    refused = await told.post(QUERY, json=body, headers=stranger.headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "RESOURCE_NOT_FOUND")
+
+
 async def test_a_model_that_fails_is_a_503_or_an_error_event(told, model, ada, library):
     question = "How high is the tower of the lighthouse on Gull Rock?"
     model.say(Script(["It is", " high"], drop_after=1))
@@ -267,14 +276,12 @@ async def test_a_model_that_fails_is_a_503_or_an_error_event(told, model, ada, l
     assert (await told.post(QUERY, json={"question": "", "stream": True}, headers=ada.headers)).status_code == 422
 
 
-async def test_a_client_that_goes_away_stops_the_model(start_another, model):
+async def test_a_client_that_goes_away_stops_the_model(start_another, committed, model):
     model.say(Script(["Granite [1]", *[" and so on"] * 5000], pause=0.01))
-    server = await start_another(worker=True, LLM_BASE_URL=model.url, LLM_MODEL="scripted")
+    server = await start_another(LLM_BASE_URL=model.url, LLM_MODEL="scripted")
     async with AsyncClient(base_url=server.url, timeout=30) as client:
         ada = await make_user(client)
-        body = {"text": LIGHTHOUSE, "title": "Gull Rock"}
-        document = (await client.post(DOCUMENTS, json=body, headers=ada.headers)).json()["document"]
-        await until_ready(client, ada, document["id"])
+        await add_text(client, committed, ada, LIGHTHOUSE, "Gull Rock")
         body = {"question": "Of what is the tower of the lighthouse on Gull Rock made?", "stream": True}
         async with client.stream("POST", QUERY, json=body, headers=ada.headers) as response:
             async for line in response.aiter_lines():
@@ -286,10 +293,7 @@ async def test_a_client_that_goes_away_stops_the_model(start_another, model):
 
 async def test_no_database_connection_is_held_while_the_model_speaks(committed, model):
     model.say(Script(["Granite [1]", "."], hang_after=1))
-    async with open_language_model(LLMSettings(base_url=model.url, model="scripted")) as llm:
-        foundation = replace(committed.foundation, llm=llm)
-        services = build_services(foundation, committed.uow, committed.hub)
-        speaking = replace(committed, foundation=foundation, services=services)
+    async with with_model(committed, model.url) as speaking:
         transport = ASGITransport(create_app(resources=speaking), raise_app_exceptions=False)
         async with AsyncClient(transport=transport, base_url="http://test") as client:
             ada = await make_user(client)
