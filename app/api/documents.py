@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse, PlainTextResponse
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.downloads import Download
 from app.api.uploads import REQUEST_BODY, UploadDep
 from app.models import Document, DocumentStatus
 from app.repositories.documents import DocumentFilter
@@ -19,7 +20,6 @@ router = APIRouter(tags=["documents"])
 
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL has no such character
 UPLOAD_BYTES = 2**40  # no limit here: the setting DOCUMENT_MAX_BYTES is kept while the bytes come in
-SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": IngestionRead, "description": "The same bytes are in this project already"},
@@ -29,7 +29,7 @@ UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
 FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes that were uploaded", "content": {"application/octet-stream": {}}},
     206: {"description": "The bytes that the header `Range` asks for"},
-    416: {"description": "There are no such bytes"},
+    416: {"model": ErrorResponse, "description": "There are no such bytes"},
 }
 
 
@@ -107,19 +107,14 @@ async def delete_document(actor: Actor, services: ServicesDep, if_match: IfMatch
 @router.get("/documents/{document_id}/content", response_class=FileResponse, responses=FILE_ANSWERS)
 async def get_document_content(
     actor: Actor, services: ServicesDep, conditional: ConditionalDep, document_id: UUID
-) -> FileResponse:
-    """The original, as it was uploaded. It is a download: nothing in it runs in the name of this service."""
+) -> Download:
+    """The original, as it was uploaded."""
     original = conditional.tag(await services.documents.original(actor, document_id))
-    return FileResponse(
+    return Download(
         original.path,
         media_type=original.document.media_type,
         filename=original.filename,
-        headers={
-            "ETag": f'"{original.version}"',
-            "Content-Security-Policy": SANDBOX,
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "private, no-cache",
-        },
+        version=original.version,
     )
 
 

@@ -162,7 +162,7 @@ class DocumentRepository:
         await self._session.execute(select(func.pg_advisory_xact_lock(key)))
 
     async def list_named(self, sha256s: Iterable[str]) -> set[str]:
-        """Those that a document names."""
+        """Those that a document names; the others are removed, so whatever else comes to name bytes is asked here."""
         query = select(Document.sha256).where(Document.sha256.in_(sha256s)).distinct()
         return set((await self._session.scalars(query)).all())
 

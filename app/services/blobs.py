@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from app.adapters.storage import Storage, StoredBlob
-from app.errors import ServiceUnavailable
+from app.errors import NotFound, ServiceUnavailable
 from app.repositories import OpenUnitOfWork, UnitOfWork
 
 UNNAMED_AFTER = timedelta(hours=1)  # an upload is named by a document long before
@@ -27,8 +27,16 @@ class BlobService:
         """
         return await self._storage.put(stream, max_bytes=self._max_bytes)
 
-    def path(self, sha256: str) -> Path:
-        return self._storage.path(sha256)
+    async def find(self, sha256: str) -> Path:
+        """The file with the bytes.
+
+        Raises:
+            NotFound: it is not there, after a restore without the files for example.
+        """
+        path = self._storage.path(sha256)
+        if not await asyncio.to_thread(path.is_file):
+            raise NotFound("The original is not in the store any more.", sha256=sha256)
+        return path
 
     async def claim(self, uow: UnitOfWork, sha256: str) -> None:
         """Make sure that the bytes are there until `uow` ends, which adds a document that names them.

@@ -117,7 +117,7 @@ class DocumentService:
     async def original(self, actor: Principal, document_id: UUID) -> Original:
         """Raises NotFound."""
         document = await self.get(actor, document_id)
-        return Original(document, self._blobs.path(document.sha256))
+        return Original(document, await self._blobs.find(document.sha256))
 
     async def text(self, actor: Principal, document_id: UUID) -> str:
         """What was read in it; offsets everywhere count its code points.

@@ -278,8 +278,26 @@ async def test_the_original_is_a_download_that_runs_nothing(client, resources, a
     part = await client.get(path, headers=ada.headers | {"Range": "bytes=2-8"})
     assert (part.status_code, part.content) == (206, b"doctype")
     assert part.headers["content-range"] == f"bytes 2-8/{len(content)}"
+    beyond = await client.get(path, headers=ada.headers | {"Range": "bytes=1000-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(content)}")
+    assert beyond.json()["error"]["message"] == f"The file has {len(content)} bytes."
+    assert (await client.get(path, headers=ada.headers | {"Range": "lines=1-2"})).content == content
     known = await client.get(path, headers=ada.headers | {"If-None-Match": answer.headers["etag"]})
     assert (known.status_code, known.content) == (304, b"")
+
+
+async def test_an_original_that_is_lost_is_not_found_and_the_document_says_so_when_it_is_read(client, resources, ada):
+    document = (await upload(client, ada, b"to be lost")).json()["document"]
+    resources.foundation.storage.path(document["sha256"]).unlink()
+    path = f"{DOCUMENTS}/{document['id']}"
+    assert code_of(await client.get(f"{path}/content", headers=ada.headers)) == (404, "RESOURCE_NOT_FOUND")
+    await run_queued_tasks(resources)
+    read = (await client.get(path, headers=ada.headers)).json()
+    assert (read["status"], read["error"]["code"]) == ("failed", "FILE_MISSING")
+    again = await upload(client, ada, b"to be lost")
+    assert (again.status_code, again.json()["document"]["id"]) == (202, document["id"])
+    await run_queued_tasks(resources)
+    assert (await client.get(f"{path}/content", headers=ada.headers)).content == b"to be lost"
 
 
 async def test_passages_stand_at_their_offsets_in_the_text_page_by_page(client, resources, ada):
