@@ -30,6 +30,7 @@ class Exchange:
         self._body = b""
         self._is_complete = False
         self._is_stream = False
+        self._is_secret = False
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -48,8 +49,10 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             named = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in message["headers"])
-            self._headers = [(name, value) for name, value in named if name in CARRIED_HEADERS]
-            self._is_stream = any(value.startswith("text/event-stream") for _, value in self._headers)
+            headers = dict(named)
+            self._headers = [(name, value) for name, value in headers.items() if name in CARRIED_HEADERS]
+            self._is_stream = headers.get("content-type", "").startswith("text/event-stream")
+            self._is_secret = "no-store" in headers.get("cache-control", "")
         elif message["type"] == "http.response.body":
             if not self._is_stream and len(self._body) <= LARGEST_ANSWER:
                 self._body += message.get("body", b"")
@@ -61,7 +64,8 @@ class Exchange:
         is_whole = self._is_complete and not self._is_stream and len(self._body) <= LARGEST_ANSWER
         if not is_whole or self._status >= 500 or self._status == 429:
             return None
-        return FirstAnswer(await self.fingerprint(), self._status, self._headers, self._body)
+        body = None if self._is_secret else self._body
+        return FirstAnswer(await self.fingerprint(), self._status, self._headers, body)
 
 
 class IdempotencyMiddleware:
@@ -108,6 +112,9 @@ async def _repeat(services: Services, user_id: UUID, key: str, exchange: Exchang
         return error_response(409, "CONFLICT", "The first request with this key is still being worked on.", details)
     if first.fingerprint != await exchange.fingerprint():
         return error_response(409, "CONFLICT", "This key was used for another request.", details)
+    if first.body is None:
+        message = "This was carried out; its answer held a secret and is not kept."
+        return error_response(409, "CONFLICT", message, details)
     return Response(first.body, first.status, {**dict(first.headers), "Idempotency-Replayed": "true"})
 
 

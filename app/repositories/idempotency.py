@@ -48,7 +48,7 @@ class IdempotencyRepository:
         fingerprint: bytes,
         status: int,
         headers: Sequence[tuple[str, str]],
-        body: bytes,
+        body: bytes | None,
     ) -> None:
         row = update(IdempotentRequest).where(IdempotentRequest.user_id == user_id, IdempotentRequest.key == key)
         values = {"fingerprint": fingerprint, "status": status, "headers": list(headers), "body": body}

@@ -13,12 +13,12 @@ ABANDONED_AFTER = timedelta(minutes=2)  # the process that worked on it has died
 
 @dataclass(frozen=True, slots=True)
 class FirstAnswer:
-    """What the first request was answered with."""
+    """What the first request was answered with; `body` is None where it held a secret, which is not stored."""
 
     fingerprint: bytes
     status: int
     headers: Sequence[tuple[str, str]]
-    body: bytes
+    body: bytes | None
 
 
 class IdempotencyService:
@@ -37,7 +37,7 @@ class IdempotencyService:
         if row is None or row.status is None:
             return None
         headers = [(str(name), str(value)) for name, value in row.headers or ()]
-        return FirstAnswer(row.fingerprint or b"", row.status, headers, row.body or b"")
+        return FirstAnswer(row.fingerprint or b"", row.status, headers, row.body)
 
     async def keep(self, user_id: UUID, key: str, answer: FirstAnswer) -> None:
         async with self._uow() as uow:
