@@ -15,6 +15,7 @@ from app.events import TaskCompleted, TaskProgress, TaskStarted
 from app.models import Task, TaskStatus
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.tasks import Report
+from app.services.idempotency import KEPT_FOR
 from app.services.task_types import TaskTypes, TaskWasCancelled, announce_failure, announce_state
 from app.settings import TaskSettings
 
@@ -176,11 +177,13 @@ class TaskExecution:
                 uow.events.wake_workers()
 
     async def forget(self, *, events_older_than: timedelta) -> None:
-        """Delete what nobody asks for any more: finished internal tasks and old events."""
+        """Delete what nobody asks for any more: finished internal tasks, old events, answers kept for a repetition."""
         async with self._uow() as uow:
             await uow.tasks.forget_internal_older_than(INTERNAL_RETENTION)
         async with self._uow() as uow:
             await uow.events.forget_older_than(events_older_than)
+        async with self._uow() as uow:
+            await uow.idempotency.forget_older_than(KEPT_FOR)
 
     async def _lease(self, task_types: Sequence[str]) -> Task | None:
         async with self._uow() as uow:

@@ -10,14 +10,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
 from app.errors import InvalidInput, ServiceUnavailable
-from app.models import TaskStatus
+from app.models import EventRow, TaskStatus
 from app.repositories.tasks import Report
 from app.resources import Resources
 from app.services.execution import RunningTask, TaskExecution, TaskLost
 from app.settings import TaskSettings
-from tests.tasks.probes import Probe, heard, make_place, queue, read_task, run_once, until, working
+from tests.tasks.probes import Place, Probe, heard, make_place, queue, read_task, run_once, until, working
 
 
 def execution_with(resources: Resources, **settings: Any) -> TaskExecution:
@@ -287,6 +288,22 @@ async def test_internal_tasks_tell_the_project_nothing_and_are_forgotten(committ
         assert await uow.tasks.get(task_id) is None
 
 
+async def test_a_worker_forgets_old_events_and_keeps_the_others(alone):
+    place, probe = await make_place(alone), Probe()
+    await queue(alone, place, probe.task_type)
+    await run_once(alone, probe)
+    async with alone.uow() as uow:
+        assert len(await uow.events.list_after(place.project_id, 0, limit=10)) == 2
+    async with alone.foundation.engine.begin() as connection:
+        week = alone.settings.realtime.retention
+        long_ago = update(EventRow).where(EventRow.seq == 1).values(created_at=EventRow.created_at - week)
+        await connection.execute(long_ago)
+    async with working(alone, probe):
+        await until(lambda: starts_at(alone, place, 2))
+    async with alone.uow() as uow:
+        assert [frame.seq for frame in await uow.events.list_after(place.project_id, 0, limit=10)] == [2]
+
+
 async def test_a_project_deleted_under_a_running_task_ends_it_quietly(committed):
     stopped = asyncio.Event()
 
@@ -303,6 +320,11 @@ async def test_a_project_deleted_under_a_running_task_ends_it_quietly(committed)
         await committed.services.projects.delete(place.actor, place.project_id, expected=None)
         async with asyncio.timeout(3):
             await stopped.wait()
+
+
+async def starts_at(resources: Resources, place: Place, seq: int) -> bool:
+    async with resources.uow() as uow:
+        return await uow.events.first_seq(place.project_id) == seq
 
 
 def kinds(frames: list[dict[str, Any]]) -> list[str]:
