@@ -1,32 +1,28 @@
-"""The `hearth` command: run it, look after it, talk to it."""
+"""The `hearth` command: run it, look after it, talk to it.
+
+A command imports what it needs when it runs (`_load`): `hearth ask` need not wait for the server's modules.
+"""
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
-import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from app import __version__, supervisor
-from app.client import Client, Outcome, Refused
-from app.conversation import converse
-from app.doctor import examine
-from app.embedded import ServerNotStarted, embedded_servers
-from app.migrations import migrate as migrate_database
-from app.observability import configure_logging
-from app.resources import open_resources
+from app import __version__
 from app.settings import Settings, load_settings
-from app.supervisor import exit_with_parent
-from app.tasks.worker import run_worker
+
+if TYPE_CHECKING:
+    from app.client import Client, Outcome
 
 GRACE = 10  # seconds for open requests when the server is asked to stop
 
@@ -43,15 +39,15 @@ Project = Annotated[str | None, typer.Option(help="Project id; your default proj
 @app.command()
 def run() -> None:
     """Everything on this machine: databases, migrations, server and worker."""
-    raise typer.Exit(asyncio.run(supervisor.run(_settings())))
+    raise typer.Exit(asyncio.run(_load("app.supervisor").run(_settings())))
 
 
 @app.command()
 def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")] = 1) -> None:
     """The HTTP and WebSocket server alone."""
-    exit_with_parent()
+    _load("app.parent").exit_with_parent()
     with _servers(_settings()) as settings:
-        uvicorn.run(
+        _load("uvicorn").run(
             "app.main:create_app",
             factory=True,
             host=settings.host,
@@ -73,9 +69,9 @@ def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")]
 @app.command()
 def worker() -> None:
     """The worker alone: ingestion, answers in rooms, long-running tasks."""
-    exit_with_parent()
+    _load("app.parent").exit_with_parent()
     with _servers(_settings()) as settings:
-        configure_logging(settings)
+        _load("app.observability").configure_logging(settings)
         asyncio.run(_work(settings))
 
 
@@ -83,7 +79,7 @@ def worker() -> None:
 def migrate(revision: Annotated[str, typer.Argument(help="Schema revision.")] = "head") -> None:
     """Bring the database to the newest schema."""
     with _servers(_settings()) as settings:
-        asyncio.run(migrate_database(settings, revision))
+        asyncio.run(_load("app.migrations").migrate(settings, revision))
     console.print("The database is up to date.")
 
 
@@ -91,7 +87,7 @@ def migrate(revision: Annotated[str, typer.Argument(help="Schema revision.")] = 
 def doctor() -> None:
     """Check every dependency and say what to do."""
     with _servers(_settings()) as settings:
-        is_well = asyncio.run(examine(settings, console))
+        is_well = asyncio.run(_load("app.doctor").examine(settings, console))
     raise typer.Exit(0 if is_well else 1)
 
 
@@ -103,7 +99,7 @@ def login(
 ) -> None:
     """Make an API key for this command line and keep it in the data folder."""
     settings = _settings()
-    with _complaining(), Client(url or _url(settings), "") as client:
+    with _complaining(), _load("app.client").Client(url or _url(settings), "") as client:
         key = client.create_api_key(email, password, f"hearth command line on {os.uname().nodename}")
     path = _key_file(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +134,7 @@ def ask(question: str, url: Url = None, api_key: ApiKey = None, project: Project
                     where = f"\\[{citation['marker']}] {escape(citation['title'])}{page}"
                     console.print(f"[dim]{where}: “{escape(quote)}”[/]", highlight=False)
             elif name == "error":
-                raise Refused(data["code"], data["message"])
+                raise _load("app.client").Refused(data["code"], data["message"])
 
 
 @app.command()
@@ -146,7 +142,7 @@ def chat(session: str, url: Url = None, api_key: ApiKey = None) -> None:
     """Talk in a room: each line you type is a message."""
     address = url or _url(_settings())
     with _complaining(), _client(url, api_key) as client:
-        asyncio.run(converse(address, session, client.create_ticket, console))
+        asyncio.run(_load("app.conversation").converse(address, session, client.create_ticket, console))
 
 
 @app.command()
@@ -158,6 +154,11 @@ def version() -> None:
 def main() -> None:
     """Entry point of the `hearth` command."""
     app()
+
+
+def _load(module: str) -> Any:
+    """What a command needs, and the others do not."""
+    return importlib.import_module(module)
 
 
 def _settings() -> Settings:
@@ -175,11 +176,12 @@ def _settings() -> Settings:
 @contextlib.contextmanager
 def _servers(settings: Settings) -> Iterator[Settings]:
     """Settings with both URLs, in the environment too, where the server's own processes find them."""
+    embedded = _load("app.embedded")
     with asyncio.Runner() as runner:
-        opened = embedded_servers(settings)
+        opened = embedded.embedded_servers(settings)
         try:
             running = runner.run(opened.__aenter__())
-        except ServerNotStarted as error:
+        except embedded.ServerNotStarted as error:
             complaints.print(escape(str(error)), style="red", highlight=False)
             raise typer.Exit(1) from error
         os.environ["DATABASE_URL"] = running.database.url.get_secret_value()
@@ -194,8 +196,8 @@ async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_resources(settings) as resources:
-        await run_worker(resources, stop)
+    async with _load("app.resources").open_resources(settings) as resources:
+        await _load("app.tasks.worker").run_worker(resources, stop)
 
 
 @contextlib.contextmanager
@@ -203,11 +205,11 @@ def _complaining() -> Iterator[None]:
     """Say what went wrong in one line, and what to do."""
     try:
         yield
-    except Refused as error:
+    except _load("app.client").Refused as error:
         hint = " Run `hearth login` first, or set HEARTH_API_KEY." if error.code == "NOT_AUTHENTICATED" else ""
         complaints.print(f"{escape(str(error))}{hint}", style="red", highlight=False)
         raise typer.Exit(1) from error
-    except (httpx.HTTPError, OSError) as error:
+    except (_load("httpx").HTTPError, OSError) as error:
         complaints.print(f"The server cannot be reached: {escape(str(error))}. Is `make run` running?", style="red")
         raise typer.Exit(1) from error
 
@@ -220,11 +222,12 @@ def _key_file(settings: Settings) -> Path:
     return settings.data_dir / "command-line-key"
 
 
-def _client(url: str | None, api_key: str | None) -> Client:
+def _client(url: str | None, api_key: str | None) -> "Client":
     settings = _settings()
     kept = _key_file(settings)
     key = api_key or (kept.read_text().strip() if kept.exists() else "")
-    return Client(url or _url(settings), key)
+    client: Client = _load("app.client").Client(url or _url(settings), key)
+    return client
 
 
 def _files_below(path: Path) -> list[Path]:
@@ -235,7 +238,7 @@ def _files_below(path: Path) -> list[Path]:
     return [path]
 
 
-def _ingest_one(client: Client, file: Path, project: str | None) -> Outcome | None:
+def _ingest_one(client: "Client", file: Path, project: str | None) -> "Outcome | None":
     columns = (SpinnerColumn(), TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("uploading", total=1.0, name=file.name)
@@ -245,7 +248,7 @@ def _ingest_one(client: Client, file: Path, project: str | None) -> Outcome | No
 
         try:
             outcome = client.ingest(file, project, show)
-        except Refused as error:
+        except _load("app.client").Refused as error:
             console.print(f"[red]✗[/] {escape(file.name)}: {escape(str(error))}", highlight=False)
             return None
     mark = "[green]✓[/]" if outcome.status == "ready" else "[red]✗[/]"

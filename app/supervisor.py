@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Self
@@ -19,13 +18,12 @@ from rich.markup import escape
 from app.embedded import ServerNotStarted, embedded_servers
 from app.migrations import migrate
 from app.observability import configure_logging
+from app.parent import PARENT_PIPE
 from app.settings import Settings
 
-PARENT_PIPE = "HEARTH_PARENT_PIPE"  # names the file descriptor that ends when the supervisor does
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a dead child is started again
 STEADY = 60.0  # a child that lived this long starts afresh with FIRST_PAUSE
 STOP_PATIENCE = 15.0
-ORPHAN_PATIENCE = 15.0
 PROBE_PAUSE = 0.1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -149,20 +147,6 @@ def environment_for_children(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.database.url.get_secret_value(),
         "REDIS_URL": settings.redis.url.get_secret_value(),
     }
-
-
-def exit_with_parent() -> None:
-    """To be called by a child at its start: stop this process when the supervisor is gone, however it went."""
-    pipe = os.environ.pop(PARENT_PIPE, None)
-    if pipe is not None:
-        threading.Thread(target=_wait_for_end_of, args=(int(pipe),), name="exit-with-parent", daemon=True).start()
-
-
-def _wait_for_end_of(pipe: int) -> None:
-    os.read(pipe, 1)  # nothing is ever written: it returns when the last holder of the other end has gone
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(ORPHAN_PATIENCE)
-    os.killpg(os.getpgrp(), signal.SIGKILL)  # a group of our own, since the supervisor made one for each child
 
 
 @contextlib.contextmanager

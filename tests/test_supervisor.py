@@ -29,7 +29,7 @@ time.sleep(60)
 """
 ENDS_WITH_PARENT = """
 import pathlib, os, sys, time
-from app.supervisor import exit_with_parent
+from app.parent import exit_with_parent
 exit_with_parent()
 pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
 time.sleep(60)

@@ -1,0 +1,23 @@
+"""A child of the supervisor ends when the supervisor does, however it went."""
+
+import os
+import signal
+import threading
+import time
+
+PARENT_PIPE = "HEARTH_PARENT_PIPE"  # names the file descriptor that ends when the supervisor does
+ORPHAN_PATIENCE = 15.0  # seconds
+
+
+def exit_with_parent() -> None:
+    """To be called by a child at its start: stop this process when the supervisor is gone, however it went."""
+    pipe = os.environ.pop(PARENT_PIPE, None)
+    if pipe is not None:
+        threading.Thread(target=_wait_for_end_of, args=(int(pipe),), name="exit-with-parent", daemon=True).start()
+
+
+def _wait_for_end_of(pipe: int) -> None:
+    os.read(pipe, 1)  # nothing is ever written: it returns when the last holder of the other end has gone
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_PATIENCE)
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # a group of our own, since the supervisor made one for each child
