@@ -1,5 +1,6 @@
 """Texts become vectors: by the embedded model, or by any endpoint that speaks OpenAI's embeddings."""
 
+import importlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Protocol
 
 from app.adapters.batching import FloatArray
 from app.adapters.minilm import MiniLMEmbedder
-from app.adapters.openai_embeddings import OpenAIEmbedder
 from app.settings import EmbeddingSettings
 
 
@@ -48,9 +48,14 @@ class Embedder(Protocol):
 async def open_embedder(settings: EmbeddingSettings, models_dir: Path) -> AsyncIterator[Embedder]:
     """The configured embedder. The embedded model is built in `models_dir`, and loaded when it is first needed.
 
+    The client of endpoints costs half a second and 40 MB, so it is loaded only where it is used.
+
     Raises:
         ValueError: the settings name another model, or other dimensions, than those of the embedded model.
     """
-    embedder = OpenAIEmbedder(settings) if settings.base_url else MiniLMEmbedder(settings, models_dir)
+    if settings.base_url:
+        embedder = importlib.import_module("app.adapters.openai_embeddings").OpenAIEmbedder(settings)
+    else:
+        embedder = MiniLMEmbedder(settings, models_dir)
     async with aclosing(embedder):
         yield embedder

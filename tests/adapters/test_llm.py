@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from app.adapters import llm
+from app.adapters import openai_llm
 from app.adapters.llm import Delta, LanguageModel, TokenUsage, Turn, open_language_model
 from app.errors import ServiceUnavailable
 from app.settings import LLMSettings
@@ -54,7 +54,7 @@ async def test_without_an_address_there_is_no_model():
 
 
 async def test_a_busy_server_is_asked_again_and_a_refusing_one_is_not(server: LanguageServer, monkeypatch):
-    monkeypatch.setattr(llm, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(openai_llm, "FIRST_PAUSE", 0.01)
     server.say(Script(status=429, headers={"retry-after": "0"}), Script(status=500), Script(["Yes."]))
     async with model_at(server.url) as model:
         assert Delta("Yes.") in await said(model)
@@ -68,7 +68,7 @@ async def test_a_busy_server_is_asked_again_and_a_refusing_one_is_not(server: La
 async def test_a_drop_before_the_first_word_is_tried_again_and_one_in_the_middle_is_told(
     server: LanguageServer, monkeypatch
 ):
-    monkeypatch.setattr(llm, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(openai_llm, "FIRST_PAUSE", 0.01)
     server.say(Script(["never"], drop_after=0), Script(["Half", " an", " answer"], drop_after=2))
     async with model_at(server.url) as model:
         parts = model.stream(QUESTION)
@@ -97,7 +97,7 @@ async def test_who_stops_listening_stops_the_model(server: LanguageServer):
 
 
 async def test_a_server_that_is_not_there_is_not_available(monkeypatch):
-    monkeypatch.setattr(llm, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(openai_llm, "FIRST_PAUSE", 0.01)
     async with model_at("http://127.0.0.1:9/v1") as model:
         with pytest.raises(ServiceUnavailable, match="cannot be reached"):
             await model.check()
