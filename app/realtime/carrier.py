@@ -24,7 +24,7 @@ QUEUE_SIZE = 10_000
 BATCH_SIZE = 200
 SILENCE = 5.0  # seconds without a word before the connection is asked whether it lives
 CALL_PATIENCE = 1.0  # seconds
-RETRY_PAUSE = 0.5  # seconds
+RETRY_PAUSE = 0.5  # seconds; as often the log is asked while Redis is away
 CANCEL_PATIENCE = 0.1  # seconds
 
 
@@ -47,10 +47,6 @@ class Carrier:
         self._pubsub: PubSub | None = None
         self._is_publishing = True
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def is_connected(self) -> bool:
-        return self._pubsub is not None
 
     def start(self) -> None:
         for work in (self._listen_forever(), self._publish_forever()):

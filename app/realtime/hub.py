@@ -25,7 +25,6 @@ log = structlog.get_logger(__name__)
 
 READ_SIZE = 200
 REORDER_PATIENCE = 0.02  # seconds in which an earlier number, published a moment later, may still arrive
-DEGRADED_SWEEP = 0.5  # seconds between sweeps while Redis carries nothing
 
 
 class EventLog(Protocol):
@@ -185,9 +184,8 @@ class Hub:
 
     async def _sweep_forever(self) -> None:
         while True:
-            pause = self._settings.sweep_interval.total_seconds() if self._carrier.is_connected else DEGRADED_SWEEP
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(self._settings.sweep_interval.total_seconds()):
                     await self._sweep_wanted.wait()
             self._sweep_wanted.clear()
             try:

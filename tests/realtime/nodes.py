@@ -129,11 +129,13 @@ async def reading(node: Node, channel_id: UUID, after_seq: int | None = None) ->
 
 
 @asynccontextmanager
-async def open_node(settings: Settings, *, redis_url: str | None = None, **realtime: object) -> AsyncIterator[Node]:
+async def open_node(
+    settings: Settings, *, redis_url: str | None = None, retries: int = 0, **realtime: object
+) -> AsyncIterator[Node]:
     """A hub and a presence as in a process of its own. Sweeps are rare, so that tests see what Redis does alone."""
     url = redis_url or settings.redis.url.get_secret_value()
     tuned = RealtimeSettings(**{"sweep_interval": 60, **realtime})
-    retry = Retry(NoBackoff(), 0)
+    retry = Retry(NoBackoff(), retries)
     redis = Redis.from_url(url, decode_responses=True, protocol=2, socket_connect_timeout=1, retry=retry)
     engine = create_engine(settings.database)
     sessions = async_sessionmaker(engine, expire_on_commit=False)

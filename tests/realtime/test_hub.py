@@ -105,10 +105,14 @@ async def test_frames_that_overtake_each_other_are_put_in_order_without_asking_t
     assert nodes[0].log.reads == 0
 
 
-async def test_a_lost_subscription_delays_and_loses_nothing(nodes: list[Node], committed_settings: Settings):
-    channel = await nodes[0].open_channel()
+@pytest.mark.parametrize("retries", [0, 3])
+async def test_a_lost_subscription_delays_and_loses_nothing(committed_settings: Settings, retries: int):
+    """With retries, redis-py subscribes again without a word."""
     redis = Redis.from_url(committed_settings.redis.url.get_secret_value())
     async with AsyncExitStack() as stack:
+        opening = (stack.enter_async_context(open_node(committed_settings, retries=retries)) for _ in range(3))
+        nodes = await asyncio.gather(*opening)
+        channel = await nodes[0].open_channel()
         readers = [await stack.enter_async_context(reading(node, channel)) for node in nodes]
         for round_ in range(3):
             await nodes[round_].post(channel)
@@ -222,6 +226,38 @@ async def test_a_client_that_saw_more_on_a_faster_node_gets_nothing_twice(commit
                 assert moved.seqs == [6]
 
 
+async def test_a_replay_on_a_node_that_lags_behind_ends_where_its_live_listeners_stand(
+    committed_settings: Settings, proxy: Proxy
+):
+    async with open_node(committed_settings) as fast, open_node(committed_settings, redis_url=proxy.url) as slow:
+        channel = await fast.open_channel()
+        for _ in range(300):
+            await fast.post(channel)
+        async with reading(slow, channel) as live:
+            proxy.stall()
+            for _ in range(5):
+                await fast.post(channel)
+            async with reading(slow, channel, after_seq=0) as returned:
+                proxy.restore()
+                await live.until(305)
+                await returned.until(305)
+                assert returned.seqs == list(range(1, 306))
+
+
+async def test_nobody_is_in_a_room_before_redis_has_confirmed_it(committed_settings: Settings, proxy: Proxy):
+    async with open_node(committed_settings, redis_url=proxy.url) as slow, open_node(committed_settings) as fast:
+        channel = await fast.open_channel()
+        async with reading(slow, channel), AsyncExitStack() as stack:
+            other = await fast.open_channel()
+            proxy.stall()
+            entering = asyncio.create_task(stack.enter_async_context(reading(slow, other)))
+            await asyncio.sleep(0.1)
+            proxy.restore()
+            reader = await entering
+            await fast.post(other)
+            await reader.until(1)
+
+
 async def test_a_number_that_the_log_has_forgotten_or_never_gave_cannot_be_replayed(nodes: list[Node]):
     node = nodes[0]
     channel = await node.open_channel()
@@ -259,7 +295,8 @@ async def test_what_happens_between_entering_and_following_is_held(nodes: list[N
         await asyncio.sleep(0.1)
         listener.outbox.put("first")
         await nodes[0].hub.follow(listener, 0)
-        frames = [await listener.outbox.take() for _ in range(4)]
+        async with asyncio.timeout(5):
+            frames = [await listener.outbox.take() for _ in range(4)]
     assert frames[0] == "first"
     assert ["Grace" in frames[1], "Edsger" in frames[2], '"seq":1' in frames[3]] == [True] * 3
 
