@@ -16,6 +16,7 @@ import pytest
 from app.settings import Settings
 from app.supervisor import Children, run
 from tests.data_dirs import temporary_data_dir
+from tests.factories import login, register
 from tests.processes import REPOSITORY, free_port
 
 PATIENCE = 20.0  # seconds
@@ -33,6 +34,27 @@ from app.parent import exit_with_parent
 exit_with_parent()
 pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
 time.sleep(60)
+"""
+# Python reads this at its start, in every process: whoever looks outside is refused, and is found out.
+BLOCKED = """
+import ipaddress, pathlib, sys
+
+def refuse(event, arguments):
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    try:
+        is_near = host in (None, "", "localhost") or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_near = False
+    if not is_near:
+        pathlib.Path(%r).open("a").write(f"{sys.argv} {host}\\n")
+        raise OSError(f"the outside is blocked: {host}")
+
+sys.addaudithook(refuse)
 """
 SUPERVISOR = """
 import asyncio, os, sys
@@ -118,8 +140,27 @@ async def test_a_taken_port_is_said_once_and_nothing_starts(data_dir: Path, caps
     assert is_empty(data_dir)
 
 
-async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data_dir: Path) -> None:
+async def answer_to_a_stranger(url: str) -> str:
+    """Register, upload, ask."""
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
+        await register(client, "ada@example.com")
+        tokens = (await login(client, "ada@example.com")).json()
+        client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+        accepted = await client.post("/api/v1/documents", json={"text": "The lamp is lit at nine.", "title": "Lamp"})
+        path = f"/api/v1/documents/{accepted.json()['document']['id']}"
+        async with asyncio.timeout(PATIENCE):
+            while (await client.get(path)).json()["status"] != "ready":  # noqa: ASYNC110 - set by another process
+                await asyncio.sleep(0.1)
+        answer: str = (await client.post("/api/v1/query", json={"question": "When is the lamp lit?"})).json()["answer"]
+        return answer
+
+
+async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data_dir: Path, tmp_path: Path) -> None:
+    """The first start with an empty data folder, and with everything outside this machine out of reach."""
     environment = environment_of_a_stranger(data_dir, free_port())
+    looked_outside = tmp_path / "looked-outside"
+    (tmp_path / "sitecustomize.py").write_text(BLOCKED % str(looked_outside))
+    environment["PYTHONPATH"] = str(tmp_path)
     first = await start(environment)
     try:
         url = f"http://127.0.0.1:{environment['PORT']}"
@@ -128,6 +169,8 @@ async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data
         assert f"{url}/api/v1/auth/register" in greeting
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{url}/health/live")).status_code == 200
+        assert "lit at nine" in await answer_to_a_stranger(url)
+        assert not looked_outside.exists(), looked_outside.read_text()
     finally:
         os.killpg(first.pid, signal.SIGINT)  # as a terminal does
         said = (await asyncio.wait_for(first.stdout.read(), PATIENCE)).decode()
