@@ -215,15 +215,19 @@ PersonalEvent = Welcome | ErrorOccurred | Pong
 
 # --- what clients may say -----------------------------------------------------------------------------------------
 
+ClientId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]  # PostgreSQL stores no NUL
+
 
 class Command(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
 class SendMessage(Command):
+    """The same `client_id` again makes no second message; a connection that was not told of the first is told now."""
+
     type: Literal["send_message"]
     text: str
-    client_id: str | None = Field(None, min_length=1, max_length=100)
+    client_id: ClientId | None = None
 
 
 class Typing(Command):

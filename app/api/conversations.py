@@ -24,6 +24,7 @@ from app.events import (
 from app.permissions import Principal, may_write
 from app.realtime.channels import Listener
 from app.resources import Resources
+from app.services.chat import received
 from app.services.sessions import person_of
 
 
@@ -48,6 +49,7 @@ class RoomConversation:
         self._session_id = session_id
         self._hub = resources.hub
         self._services = resources.services
+        self._told_after = 0  # this connection was told what comes after this number, and nothing before
 
     async def begin(self, after_seq: int | None) -> None:
         recovered = await self._hub.can_replay(self.listener, after_seq)
@@ -68,13 +70,17 @@ class RoomConversation:
             room_and_message = {"session_id": self._session_id, "in_reply_to": answer.in_reply_to}
             self.listener.send(SpiritThinking(**room_and_message))
             self.listener.send(SpiritToken(**room_and_message, delta=answer.text, offset=0))
-        await self._hub.follow(self.listener, last_seq if after_seq is None else after_seq)
+        start = last_seq if after_seq is None else after_seq
+        await self._hub.follow(self.listener, start)
+        self._told_after = min(start, self.listener.last_seq)
 
     async def carry_out(self, text: str) -> None:
         match room_command.validate_json(text):
             case SendMessage(text=said, client_id=client_id):
                 _require_write(self._actor)
-                await self._services.chat.post(self._actor, self._session_id, said, client_id=client_id)
+                message = await self._services.chat.post(self._actor, self._session_id, said, client_id=client_id)
+                if message.seq <= self._told_after:  # sent again, since an earlier connection broke before the answer
+                    self.listener.send(received(message))
             case Typing():
                 _require_write(self._actor)
                 await self._services.chat.announce_typing(self._actor, self._session_id, besides=self.listener)
@@ -82,6 +88,7 @@ class RoomConversation:
                 _require_write(self._actor)
                 await self._services.chat.stop(self._actor, self._session_id)
             case Resume(after_seq=after_seq):
+                self._told_after = min(self._told_after, after_seq)
                 await self._hub.follow(self.listener, after_seq)
             case Ping():
                 self.listener.send(Pong(session_id=self._session_id))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, Field
 
-from app.events import Citation
+from app.events import Citation, ClientId
 from app.schemas.common import Read, Timestamp
 
 
@@ -13,7 +13,7 @@ class MessageCreate(BaseModel):
     """`client_id`: the same one sent again makes no second message."""
 
     text: str = Field(max_length=100_000, examples=["Good evening"])
-    client_id: str | None = Field(None, min_length=1, max_length=100)
+    client_id: ClientId | None = None
 
 
 class MessageRead(Read):

@@ -192,17 +192,22 @@ class ChatService:
         message.seq = await uow.events.next_seq(message.session_id)
         uow.messages.add(message)
         await uow.flush()
-        event = MessageReceived(
-            id=message.id,
-            timestamp=message.created_at,
-            session_id=message.session_id,
-            user_id=message.user_id,
-            user_name=message.user_name,
-            text=message.text,
-            is_spirit=message.is_spirit,
-            citations=[Citation.model_validate(citation) for citation in message.citations],
-            client_id=message.client_id,
-            in_reply_to=message.in_reply_to,
-        )
-        await uow.events.append(message.session_id, event, seq=message.seq)
+        await uow.events.append(message.session_id, received(message), seq=message.seq)
         return message
+
+
+def received(message: Message) -> MessageReceived:
+    """What a room hears of a message."""
+    return MessageReceived(
+        id=message.id,
+        seq=message.seq,
+        timestamp=message.created_at,
+        session_id=message.session_id,
+        user_id=message.user_id,
+        user_name=message.user_name,
+        text=message.text,
+        is_spirit=message.is_spirit,
+        citations=[Citation.model_validate(citation) for citation in message.citations],
+        client_id=message.client_id,
+        in_reply_to=message.in_reply_to,
+    )

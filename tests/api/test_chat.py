@@ -59,6 +59,13 @@ async def test_a_bad_message_is_refused_and_nothing_is_said(client: AsyncClient,
     assert await texts(client, owner, room) == []
 
 
+async def test_a_client_id_that_cannot_be_stored_is_refused(client: AsyncClient, owner: User):
+    room = await make_room(client, owner, spirit_mode="off")
+    response = await say(client, owner, room, "hello", client_id="nul \0 inside")
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "VALIDATION_ERROR")
+    assert await texts(client, owner, room) == []
+
+
 async def test_a_closed_room_can_be_read_but_nothing_more_is_said(client: AsyncClient, owner: User):
     room = await make_room(client, owner, spirit_mode="off")
     await say(client, owner, room, "good night")

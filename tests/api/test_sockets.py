@@ -114,12 +114,37 @@ async def test_bad_frames_are_answered_and_the_connection_lives_on(live: LiveSer
             (json.dumps({"type": "send_message", "text": " "}), "VALIDATION_ERROR"),
             (json.dumps({"type": "send_message", "text": "x" * 501}), "VALIDATION_ERROR"),
             (json.dumps({"type": "resume", "after_seq": -1}), "BAD_REQUEST"),
+            (json.dumps({"type": "send_message", "text": "x", "client_id": "nul \0 inside"}), "BAD_REQUEST"),
         ):
             await visitor.socket.send(frame)
             error = await visitor.next()
             assert (error["type"], error["error_code"], error["session_id"]) == ("error", code, room), frame
         await visitor.say("x" * 500)
         assert await visitor.hear(1) == ["x" * 500]
+
+
+async def test_what_is_sent_again_is_acknowledged_to_a_connection_that_never_heard_it(
+    live: LiveServer, http: AsyncClient, ada: User
+):
+    room = await make_room(http, ada)
+    path = f"/api/v1/chat/{room}/messages"
+    first = await http.post(path, json={"text": "once", "client_id": "1"}, headers=ada.headers)
+    async with visit(live, f"chat/{room}", ada.headers) as visitor:
+        await visitor.say("once", client_id="1")  # the connection that said it first broke before the answer
+        again = await visitor.next_of("message_received")
+        assert (again["id"], again["seq"], again["client_id"]) == (first.json()["id"], 1, "1")
+        await visitor.say("twice", client_id="2")
+        await visitor.say("twice", client_id="2")  # heard already
+        await visitor.say("three times", client_id="3")
+        assert await visitor.hear(2) == ["twice", "three times"]
+    for seen in ("0", "1", "99"):
+        async with visit(live, f"chat/{room}", ada.headers, query=f"?after_seq={seen}") as visitor:
+            await visitor.say("once", client_id="1")
+            await visitor.say(f"seen {seen}")
+            while (await visitor.next_of("message_received"))["text"] != f"seen {seen}":
+                pass
+            heard = [frame["text"] for frame in visitor.frames if frame["type"] == "message_received"]
+            assert heard.count("once") == heard.count(f"seen {seen}") == 1
 
 
 async def test_a_returning_client_gets_exactly_what_it_missed(live: LiveServer, http: AsyncClient, ada: User):
