@@ -93,8 +93,8 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
             allow_credentials=True,
             expose_headers=EXPOSED_HEADERS,
         ),
-        Middleware(IdempotencyMiddleware),
         Middleware(CompressMiddleware, minimum_size=COMPRESS_FROM),
+        Middleware(IdempotencyMiddleware),  # keeps answers as they were before compression
     ]
 
 

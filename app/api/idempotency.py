@@ -4,6 +4,7 @@ import hashlib
 from typing import Final
 from uuid import UUID
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,12 +19,40 @@ LARGEST_ANSWER: Final = 1_048_576  # bytes; a larger one is not kept
 CARRIED_HEADERS: Final = frozenset({"content-type", "location", "etag"})
 
 
+class Fingerprint:
+    """Digest of method, path and body; without a form's boundary, which clients draw anew for each attempt."""
+
+    def __init__(self, scope: Scope) -> None:
+        options = parse_options_header(Headers(scope=scope).get("content-type"))[1]
+        self._boundary = options.get(b"boundary", b"")
+        self._tail = b""  # may be the beginning of a boundary
+        head = f"{scope['method']} {scope['path']}?{scope['query_string'].decode('latin-1')}\n"
+        self._hash = hashlib.sha256(head.encode())
+
+    def update(self, piece: bytes) -> None:
+        if not self._boundary:
+            self._hash.update(piece)
+            return
+        *parts, rest = (self._tail + piece).split(self._boundary)
+        for part in parts:
+            self._hash.update(part + b"boundary")
+        settled = max(0, len(rest) - len(self._boundary) + 1)
+        self._hash.update(rest[:settled])
+        self._tail = rest[settled:]
+
+    def digest(self) -> bytes:
+        """Of a body that is whole."""
+        self._hash.update(self._tail)
+        self._tail = b""
+        return self._hash.digest()
+
+
 class Exchange:
-    """Watches one request and its response go by."""
+    """Watches one request and its response go by; the end of the response waits for `finish`."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
-        self._digest = hashlib.sha256(f"{scope['method']} {scope['path']}?{scope['query_string'].decode()}\n".encode())
+        self._fingerprint = Fingerprint(scope)
         self._has_read_all = False
         self._status = 0
         self._headers: list[tuple[str, str]] = []
@@ -31,19 +60,20 @@ class Exchange:
         self._is_complete = False
         self._is_stream = False
         self._is_secret = False
+        self._end: Message | None = None
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
-            self._digest.update(message.get("body", b""))
+            self._fingerprint.update(message.get("body", b""))
         self._has_read_all = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     async def fingerprint(self) -> bytes:
-        """Digest of method, path and the whole body; reads what the route has not read."""
+        """Of the whole request; reads what the route has not read."""
         while not self._has_read_all:
             await self.receive()
-        return self._digest.digest()
+        return self._fingerprint.digest()
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -57,7 +87,15 @@ class Exchange:
             if not self._is_stream and len(self._body) <= LARGEST_ANSWER:
                 self._body += message.get("body", b"")
             self._is_complete = not message.get("more_body", False)
-        await self._send(message)
+        if self._is_complete and not self._is_stream:
+            self._end = message
+        else:
+            await self._send(message)
+
+    async def finish(self) -> None:
+        """Send the end of the response. Whoever has it can rely on what is kept by now."""
+        if self._end is not None:
+            await self._send(self._end)
 
     async def answer(self) -> FirstAnswer | None:
         """What to keep; None for a stream, a broken response, or a failure on our side: that may be tried again."""
@@ -99,10 +137,17 @@ class IdempotencyMiddleware:
             await self._app(scope, exchange.receive, exchange.send)
             answer = await exchange.answer()
         finally:
-            if answer is None:
-                await services.idempotency.release(user_id, key)
-            else:
-                await services.idempotency.keep(user_id, key, answer)
+            try:
+                await _remember(services, user_id, key, answer)
+            finally:
+                await exchange.finish()
+
+
+async def _remember(services: Services, user_id: UUID, key: str, answer: FirstAnswer | None) -> None:
+    if answer is None:
+        await services.idempotency.release(user_id, key)
+    else:
+        await services.idempotency.keep(user_id, key, answer)
 
 
 async def _repeat(services: Services, user_id: UUID, key: str, exchange: Exchange) -> Response:

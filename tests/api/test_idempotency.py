@@ -1,10 +1,14 @@
 """The same `Idempotency-Key` carries a request out once."""
 
 import asyncio
-from uuid import uuid4
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
 
-from httpx import AsyncClient
+from httpx import ASGITransport, AsyncClient, Response
+from starlette.types import Message, Receive, Scope, Send
 
+from app.main import create_app
+from app.resources import Resources
 from tests.factories import User, make_user
 from tests.processes import LiveServer
 
@@ -57,6 +61,49 @@ async def test_an_answer_with_a_secret_is_neither_stored_nor_made_twice(client: 
     again = await post(client, owner, key, {"name": "script"}, "/api/v1/api-keys")
     assert (first.status_code, again.status_code) == (201, 409)
     assert len((await client.get("/api/v1/api-keys", headers=owner.headers)).json()["items"]) == 1
+
+
+async def test_a_long_answer_is_made_again_in_whatever_form_the_client_reads(client: AsyncClient, owner: User):
+    path, question = "/api/v1/projects", {"name": "Long", "description": "lamp " * 300}
+    key = uuid4().hex
+    for encoding in ("gzip", "identity", "gzip"):
+        headers = owner.headers | {"Idempotency-Key": key, "Accept-Encoding": encoding}
+        answer = await client.post(path, json=question, headers=headers)
+        assert (answer.status_code, answer.json()["name"]) == (201, "Long")
+        assert answer.headers.get("Content-Encoding", "identity") == encoding
+
+
+async def test_a_form_sent_again_is_the_same_whatever_its_boundary(client: AsyncClient, owner: User):
+    async def send(boundary: str, content: str) -> Response:
+        part = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n{content}\r\n'
+        headers = {"Idempotency-Key": "form", "Content-Type": f"multipart/form-data; boundary={boundary}"}
+        body = f"{part}--{boundary}--\r\n".encode()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for start in range(0, len(body), 3):
+                yield body[start : start + 3]
+
+        return await client.post("/api/v1/documents", content=pieces(), headers=owner.headers | headers)
+
+    first, again = await send("one", "the lamp is lit"), await send("another", "the lamp is lit")
+    assert (first.status_code, again.status_code, again.json()) == (202, 202, first.json())
+    assert (await send("another", "the lamp is out")).status_code == 409
+
+
+async def test_an_answer_is_kept_before_its_end_is_sent(resources: Resources, owner: User):
+    app, key, kept = create_app(resources=resources), uuid4().hex, []
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        async def look_and_send(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                kept.append(await resources.services.idempotency.first_answer(UUID(owner.id), key))
+            await send(message)
+
+        await app(scope, receive, look_and_send)
+
+    async with AsyncClient(transport=ASGITransport(watched), base_url="http://test") as client:
+        answer = await post(client, owner, key)
+    assert [(first.status, first.body) for first in kept] == [(201, answer.content)]
 
 
 async def test_two_at_once_are_carried_out_once(live: LiveServer):
