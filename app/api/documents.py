@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response, status
 from fastapi.responses import FileResponse, PlainTextResponse
+from pydantic import AfterValidator
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
@@ -19,6 +20,7 @@ from app.services.documents import Ingestion
 router = APIRouter(tags=["documents"])
 
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL has no such character
+LAST_ORDINAL = 2**31 - 1  # of a passage
 UPLOAD_BYTES = 2**40  # no limit here: the setting DOCUMENT_MAX_BYTES is kept while the bytes come in
 
 UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -124,9 +126,19 @@ async def get_document_text(actor: Actor, services: ServicesDep, document_id: UU
     return PlainTextResponse(await services.documents.text(actor, document_id))
 
 
+def _of_passages(cursor: UUID | None) -> UUID | None:
+    if cursor is not None and cursor.int > LAST_ORDINAL:
+        raise ValueError("not a cursor of this list")
+    return cursor
+
+
 @router.get("/documents/{document_id}/chunks")
 async def list_document_chunks(
-    actor: Actor, services: ServicesDep, document_id: UUID, limit: Limit = 20, cursor: Cursor = None
+    actor: Actor,
+    services: ServicesDep,
+    document_id: UUID,
+    limit: Limit = 20,
+    cursor: Annotated[Cursor, AfterValidator(_of_passages)] = None,
 ) -> ChunkPage:
     """Its passages, in the order of the text."""
     after = -1 if cursor is None else cursor.int

@@ -30,7 +30,9 @@ def normalize_email(value: str) -> str:
 
 
 def _short_enough(password: SecretStr) -> SecretStr:
-    if len(password.get_secret_value().encode(errors="surrogatepass")) > LONGEST_PASSWORD:
+    given = password.get_secret_value()
+    forms = (given, unicodedata.normalize("NFC", given))  # the composed one, which is hashed, may be longer
+    if max(len(form.encode(errors="surrogatepass")) for form in forms) > LONGEST_PASSWORD:
         raise ValueError(f"must be at most {LONGEST_PASSWORD:,} bytes")
     return password
 

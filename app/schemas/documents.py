@@ -1,7 +1,7 @@
 """Documents on the wire."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -13,6 +13,7 @@ from app.schemas.common import Page, Read, Timestamp, encode_cursor
 from app.schemas.tasks import TaskRead
 
 MAX_METADATA_BYTES = 16_384
+MAX_METADATA_DEPTH = 100
 MAX_FILENAME_LENGTH = 255
 
 
@@ -28,11 +29,27 @@ def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
         encoded = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:  # lone surrogates, NaN, too deep
         raise ValueError("must be plain JSON") from error
+    if not _is_shallow(metadata):
+        raise ValueError(f"must be at most {MAX_METADATA_DEPTH} levels deep")
     if _has_nul(metadata):
         raise ValueError("must not contain the character U+0000")
     if len(encoded) > MAX_METADATA_BYTES:
         raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes of JSON")
     return metadata
+
+
+def _is_shallow(metadata: dict[str, Any]) -> bool:
+    """Whatever walks through JSON calls itself once a level, and may do so some hundred times."""
+    level: list[Any] = [metadata]
+    for _ in range(MAX_METADATA_DEPTH):
+        level = [inner for value in level for inner in _inside(value)]
+    return not level
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _has_nul(value: object) -> bool:

@@ -10,6 +10,7 @@ from app.permissions import Role
 from app.schemas.common import Read, Timestamp
 from app.schemas.documents import Metadata
 
+LONGEST_NAME: Final = 100
 CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 TEXT_DIRECTION: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -17,6 +18,8 @@ TEXT_DIRECTION: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2
 def _one_visible_line(value: str) -> str:
     """The text in its composed form; characters that break, hide or reorder what stands around it are refused."""
     text = unicodedata.normalize("NFC", value)
+    if len(text) > LONGEST_NAME:  # the composed form of some characters is longer
+        raise ValueError(f"must have at most {LONGEST_NAME} characters")
     categories = [unicodedata.category(character) for character in text]
     if not CONTROL_CATEGORIES.isdisjoint(categories) or not TEXT_DIRECTION.isdisjoint(text):
         raise ValueError("must not contain control characters")
@@ -26,7 +29,9 @@ def _one_visible_line(value: str) -> str:
 
 
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_one_visible_line)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME),
+    AfterValidator(_one_visible_line),
 ]
 """Of a person, a project, a key: 1 to 100 characters on one line."""
 

@@ -75,6 +75,7 @@ NOT_ACCEPTED = [
     ("name", "ada\u202egro.live"),
     ("password", "short"),
     ("password", "é" * 513),
+    ("password", "\u0958" * 341),  # 1,023 bytes, and twice as many in the composed form that is hashed
 ]
 
 

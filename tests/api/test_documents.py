@@ -153,6 +153,7 @@ async def test_what_cannot_be_a_document_is_refused_and_leaves_nothing(client, r
         ({"text": "half \ud800 a pair"}, "text"),
         ({"text": "fine", "metadata": {"deep": ["\0"]}}, "metadata"),
         ({"text": "fine", "metadata": {"long": "x" * 20_000}}, "metadata"),
+        ({"text": "fine", "metadata": {"deep": json.loads("[" * 600 + "]" * 600)}}, "metadata"),
         ({"text": "fine", "title": " "}, "title"),
         ({"text": "fine", "project_id": "mine"}, "project_id"),
         ({"url": "https://example.org/lamp.pdf"}, "url"),
@@ -311,6 +312,8 @@ async def test_passages_stand_at_their_offsets_in_the_text_page_by_page(client, 
         page = (await client.get(f"{path}/chunks", params=params, headers=ada.headers)).json()
         found += page["items"]
         cursor = page["next_cursor"]
+    elsewhere = await client.get(f"{path}/chunks", params={"cursor": "_" * 22}, headers=ada.headers)
+    assert code_of(elsewhere) == (422, "VALIDATION_ERROR"), "a cursor of another list"
     assert [chunk["ordinal"] for chunk in found] == list(range(document["chunk_count"]))
     assert len(found) > 20
     assert all(text[chunk["char_start"] : chunk["char_end"]] == chunk["text"] for chunk in found)

@@ -24,6 +24,7 @@ async def test_what_cannot_be_kept_is_refused(client: AsyncClient, owner):
     for bad in (
         {"name": ""},
         {"name": "x" * 101},
+        {"name": "\u0958" * 51},  # one character in two, once it is composed
         {"name": "a\tb"},
         {"preferences": []},
         {"preferences": "dark"},
