@@ -12,6 +12,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         max_overflow=settings.max_overflow,
         pool_timeout=settings.pool_timeout.total_seconds(),
         echo=settings.echo,
+        hide_parameters=True,  # what people wrote, and their passwords' hashes, would stand in the log
         connect_args={
             "timeout": settings.connect_timeout.total_seconds(),
             "command_timeout": settings.statement_timeout.total_seconds(),

@@ -2,6 +2,8 @@
 
 import pytest
 from httpx import AsyncClient
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from app.resources import Resources
 
@@ -109,3 +111,11 @@ async def test_large_answers_are_compressed_and_small_ones_are_not(client: Async
     assert large.headers["Content-Encoding"] == "gzip"
     small = await client.get("/health/live", headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in small.headers
+
+
+async def test_a_failed_statement_does_not_tell_what_it_was_given(resources: Resources):
+    with pytest.raises(DBAPIError) as failure:
+        async with resources.foundation.engine.connect() as connection:
+            await connection.execute(text("SELECT 1 / 0, CAST(:said AS text)"), {"said": "a private word"})
+    assert "division by zero" in str(failure.value)
+    assert "a private word" not in str(failure.value)
