@@ -34,7 +34,7 @@ router = APIRouter(prefix="/ws")
 
 PROTOCOL = "hearth.v1"
 MOST_REFUSALS = 20  # frames in a row that came too fast, before the connection is closed
-CLOSE_PATIENCE = 1.0  # seconds
+CLOSE_PATIENCE = 10.0  # seconds in which a slow reader may still come to the close frame; nobody waits for it
 INTERNAL_ERROR = 1011
 CLOSE_CODES = {
     401: CloseCode.NOT_AUTHENTICATED,
@@ -124,13 +124,19 @@ class Door:
         return await self._resources.services.accounts.principal(bearer=frame.token)
 
     async def _converse(self, actor: Principal, conversation: Conversation, after_seq: int | None) -> None:
-        """One task writes, one reads; the connection ends with the first of them."""
+        """One task writes, one reads; the connection ends with the first of them, or when it is cut off.
+
+        A writer that is stuck in a socket nobody reads cannot notice that by itself.
+        """
+        outbox = conversation.listener.outbox
         tasks = (
             asyncio.create_task(self._write(conversation.listener)),
             asyncio.create_task(self._read(actor, conversation, after_seq)),
         )
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((*tasks, outbox.end), return_when=asyncio.FIRST_COMPLETED)
+            if outbox.end in done:
+                raise CutOff(outbox.end.result())
             for task in done:
                 task.result()
         finally:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from datetime import timedelta
 from enum import IntEnum
 
@@ -35,26 +34,24 @@ class CutOff(Exception):
 class Outbox:
     """Frames on their way to one listener, at most `size` of them.
 
-    One task takes frames out (`take`); any code of the event loop puts them in (`put`), without waiting. A task that is
-    stuck elsewhere, in a socket that nobody reads, learns of its end through `on_cut_off`.
+    One task takes frames out (`take`); any code of the event loop puts them in (`put`), without waiting. `end` is done
+    when the connection has to end: a task that is stuck in a socket nobody reads takes nothing, and must be told so.
     """
 
     def __init__(self, size: int) -> None:
-        self.on_cut_off: Callable[[], None] | None = None
+        self.end: asyncio.Future[CloseCode] = asyncio.get_running_loop().create_future()
         self._size = size
         self._frames: deque[str] = deque()
         self._changed = asyncio.Event()
         self._drained = asyncio.Event()
-        self._code: CloseCode | None = None
 
     @property
-    def code(self) -> CloseCode | None:
-        """Why the connection has to end; None while it need not."""
-        return self._code
+    def is_cut_off(self) -> bool:
+        return self.end.done()
 
     def put(self, text: str) -> None:
         """Add a frame; a listener whose outbox is full is cut off."""
-        if self._code is not None:
+        if self.is_cut_off:
             return
         if len(self._frames) >= self._size:
             self.cut_off(CloseCode.TOO_SLOW)
@@ -70,27 +67,25 @@ class Outbox:
         Raises:
             CutOff: the connection has to end, or the listener took nothing for half a minute.
         """
-        while len(self._frames) >= self._size // 2 and self._code is None:
+        while len(self._frames) >= self._size // 2 and not self.is_cut_off:
             self._drained.clear()
             try:
                 async with asyncio.timeout(REPLAY_PATIENCE.total_seconds()):
                     await self._drained.wait()
             except TimeoutError:
                 self.cut_off(CloseCode.TOO_SLOW)
-        if self._code is not None:
-            raise CutOff(self._code)
+        if self.is_cut_off:
+            raise CutOff(self.end.result())
         self.put(text)
 
     def cut_off(self, code: CloseCode) -> None:
         """End the connection; what lies in the outbox is dropped, for the listener can ask for it again."""
-        if self._code is not None:
+        if self.is_cut_off:
             return
-        self._code = code
+        self.end.set_result(code)
         self._frames.clear()
         self._changed.set()
         self._drained.set()
-        if self.on_cut_off is not None:
-            self.on_cut_off()
 
     async def take(self) -> str:
         """The next frame.
@@ -99,8 +94,8 @@ class Outbox:
             CutOff: the connection has to end.
         """
         while not self._frames:
-            if self._code is not None:
-                raise CutOff(self._code)
+            if self.is_cut_off:
+                raise CutOff(self.end.result())
             self._changed.clear()
             await self._changed.wait()
         frame = self._frames.popleft()

@@ -175,7 +175,7 @@ async def test_a_slow_reader_is_cut_off_and_comes_back_without_loss(committed_se
             for _ in range(20):
                 await node.post(channel)
             await healthy.until(20)
-            assert sleeper.outbox.code is CloseCode.TOO_SLOW
+            assert await sleeper.outbox.end is CloseCode.TOO_SLOW
             assert healthy.seqs == list(range(1, 21))
         async with reading(node, channel, after_seq=3) as returned:  # a replay longer than the outbox
             await returned.until(20)

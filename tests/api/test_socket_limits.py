@@ -1,0 +1,107 @@
+"""What sockets do to those who read too slowly, say too much, or come while a part of the house is away."""
+
+import socket
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+from httpx import AsyncClient
+
+from app.events import Frame
+from app.settings import Settings
+from tests.factories import User, make_user
+from tests.processes import LiveServer, start_server
+from tests.realtime.nodes import Proxy, open_node
+from tests.rooms import invite_guest, make_room, visit
+
+
+@pytest.fixture
+async def http(live: LiveServer) -> AsyncIterator[AsyncClient]:
+    async with live.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def ada(http: AsyncClient) -> User:
+    return await make_user(http, name="Ada")
+
+
+@pytest.fixture(scope="module")
+async def strained(committed_settings: Settings) -> AsyncIterator[tuple[LiveServer, Proxy]]:
+    """A second server, of little patience, whose Redis can be taken away."""
+    async with (
+        Proxy(committed_settings.redis.url.get_secret_value()) as proxy,
+        start_server(committed_settings, worker=False, REDIS_URL=proxy.url, RATE_LIMIT_MESSAGES="5/minute") as server,
+    ):
+        yield server, proxy
+
+
+def socket_with_small_buffer(server: LiveServer) -> socket.socket:
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    opened.connect(("127.0.0.1", server.port))
+    return opened
+
+
+async def test_a_slow_reader_is_cut_off_with_4408_slows_nobody_and_comes_back_without_loss(
+    live: LiveServer, http: AsyncClient, ada: User, committed_settings: Settings
+):
+    room = await make_room(http, ada)
+    guest = await invite_guest(http, ada, room, name="Sleeper")
+    bulky = '{"type": "typing", "filler": "' + "x" * 30_000 + '"}'
+    async with (
+        visit(live, room, ada.headers) as healthy,
+        visit(live, room, guest, sock=socket_with_small_buffer(live), max_queue=1) as sleeper,
+        open_node(committed_settings) as elsewhere,
+    ):
+        await healthy.next_of("user_joined")
+        await sleeper.next_of("welcome")
+        await healthy.say("first")
+        assert await healthy.hear(1) == await sleeper.hear(1) == ["first"]
+
+        async with elsewhere.hub.attach(UUID(room)):
+            for _ in range(2000):  # the sleeper reads none of these
+                elsewhere.hub.publish(Frame(UUID(room), None, bulky))
+                if (await healthy.next())["type"] == "user_left":
+                    break
+        assert healthy.frames[-1]["type"] == "user_left"
+        await healthy.say("second")
+        assert await healthy.hear(1) == ["second"]
+        assert await sleeper.closed() == 4408, "it reads at last, and learns why"
+    async with visit(live, room, guest, query="?after_seq=1") as returned:
+        assert await returned.hear(1) == ["second"]
+
+
+async def test_a_flood_is_refused_and_then_cut_off(http: AsyncClient, ada: User, strained: tuple[LiveServer, Proxy]):
+    server, _ = strained
+    room = await make_room(http, ada)
+    async with visit(server, room, ada.headers) as flooding, visit(server, room, ada.headers) as tab:
+        for _ in range(40):
+            await flooding.send("ping")
+        assert await flooding.closed() == 4429
+        assert [frame["type"] for frame in flooding.frames].count("pong") == 5
+        refusal = next(frame for frame in flooding.frames if frame["type"] == "error")
+        assert refusal["error_code"] == "RATE_LIMITED"
+
+        await tab.send("ping")  # the caller is counted, not the connection
+        assert (await tab.next_of("error"))["error_code"] == "RATE_LIMITED"
+
+
+async def test_while_redis_is_away_open_rooms_go_on_and_nobody_enters(
+    http: AsyncClient, ada: User, strained: tuple[LiveServer, Proxy]
+):
+    server, proxy = strained
+    room = await make_room(http, ada)
+    async with visit(server, room, ada.headers) as inside:
+        await inside.next_of("welcome")
+        proxy.cut()
+        await inside.say("dark in here")
+        assert await inside.hear(1) == ["dark in here"]
+        await http.post(f"/api/v1/chat/{room}/messages", json={"text": "not here"}, headers=ada.headers)
+        assert await inside.hear(1) == ["not here"]
+        async with visit(server, room, ada.headers) as outside:
+            assert await outside.closed() == 1013
+            assert outside.frames[-1]["error_code"] == "SERVICE_UNAVAILABLE"
+        proxy.restore()
+        async with visit(server, room, ada.headers) as outside:
+            assert (await outside.next())["last_seq"] == 2
