@@ -1,5 +1,8 @@
 """The connection pool."""
 
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.settings import DatabaseSettings
@@ -14,8 +17,21 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         echo=settings.echo,
         hide_parameters=True,  # what people wrote, and their passwords' hashes, would stand in the log
         connect_args={
+            "async_creator_fn": _connect,
             "timeout": settings.connect_timeout.total_seconds(),
             "command_timeout": settings.statement_timeout.total_seconds(),
             "server_settings": {"application_name": "hearth"},
         },
     )
+
+
+async def _connect(*args: Any, **options: Any) -> Any:
+    """Connect; asyncpg lets errors of the system through, and a file that is missing elsewhere is no outage.
+
+    Raises:
+        ConnectionError: PostgreSQL cannot be reached: its socket, its name or its network is away, ….
+    """
+    try:
+        return await asyncpg.connect(*args, **options)
+    except OSError as error:
+        raise ConnectionError(f"PostgreSQL cannot be reached: {error!r}") from error
