@@ -19,7 +19,7 @@ MASK = "***"
 SECRET_KEY = re.compile(
     r"pass(word|wd)|secret|token|authorization|api_?key|cookie|credential|digest|ticket", re.IGNORECASE
 )
-SECRET_VALUE = re.compile(r"(?i)(bearer\s+)[^\s\"']+|(hearth_[a-z]{2,6}_)[A-Za-z0-9_-]{8,}|(://[^:/@\s]+:)[^@\s]+(?=@)")
+SECRET_VALUE = re.compile(r"(?i)(bearer\s+)[^\s\"']+|(hearth_[a-z]{2,6}_)[A-Za-z0-9_-]{8,}|(://[^:/@\s]*:)[^@\s]+(?=@)")
 
 
 def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -57,7 +57,6 @@ def configure_logging(settings: Settings) -> None:
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             pad_event_to=28,
-            exception_formatter=structlog.dev.plain_traceback,  # one with local variables would show secrets
         )
     )
     shared: list[structlog.typing.Processor] = [
@@ -66,7 +65,6 @@ def configure_logging(settings: Settings) -> None:
         _add_request_id,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    errors: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -79,8 +77,8 @@ def configure_logging(settings: Settings) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,  # before the mask, since errors quote what they were given
                 mask_secrets,
-                *errors,
                 renderer,
             ],
         )
