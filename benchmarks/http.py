@@ -121,7 +121,8 @@ async def main() -> None:
     async with (
         prepared_settings() as settings,
         start_server(settings, worker=True) as server,
-        bare_server(settings) as bare,httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30) as ours,
+        bare_server(settings) as bare,
+        httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30) as ours,
         httpx.AsyncClient(base_url=bare.url, limits=limits, timeout=30) as theirs,
     ):
         await prepare_rooms(ours)
