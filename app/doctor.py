@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import text
 
-from app.migrations import current_revision, expected_revision
 from app.foundation import Foundation, open_foundation
+from app.migrations import current_revision, expected_revision
 from app.settings import Settings
 
 PATIENCE = 20.0  # seconds for one examination
