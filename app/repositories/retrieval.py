@@ -9,12 +9,12 @@ Everything that is put together here into SQL is written here; what comes from o
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import ARRAY, Integer, String, TextClause, Uuid, bindparam, func, select, text
+from sqlalchemy import ARRAY, Boolean, Integer, String, TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import TypeEngine
@@ -95,12 +95,17 @@ IN_SCOPE = f"""{VISIBLE}
     AND (CAST(:metadata AS jsonb) IS NULL OR metadata @> :metadata)
 """
 
-# Searchable documents have at least one passage, so :enough of them have enough passages.
+# Searchable documents have at least one passage, so :enough of them have enough passages. The settings hold until the
+# end of the transaction; a plan must know its projects, for they differ by orders of size.
 REACH = f"""
 SELECT
+    set_config('plan_cache_mode', 'force_custom_plan', true),
+    set_config('hnsw.iterative_scan', 'relaxed_order', true),
+    set_config('hnsw.ef_search', :ef_search, true),
+    set_config('hnsw.max_scan_tuples', :longest_walk, true),
     ARRAY(SELECT project_id FROM members WHERE user_id = :user_id) AS visible,
     coalesce(sum(chunk_count), 0) AS passages,
-    coalesce(array_agg(id), '{{}}') AS document_ids
+    CASE WHEN :is_narrowed THEN array_agg(id) END AS document_ids
 FROM (SELECT id, chunk_count FROM documents WHERE {IN_SCOPE} AND chunk_count > 0 LIMIT :enough) AS documents
 """  # noqa: S608
 
@@ -166,6 +171,9 @@ TYPES: Mapping[str, TypeEngine[Any]] = {
     "media_type": String(),
     "metadata": JSONB(none_as_null=True),
     "enough": Integer(),
+    "is_narrowed": Boolean(),
+    "ef_search": String(),
+    "longest_walk": String(),
     "words": String(),
     "vector": HALFVEC(),
     "candidates": Integer(),
@@ -181,9 +189,14 @@ class RetrievalRepository:
 
     async def search(self, scope: Scope, probe: Probe, *, limit: int) -> Sequence[Match]:
         """The best passages of `scope`, best first. Sets planner options for the rest of the transaction."""
-        await self._configure(probe)
-        reach = await self._session.execute(_prepared(REACH), {**asdict(scope), "enough": LARGEST_SCAN + 1})
-        visible, passages, document_ids = reach.one()
+        question = {
+            "enough": LARGEST_SCAN + 1,
+            "longest_walk": str(LONGEST_WALK),
+            "ef_search": str(probe.candidates),
+            "is_narrowed": scope.is_narrowed,
+        }
+        reach = await self._session.execute(_prepared(REACH), {**_fields(scope), **question})
+        *_, visible, passages, document_ids = reach.one()
         if passages == 0:
             return []
         counted = replace(scope, project_ids=visible if scope.project_ids is None else scope.project_ids)
@@ -204,20 +217,15 @@ class RetrievalRepository:
         found = {number: Reading(text, page) for number, text, page in rows}
         return [found.get(number) for number, _ in enumerate(excerpts, start=1)]
 
-    async def _configure(self, probe: Probe) -> None:
-        """Until the end of this transaction. A plan must know its projects: they differ by orders of size."""
-        settings = {
-            "plan_cache_mode": "force_custom_plan",
-            "hnsw.iterative_scan": "relaxed_order",
-            "hnsw.ef_search": str(probe.candidates),
-            "hnsw.max_scan_tuples": str(LONGEST_WALK),
-        }
-        await self._session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
-
     async def _fuse(self, dense: str, within: str, scope: Scope, probe: Probe, limit: int) -> Sequence[Match]:
         statement = _hybrid(dense, within, probe.model, len(probe.vector))
-        parameters = {**asdict(scope), **asdict(probe), "limit": limit}
+        parameters = {**_fields(scope), **_fields(probe), "limit": limit}
         return [Match(*row) for row in await self._session.execute(statement, parameters)]
+
+
+def _fields(one: Scope | Probe) -> dict[str, Any]:
+    """As `asdict`, which would copy every number of a vector."""
+    return {field.name: getattr(one, field.name) for field in fields(one)}
 
 
 @functools.cache
