@@ -24,6 +24,7 @@ from app.errors import (
 )
 from app.events import Authenticate, ErrorOccurred
 from app.permissions import Principal, may_read
+from app.realtime.cancellation import cancel_until_done
 from app.realtime.channels import Listener
 from app.realtime.outbox import CloseCode, CutOff
 from app.resources import Resources
@@ -140,9 +141,7 @@ class Door:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_until_done(tasks)
 
     async def _write(self, listener: Listener) -> None:
         while True:

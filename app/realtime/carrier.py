@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from uuid_utils.compat import uuid7
 
 from app.events import Frame
+from app.realtime.cancellation import cancel_until_done
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,6 @@ BATCH_SIZE = 200
 SILENCE = 5.0  # seconds without a word before the connection is asked whether it lives
 CALL_PATIENCE = 1.0  # seconds
 RETRY_PAUSE = 0.5  # seconds; as often the log is asked while Redis is away
-CANCEL_PATIENCE = 0.1  # seconds
 
 
 class Carrier:
@@ -57,11 +57,7 @@ class Carrier:
         with suppress(TimeoutError):
             async with asyncio.timeout(CALL_PATIENCE):
                 await self._outgoing.join()
-        pending = set(self._tasks)
-        while pending:
-            for task in pending:
-                task.cancel()  # redis-py can swallow one while it connects, so once is not enough
-            _, pending = await asyncio.wait(pending, timeout=CANCEL_PATIENCE)
+        await cancel_until_done(self._tasks)
 
     def send(self, frame: Frame) -> None:
         with suppress(asyncio.QueueFull):

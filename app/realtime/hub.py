@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio import Redis
 
 from app.events import Frame
+from app.realtime.cancellation import cancel_until_done
 from app.realtime.carrier import Carrier
 from app.realtime.channels import RING_SIZE, Channel, Listener
 from app.realtime.outbox import CloseCode
@@ -52,9 +53,7 @@ class Hub:
     async def __aexit__(self, *_: object) -> None:
         self.cut_off_everyone(CloseCode.RESTARTING)
         await self._carrier.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_until_done(self._tasks)
 
     @property
     def connections(self) -> int:

@@ -20,6 +20,7 @@ from uuid_utils.compat import uuid7
 
 from app.errors import ServiceUnavailable, SessionFull
 from app.events import EphemeralEvent, Frame, Person, UserJoined, UserLeft
+from app.realtime.cancellation import cancel_until_done
 from app.realtime.scripts import LEAVE_SEAT, LIST_PEOPLE, RENEW_SEATS, TAKE_SEAT
 from app.settings import RealtimeSettings
 
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 RENEWALS_PER_LIFE = 3
 CALL_PATIENCE = 1.5  # seconds
 RETRY_PAUSE = 0.5  # seconds
+LEAVING_TIME = 0.2  # seconds
 LEAVE_TRIES = 3  # after which the seat is left to expire
 
 
@@ -63,22 +65,22 @@ class Presence:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._renewal.cancel()
+        await cancel_until_done([self._renewal])
         for seat in tuple(self._seats):
             self._vacate(seat)
-        await asyncio.gather(self._renewal, *self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @contextlib.asynccontextmanager
     async def seat(self, session_id: UUID, person: Person, *, max_users: int) -> AsyncIterator[None]:
         """Be in the room for the length of the block; leaving it never waits and never fails.
 
         Raises:
-            SessionFull: there are `max_users` other people.
+            SessionFull: there are `max_users` other people, and nobody is just leaving.
             ServiceUnavailable: Redis is away, so nobody knows.
         """
         seat = Seat(session_id, person, uuid7())
         try:
-            await self._take(seat, max_users)
+            await self._take_in_time(seat, max_users)
             self._seats.add(seat)
             yield
         finally:
@@ -94,6 +96,14 @@ class Presence:
         self._announce_gone(session_id, gone)
         ids_and_names = zip(people[::2], people[1::2], strict=True)
         return sorted((Person(id=UUID(id_), name=name) for id_, name in ids_and_names), key=lambda who: who.name)
+
+    async def _take_in_time(self, seat: Seat, max_users: int) -> None:
+        """Somebody who has closed a connection is gone a moment later: a full room is asked twice."""
+        try:
+            await self._take(seat, max_users)
+        except SessionFull:
+            await asyncio.sleep(LEAVING_TIME)
+            await self._take(seat, max_users)
 
     async def _take(self, seat: Seat, max_users: int) -> None:
         gone, outcome, count = await self._ask(
