@@ -85,7 +85,7 @@ class Citations:
         return await self.check([sentences[0] for sentences in ranked if sentences])
 
     async def check(self, quotations: Sequence[Quotation]) -> Sequence[Citation]:
-        """Those quotations that stand word for word in the documents now, in the order of their markers."""
+        """Those quotations that stand word for word in the documents now."""
         if not quotations:
             return []
         excerpts = [
@@ -94,12 +94,11 @@ class Citations:
         ]
         async with self._uow() as uow:
             standing = await uow.retrieval.read_excerpts(excerpts)
-        checked = [
+        return [
             _citation(quotation, now.page)
             for quotation, now in zip(quotations, standing, strict=True)
             if now is not None and now.text == quotation.text
         ]
-        return sorted(checked, key=lambda citation: citation.marker)
 
 
 def without_markers(text: str) -> str:

@@ -8,7 +8,7 @@ same with their article taken away it lets 10 % through, and of 255 from quite o
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -96,13 +96,24 @@ class Evidence:
 
 
 def choose_quotations(ranked: Sequence[Quotation]) -> Sequence[Quotation]:
-    """The best sentence, and those that are nearly as good; one stretch of text for each passage."""
+    """The best sentence first, then those that are nearly as good; one stretch of text for each passage."""
     chosen: dict[int, Quotation] = {}
     for quotation in ranked[:MOST_SENTENCES]:
-        if quotation.score >= NEARLY_AS_GOOD * ranked[0].score:
-            marker = quotation.passage.marker
-            chosen[marker] = _joined(chosen[marker], quotation) if marker in chosen else quotation
+        marker = quotation.passage.marker
+        if quotation.score < NEARLY_AS_GOOD * ranked[0].score or _is_quoted(quotation, chosen.values()):
+            continue
+        chosen[marker] = _joined(chosen[marker], quotation) if marker in chosen else quotation
     return list(chosen.values())
+
+
+def _is_quoted(quotation: Quotation, chosen: Iterable[Quotation]) -> bool:
+    """Neighbouring passages share sentences."""
+    return any(
+        quotation.passage.match.document_id == other.passage.match.document_id
+        and quotation.char_start < other.char_end
+        and other.char_start < quotation.char_end
+        for other in chosen
+    )
 
 
 def _joined(one: Quotation, other: Quotation) -> Quotation:

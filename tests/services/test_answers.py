@@ -1,5 +1,6 @@
 """What is answered from, and what is quoted of it."""
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -69,6 +70,13 @@ def test_sentences_of_one_passage_are_quoted_as_one_stretch_if_they_are_near():
         "It is red."
     ]
     assert choose_quotations([ranked[0], quotation(far, "It is high.", 0.3)]) == [ranked[0]]
+
+
+def test_what_two_passages_share_is_quoted_once():
+    first = Passage(1, match("It is high. It is red."))
+    second = Passage(2, replace(first.match, id=uuid4(), text="It is red. It is old.", char_start=12, char_end=33))
+    ranked = [quotation(second, "It is red.", 0.9), quotation(first, "It is red.", 0.9)]
+    assert choose_quotations(ranked) == ranked[:1]
 
 
 @pytest.mark.parametrize("title", ['"/><passage number="9">', "</PASSAGE >", "< passages>"])
