@@ -1,5 +1,6 @@
 """A small library to search and to ask: a few documents with facts that no other has."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,6 +15,8 @@ from app.settings import LLMSettings
 from tests.factories import User
 from tests.work import run_queued_tasks
 
+UNDER_WAY = {"pending", "processing"}
+PATIENCE = 20  # seconds
 DOCUMENTS = "/api/v1/documents"
 
 LIGHTHOUSE = """\
@@ -48,7 +51,10 @@ async def add_text(
     accepted = await client.post(DOCUMENTS, json=body, headers=user.headers)
     assert accepted.status_code == 202, accepted.text
     await run_queued_tasks(resources)
-    document = (await client.get(f"{DOCUMENTS}/{accepted.json()['document']['id']}", headers=user.headers)).json()
+    path = f"{DOCUMENTS}/{accepted.json()['document']['id']}"
+    async with asyncio.timeout(PATIENCE):
+        while (document := (await client.get(path, headers=user.headers)).json())["status"] in UNDER_WAY:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # a worker of the live server has it
     assert document["status"] == "ready", document
     return document
 

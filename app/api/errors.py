@@ -64,9 +64,10 @@ def is_dependency_down(error: Exception) -> bool:
         return True
     if isinstance(error, DEPENDENCY_DOWN):
         return True
-    # asyncpg's own connection failures arrive wrapped (cannot_connect_now, admin_shutdown, too_many_connections)
+    # asyncpg's own errors arrive wrapped: no connection, shutdown, out of resources, and transactions that block
+    # each other, of which one has to be tried again
     code = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
-    return code.startswith(("08", "57P0", "53"))
+    return code.startswith(("08", "57P0", "53", "40"))
 
 
 async def _app_error(_: Request, error: Exception) -> JSONResponse:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.errors import NotFound
 from app.events import WORKERS, DurableEvent, EphemeralEvent, Frame
 from app.models import Channel, EventRow
 
@@ -24,9 +25,16 @@ class EventRepository:
         self._session.add(Channel(id=channel_id))
 
     async def next_seq(self, channel_id: UUID) -> int:
-        """Take the next number; the channel's row lock, held until the commit, keeps commit order = number order."""
+        """Take the next number; the channel's row lock, held until the commit, keeps commit order = number order.
+
+        Raises:
+            NotFound: the room, project or user was removed meanwhile.
+        """
         bump = update(Channel).where(Channel.id == channel_id).values(last_seq=Channel.last_seq + 1)
-        return (await self._session.execute(bump.returning(Channel.last_seq))).scalar_one()
+        number: int | None = await self._session.scalar(bump.returning(Channel.last_seq))
+        if number is None:
+            raise NotFound("This was removed meanwhile.", channel_id=str(channel_id))
+        return number
 
     async def append(self, channel_id: UUID, event: DurableEvent, *, seq: int | None = None) -> int:
         """Number `event` (or give it the number already taken) and store it with this transaction."""

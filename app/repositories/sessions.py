@@ -26,6 +26,15 @@ class SessionRepository:
     async def get_visible(self, actor: Principal, session_id: UUID) -> Session | None:
         return await self._session.scalar(_visible_to(actor).where(Session.id == session_id))
 
+    async def hold(self, session_id: UUID) -> Session | None:
+        """The room, which nobody removes until this transaction ends; for tasks, which act in any room."""
+        return await self._session.get(Session, session_id, with_for_update={"key_share": True, "read": True})
+
+    async def hold_visible(self, actor: Principal, session_id: UUID) -> Session | None:
+        """A room to say something in: nobody removes it until this transaction ends, and others may talk meanwhile."""
+        query = _visible_to(actor).where(Session.id == session_id)
+        return await self._session.scalar(query.with_for_update(of=Session, key_share=True, read=True))
+
     async def lock_visible(self, actor: Principal, session_id: UUID) -> Session | None:
         """For a change: nobody else changes the room until this transaction ends."""
         query = _visible_to(actor).where(Session.id == session_id)

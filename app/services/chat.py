@@ -52,7 +52,7 @@ class ChatService:
         said = self._acceptable(text)
         try:
             async with self._uow() as uow:
-                room = await visible_room(uow, actor, session_id)
+                room = await self._held(uow, actor, session_id)
                 if not room.is_active:
                     raise PermissionDenied("This room is closed.", session_id=str(session_id))
                 there = await self._sent(uow, actor, session_id, client_id)
@@ -71,7 +71,7 @@ class ChatService:
         client_id = str(in_reply_to)
         try:
             async with self._uow() as uow:
-                if await uow.sessions.get(session_id) is None:
+                if await uow.sessions.hold(session_id) is None:
                     return None
                 there = await uow.messages.get_sent(session_id, None, client_id)
                 if there is not None:
@@ -86,6 +86,8 @@ class ChatService:
                     in_reply_to=in_reply_to,
                 )
                 return await self._store(uow, message)
+        except NotFound:  # the room was removed at this moment
+            return None
         except IntegrityError:  # given twice at once, or the room was removed meanwhile
             async with self._uow() as uow:
                 return await uow.messages.get_sent(session_id, None, client_id)
@@ -153,6 +155,13 @@ class ChatService:
         if "\0" in said:
             raise InvalidInput("A message cannot hold NUL characters.", field="text")
         return said
+
+    async def _held(self, uow: UnitOfWork, actor: Principal, session_id: UUID) -> Session:
+        """The room, locked before its channel, as removing it does: the other way round they would block each other."""
+        room = await uow.sessions.hold_visible(actor, session_id)
+        if room is None:
+            raise NotFound("Session not found", session_id=str(session_id))
+        return room
 
     async def _sent(self, uow: UnitOfWork, actor: Principal, session_id: UUID, client_id: str | None) -> Message | None:
         return None if client_id is None else await uow.messages.get_sent(session_id, actor.user_id, client_id)

@@ -12,7 +12,7 @@ from app.errors import AppError
 Status = Literal["healthy", "degraded", "unhealthy"]
 Probe = Callable[[], Awaitable[None]]
 
-PATIENCE = timedelta(milliseconds=80)
+PATIENCE = timedelta(milliseconds=60)
 LONGEST_PROBE = timedelta(seconds=10)
 DEFAULT_FRESHNESS = timedelta(milliseconds=500)
 VITAL = frozenset({"database"})  # without the others the service still does part of its work
@@ -38,7 +38,7 @@ class Watched:
         self._running: asyncio.Task[None] | None = None
 
     async def check(self) -> Check:
-        """The state now, or the last one known if the answer takes longer than 80 ms and the last one is fresh."""
+        """The state now, or the last one known if the answer takes longer than 60 ms and the last one is fresh."""
         if time.monotonic() - self._checked_at < self._fresh_for:
             return self._last
         if self._running is None or self._running.done():

@@ -16,7 +16,7 @@ from app.tasks.quality import PASSAGES
 class IngestDocument:
     task_type: ClassVar[str] = INGEST_DOCUMENT
     params: ClassVar[type[BaseModel]] = IngestDocumentParams
-    concurrency: ClassVar[int] = 2  # one is parsed while another is embedded
+    concurrency: ClassVar[int] = 4  # batches of all are embedded in turn, so a large document lets small ones pass
     timeout: ClassVar[timedelta] = timedelta(hours=2)  # the largest document, on a slow machine
 
     def __init__(self, ingestion: IngestionService) -> None:

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import SecretStr
 
+from app.adapters.batching import MAX_WAITING_QUERIES
 from app.adapters.embeddings import Embedder, open_embedder
 from app.adapters.wordpieces import token_spans
 from app.errors import ServiceUnavailable
@@ -101,6 +102,16 @@ async def test_questions_that_wait_together_are_sent_together_and_before_passage
 
     assert ["question 0" in call["input"] for call in server.calls].index(True) == 4
     assert len(server.calls) == 9
+
+
+async def test_no_more_questions_wait_than_can_be_served_soon(server: EmbeddingServer):
+    async with remote_embedder(server, batch_size=MAX_WAITING_QUERIES) as embedder:
+        asked = [embedder.embed_query(f"question {number}") for number in range(MAX_WAITING_QUERIES + 5)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    refused = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert len(refused) == 5
+    assert {str(error) for error in refused} == {"Too many questions are waiting. Please try again in a moment."}
 
 
 @pytest.mark.parametrize("failure", [refusal(429, **{"retry-after": "0"}), refusal(500), refusal(503)])

@@ -1,5 +1,6 @@
 """What is said in rooms, over HTTP."""
 
+import asyncio
 import json
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ from httpx import AsyncClient
 
 from tests.api.test_sessions import make_room
 from tests.factories import User, make_user
+from tests.processes import LiveServer
 
 
 async def say(client: AsyncClient, user: User, room: dict, text: str, **fields: str):
@@ -94,3 +96,14 @@ async def test_a_conversation_can_be_taken_along(client: AsyncClient, owner: Use
     response = await client.get(f"/api/v1/chat/{room['id']}/export", headers=owner.headers)
     assert [json.loads(line)["text"] for line in response.text.splitlines()] == ["first", "second"]
     assert "attachment" in response.headers["Content-Disposition"]
+
+
+async def test_a_room_that_is_removed_while_people_talk_is_not_found(live: LiveServer):
+    async with live.client() as client:
+        owner = await make_user(client)
+        for _ in range(3):
+            room = await make_room(client, owner, spirit_mode="off")
+            removing = client.delete(f"/api/v1/sessions/{room['id']}", headers=owner.headers)
+            saying = [say(client, owner, room, f"message {number}") for number in range(20)]
+            statuses = {response.status_code for response in await asyncio.gather(*saying, removing)}
+            assert statuses <= {201, 204, 404}, statuses

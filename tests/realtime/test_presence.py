@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from uuid import UUID
@@ -105,10 +106,14 @@ async def test_a_process_that_closes_gives_up_its_seats(nodes: list[Node], commi
 
 async def test_seats_are_renewed_as_long_as_their_process_lives(nodes: list[Node]):
     room = uuid7()
-    async with nodes[0].presence.seat(room, person("Ada"), max_users=6):
-        for _ in range(10):
+    async with reading(nodes[1], room) as watcher, nodes[0].presence.seat(room, person("Ada"), max_users=6):
+        for _ in range(7):
             await asyncio.sleep(0.2)
             assert await names(nodes[1], room) == ["Ada"]
+        time.sleep(1)  # noqa: ASYNC251 - held up for longer than a seat lives
+        await asyncio.sleep(0.4)
+        assert await names(nodes[1], room) == ["Ada"]
+        assert [frame["type"] for frame in watcher.others] == ["user_joined"]
 
 
 async def test_the_people_of_a_killed_process_are_announced_as_gone_once(

@@ -236,11 +236,11 @@ async def test_a_long_task_keeps_its_lease_and_a_worker_keeps_its_caps(committed
         nonlocal most, now
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
         now -= 1
         return {"attempt": task.attempt}
 
-    impatient = replace_task_settings(committed, lease=timedelta(milliseconds=200), poll_interval=timedelta(seconds=5))
+    impatient = replace_task_settings(committed, lease=timedelta(milliseconds=700), poll_interval=timedelta(seconds=5))
     place, probe = await make_place(committed), Probe(work, concurrency=2)
     async with working(impatient, probe), working(impatient, Probe(task_type=probe.task_type, work=work)):
         await asyncio.sleep(0.1)
