@@ -399,15 +399,13 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_messages_user_id_users"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
+        sa.UniqueConstraint(
+            "session_id", "user_id", "client_id", name=op.f("uq_messages_session_id_user_id_client_id")
+        ),
     )
     op.create_index("uq_messages_session_id_seq", "messages", ["session_id", "seq"], unique=True)
     op.create_index(
-        "uq_messages_session_id_user_id_client_id",
-        "messages",
-        ["session_id", "user_id", "client_id"],
-        unique=True,
-        postgresql_nulls_not_distinct=True,
-        postgresql_where=sa.text("client_id IS NOT NULL"),
+        "uq_messages_in_reply_to", "messages", ["in_reply_to"], unique=True, postgresql_where=sa.text("is_spirit")
     )
     op.create_table(
         "participants",
@@ -427,6 +425,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index(op.f("ix_participants_user_id_session_id"), table_name="participants")
     op.drop_table("participants")
+    op.drop_index("uq_messages_in_reply_to", table_name="messages", postgresql_where=sa.text("is_spirit"))
     op.drop_index("uq_messages_session_id_seq", table_name="messages")
     op.drop_table("messages")
     op.drop_index(op.f("ix_invites_session_id"), table_name="invites")

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -62,15 +62,8 @@ class Message(Model):
     __tablename__ = "messages"
     __table_args__ = (
         Index("uq_messages_session_id_seq", "session_id", "seq", unique=True),
-        Index(
-            "uq_messages_session_id_user_id_client_id",
-            "session_id",
-            "user_id",
-            "client_id",
-            unique=True,
-            postgresql_nulls_not_distinct=True,  # the spirit has no user id
-            postgresql_where=sql_text("client_id IS NOT NULL"),
-        ),
+        UniqueConstraint("session_id", "user_id", "client_id"),  # those of removed accounts may be alike
+        Index("uq_messages_in_reply_to", "in_reply_to", unique=True, postgresql_where=sql_text("is_spirit")),
     )
 
     session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))

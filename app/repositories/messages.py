@@ -19,10 +19,16 @@ class MessageRepository:
     async def get(self, session_id: UUID, message_id: UUID) -> Message | None:
         return await self._session.scalar(_in_room(session_id).where(Message.id == message_id))
 
-    async def get_sent(self, session_id: UUID, user_id: UUID | None, client_id: str) -> Message | None:
-        """What this author (None: the spirit) sent under `client_id`."""
-        by_author = Message.user_id.is_(None) if user_id is None else Message.user_id == user_id
-        return await self._session.scalar(_in_room(session_id).where(by_author, Message.client_id == client_id))
+    async def get_sent(self, session_id: UUID, user_id: UUID, client_id: str) -> Message | None:
+        """What this author sent under `client_id`."""
+        query = _in_room(session_id).where(Message.user_id == user_id, Message.client_id == client_id)
+        return await self._session.scalar(query)
+
+    async def get_answer(self, session_id: UUID, in_reply_to: UUID) -> Message | None:
+        """What the spirit said to a message."""
+        return await self._session.scalar(
+            _in_room(session_id).where(Message.is_spirit, Message.in_reply_to == in_reply_to)
+        )
 
     async def list_latest(
         self, session_id: UUID, *, before_seq: int | None, before: UUID | None, limit: int

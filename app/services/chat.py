@@ -39,7 +39,7 @@ class ChatService:
         self._answers = answers
         self._tasks = tasks
         self._settings = settings
-        self._mention = re.compile(rf"@{re.escape(settings.spirit_name)}\b", re.IGNORECASE)
+        self._mention = re.compile(rf"(?<!\w)@{re.escape(settings.spirit_name)}(?!\w)", re.IGNORECASE)
 
     async def post(self, actor: Principal, session_id: UUID, text: str, *, client_id: str | None = None) -> Message:
         """Say something. The same `client_id` again gives the message that is there.
@@ -68,12 +68,11 @@ class ChatService:
         self, session_id: UUID, text: str, citations: Sequence[Citation], *, in_reply_to: UUID
     ) -> Message | None:
         """The spirit's answer, made once however often this is called; None when the room is gone."""
-        client_id = str(in_reply_to)
         try:
             async with self._uow() as uow:
                 if await uow.sessions.hold(session_id) is None:
                     return None
-                there = await uow.messages.get_sent(session_id, None, client_id)
+                there = await uow.messages.get_answer(session_id, in_reply_to)
                 if there is not None:
                     return there
                 message = Message(
@@ -82,7 +81,6 @@ class ChatService:
                     text=text,
                     is_spirit=True,
                     citations=[citation.model_dump(mode="json") for citation in citations],
-                    client_id=client_id,
                     in_reply_to=in_reply_to,
                 )
                 return await self._store(uow, message)
@@ -90,7 +88,7 @@ class ChatService:
             return None
         except IntegrityError:  # given twice at once, or the room was removed meanwhile
             async with self._uow() as uow:
-                return await uow.messages.get_sent(session_id, None, client_id)
+                return await uow.messages.get_answer(session_id, in_reply_to)
 
     async def list(
         self,

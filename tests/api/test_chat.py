@@ -6,9 +6,13 @@ from uuid import uuid4
 
 import pytest
 from httpx import AsyncClient
+from sqlalchemy import delete, func, select
 
-from tests.api.test_sessions import make_room
-from tests.factories import User, make_user
+from app.models import Task
+from app.models import User as UserRow
+from app.resources import Resources
+from tests.api.test_sessions import make_invite, make_room
+from tests.factories import User, execute, make_user
 from tests.processes import LiveServer
 
 
@@ -20,6 +24,12 @@ async def say(client: AsyncClient, user: User, room: dict, text: str, **fields: 
 async def texts(client: AsyncClient, user: User, room: dict, query: str = "") -> list[str]:
     response = await client.get(f"/api/v1/chat/{room['id']}/messages{query}", headers=user.headers)
     return [message["text"] for message in response.json()["items"]]
+
+
+async def join_as_guest(client: AsyncClient, owner: User, room: dict, name: str) -> dict[str, str]:
+    invite = await make_invite(client, owner, room)
+    joined = await client.post("/api/v1/sessions/join", json={"invite": invite, "name": name})
+    return {"Authorization": f"Bearer {joined.json()['access_token']}"}
 
 
 async def test_messages_are_numbered_and_listed(client: AsyncClient, owner: User):
@@ -51,6 +61,48 @@ async def test_the_same_client_id_makes_no_second_message(client: AsyncClient, o
     assert (first.json(), again.status_code) == (again.json(), 201)
     assert other.json()["seq"] == 2
     assert await texts(client, owner, room) == ["twice", "once"]
+
+
+async def test_the_same_client_id_at_once_makes_one_message_and_no_gap(live: LiveServer):
+    async with live.client() as client:
+        owner = await make_user(client, name="Owner")
+        room = await make_room(client, owner, spirit_mode="off")
+        answers = await asyncio.gather(*(say(client, owner, room, "once", client_id="a") for _ in range(8)))
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        assert (await say(client, owner, room, "next")).json()["seq"] == 2
+
+
+async def test_a_message_outlives_its_author(client: AsyncClient, resources: Resources, owner: User):
+    room = await make_room(client, owner, spirit_mode="off")
+    for name in ("Grace", "Edsger"):
+        guest = await join_as_guest(client, owner, room, name)
+        await client.post(f"/api/v1/chat/{room['id']}/messages", json={"text": name, "client_id": "1"}, headers=guest)
+    await execute(resources, delete(UserRow).where(UserRow.role == "guest"))
+    response = await client.get(f"/api/v1/chat/{room['id']}/messages", headers=owner.headers)
+    assert [(said["user_name"], said["user_id"]) for said in response.json()["items"]] == [
+        ("Edsger", None),
+        ("Grace", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "is_asked"),
+    [
+        ("always", "good evening", True),
+        ("off", "@Spirit good evening", False),
+        ("mention", "good evening", False),
+        ("mention", "good evening, @sPIRIT!", True),
+        ("mention", "write to me@spirit.example, not to @spirits", False),
+    ],
+)
+async def test_the_spirit_is_asked_when_its_mode_says_so(
+    client: AsyncClient, resources: Resources, owner: User, mode: str, text: str, is_asked: bool
+):
+    room = await make_room(client, owner, spirit_mode=mode)
+    await say(client, owner, room, text)
+    asked = select(func.count()).where(Task.serial_key == f"session:{room['id']}", Task.is_internal)
+    assert await execute(resources, asked) == is_asked
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "x" * 501, "nul \0 inside"])
