@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 from starlette.requests import HTTPConnection
 
 from app.api.metrics import Metrics
-from app.errors import AppError, PermissionDenied
+from app.errors import AppError, NotAuthenticated, PermissionDenied
 from app.permissions import Principal, may_read, may_write
 from app.resources import Resources
 from app.schemas.common import decode_cursor
@@ -62,6 +62,13 @@ class Caller:
         if isinstance(self._outcome, AppError):
             raise self._outcome
         return self._outcome
+
+    async def principal_if_any(self) -> Principal | None:
+        """None without credentials. Raises InvalidCredentials, TokenExpired: they are not good."""
+        try:
+            return await self.principal()
+        except NotAuthenticated:
+            return None
 
     async def principal_if_known(self) -> Principal | None:
         """None without good credentials."""

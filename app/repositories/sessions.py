@@ -55,6 +55,11 @@ class SessionRepository:
     def add_invite(self, invite: Invite) -> None:
         self._session.add(invite)
 
+    async def get_invited(self, actor: Principal, digest: bytes) -> Session | None:
+        """The room that the invite opens, if the actor is let in already: nothing is used up by that."""
+        invites = select(Invite.session_id).where(Invite.digest == digest, Invite.expires_at > func.clock_timestamp())
+        return await self._session.scalar(_visible_to(actor).where(Session.id.in_(invites)))
+
     async def use_invite(self, digest: bytes) -> Session | None:
         """The room that the invite opens; None when it is unknown, used up or expired. Counts the use."""
         good = (Invite.digest == digest, Invite.uses_left > 0, Invite.expires_at > func.clock_timestamp())

@@ -143,19 +143,25 @@ class SessionService:
         Raises:
             NotFound: the invite is unknown, used up or expired.
         """
+        digest = digest_of(invite)
+        if actor is not None and not actor.is_guest:
+            return Joined(await self._join_as(actor, digest), person_of(actor), None, None)
+        guest = User(id=uuid7(), name=name or GUEST_NAME, role=Role.GUEST)
         async with self._uow() as uow:
-            room = await uow.sessions.use_invite(digest_of(invite))
-            if room is None or not room.is_active:
-                raise NotFound("This invite is not valid, or not any more.")
-            if actor is not None and not actor.is_guest:
-                await uow.sessions.add_participant(room.id, actor.user_id)
-                return Joined(room, person_of(actor), None, None)
-            guest = User(id=uuid7(), name=name or GUEST_NAME, role=Role.GUEST)
+            room = _open_room(await uow.sessions.use_invite(digest))
             uow.users.add(guest)
             await uow.flush()
             await uow.sessions.add_participant(room.id, guest.id)
         token, expires_in = self._accounts.guest_token(guest.id, guest.name, room.id)
         return Joined(room, Person(id=guest.id, name=guest.name), token, expires_in)
+
+    async def _join_as(self, actor: Principal, digest: bytes) -> Session:
+        async with self._uow() as uow:
+            room = await uow.sessions.get_invited(actor, digest)
+            if room is None:
+                room = _open_room(await uow.sessions.use_invite(digest))
+                await uow.sessions.add_participant(room.id, actor.user_id)
+            return _open_room(room)
 
     async def _to_change(
         self, uow: UnitOfWork, actor: Principal, session_id: UUID, expected: Versions | None
@@ -167,6 +173,12 @@ class SessionService:
             raise PermissionDenied("Only editors and owners of the project may do this.", session_id=str(session_id))
         require_version(room, expected)
         return room
+
+
+def _open_room(room: Session | None) -> Session:
+    if room is None or not room.is_active:
+        raise NotFound("This invite is not valid, or not any more.")
+    return room
 
 
 async def visible_room(uow: UnitOfWork, actor: Principal, session_id: UUID) -> Session:

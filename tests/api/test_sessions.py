@@ -89,6 +89,13 @@ async def test_somebody_with_an_account_joins_as_themselves(client: AsyncClient,
     joined = await client.post("/api/v1/sessions/join", json={"invite": invite}, headers=friend.headers)
     assert (joined.status_code, joined.json()["access_token"]) == (201, None)
     assert joined.json()["user"] == {"id": friend.id, "name": "Friend"}
+    again = await client.post("/api/v1/sessions/join", json={"invite": invite}, headers=friend.headers)
+    assert again.status_code == 201, "who is let in already uses nothing up"
+    other = await make_user(client, name="Other")
+    late = await client.post("/api/v1/sessions/join", json={"invite": invite}, headers=other.headers)
+    assert late.status_code == 404
+    bad = {"Authorization": "Bearer expired"}
+    assert (await client.post("/api/v1/sessions/join", json={"invite": invite}, headers=bad)).status_code == 401
     assert (await client.get(path, headers=friend.headers)).status_code == 200
 
 
