@@ -24,6 +24,7 @@ from app.settings import Settings, load_settings
 if TYPE_CHECKING:
     from app.client import Client, Outcome
 
+KEEP_ALIVE = 75  # seconds; longer than proxies and clients keep a connection that they may still use
 GRACE = 10  # seconds for open requests when the server is asked to stop
 
 # Tracebacks that show local variables would show secrets.
@@ -62,6 +63,7 @@ def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")]
             ws_ping_interval=settings.realtime.heartbeat.total_seconds(),
             ws_ping_timeout=settings.realtime.heartbeat.total_seconds(),
             ws_per_message_deflate=False,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=GRACE,
         )
 

@@ -117,7 +117,7 @@ async def requests_per_second(client: httpx.AsyncClient, path: str, *, connectio
 
 async def main() -> None:
     print(machine())
-    limits = httpx.Limits(max_connections=256)
+    limits = httpx.Limits(max_connections=256, keepalive_expiry=2)  # less than the reference keeps a connection
     async with (
         prepared_settings() as settings,
         start_server(settings, worker=True) as server,

@@ -13,6 +13,7 @@ Status = Literal["healthy", "degraded", "unhealthy"]
 Probe = Callable[[], Awaitable[None]]
 
 PATIENCE = timedelta(milliseconds=60)
+GRACE = timedelta(seconds=3)
 LONGEST_PROBE = timedelta(seconds=10)
 DEFAULT_FRESHNESS = timedelta(milliseconds=500)
 VITAL = frozenset({"database"})  # without the others the service still does part of its work
@@ -38,13 +39,17 @@ class Watched:
         self._running: asyncio.Task[None] | None = None
 
     async def check(self) -> Check:
-        """The state now, or the last one known if the answer takes longer than 60 ms and the last one is fresh."""
+        """The state now; while the answer takes longer than 60 ms, the last one of a few seconds ago.
+
+        So a busy moment is not taken for an outage, and an outage is told within those seconds.
+        """
         if time.monotonic() - self._checked_at < self._fresh_for:
             return self._last
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
         await asyncio.wait({self._running}, timeout=PATIENCE.total_seconds())
-        return self._last if self._running.done() else Check("unhealthy", None, "does not answer")
+        is_known = self._running.done() or time.monotonic() - self._checked_at < GRACE.total_seconds()
+        return self._last if is_known else Check("unhealthy", None, "does not answer")
 
     async def _run(self) -> None:
         started = time.perf_counter()
