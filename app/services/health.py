@@ -35,21 +35,23 @@ class Watched:
         self._probe = probe
         self._fresh_for = fresh_for.total_seconds()
         self._checked_at = -float("inf")
-        self._last = Check("unhealthy", None, "did not answer yet")
+        self._asked_at = -float("inf")
+        self._last = Check("unhealthy", None, "does not answer")
         self._running: asyncio.Task[None] | None = None
 
     async def check(self) -> Check:
-        """The state now; while the answer takes longer than 60 ms, the last one of a few seconds ago.
+        """The state now; while the answer takes longer than 60 ms, and up to some seconds, the last one.
 
-        So a busy moment is not taken for an outage, and an outage is told within those seconds.
+        So a busy moment is not taken for an outage, and a dependency that hangs is told within those seconds.
         """
         if time.monotonic() - self._checked_at < self._fresh_for:
             return self._last
         if self._running is None or self._running.done():
+            self._asked_at = time.monotonic()
             self._running = asyncio.create_task(self._run())
         await asyncio.wait({self._running}, timeout=PATIENCE.total_seconds())
-        is_known = self._running.done() or time.monotonic() - self._checked_at < GRACE.total_seconds()
-        return self._last if is_known else Check("unhealthy", None, "does not answer")
+        is_in_time = time.monotonic() - self._asked_at < GRACE.total_seconds()
+        return self._last if self._running.done() or is_in_time else Check("unhealthy", None, "does not answer")
 
     async def _run(self) -> None:
         started = time.perf_counter()
