@@ -70,6 +70,7 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings) as app.state.resources:
+            await app.state.resources.services.health.warm_up()
             watching = asyncio.create_task(metrics.watch(app.state.resources.hub))
             yield
             watching.cancel()

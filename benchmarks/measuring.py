@@ -68,7 +68,7 @@ def resident_mib(process_id: int) -> float:
 async def prepared_settings() -> AsyncIterator[Settings]:
     """Embedded servers of their own in a folder that is removed at the end, migrated."""
     with temporary_data_dir() as folder:
-        base = Settings(_env_file=None, environment="testing", data_dir=folder, rate_limit={"enabled": False})
+        base = Settings(_env_file=None, environment="testing", data_dir=folder)
         async with embedded_servers(base) as running:
             await migrate(running)
             yield running

@@ -14,6 +14,7 @@ Probe = Callable[[], Awaitable[None]]
 
 PATIENCE = timedelta(milliseconds=60)
 GRACE = timedelta(seconds=3)
+START_PATIENCE = timedelta(seconds=1)
 LONGEST_PROBE = timedelta(seconds=10)
 DEFAULT_FRESHNESS = timedelta(milliseconds=500)
 VITAL = frozenset({"database"})  # without the others the service still does part of its work
@@ -46,12 +47,20 @@ class Watched:
         """
         if time.monotonic() - self._checked_at < self._fresh_for:
             return self._last
+        running = self._start()
+        await asyncio.wait({running}, timeout=PATIENCE.total_seconds())
+        is_in_time = time.monotonic() - self._asked_at < GRACE.total_seconds()
+        return self._last if running.done() or is_in_time else Check("unhealthy", None, "does not answer")
+
+    async def warm_up(self) -> None:
+        """Ask for the first time, which may take longer: connections are made, models are loaded."""
+        await asyncio.wait({self._start()}, timeout=START_PATIENCE.total_seconds())
+
+    def _start(self) -> asyncio.Task[None]:
         if self._running is None or self._running.done():
             self._asked_at = time.monotonic()
             self._running = asyncio.create_task(self._run())
-        await asyncio.wait({self._running}, timeout=PATIENCE.total_seconds())
-        is_in_time = time.monotonic() - self._asked_at < GRACE.total_seconds()
-        return self._last if self._running.done() or is_in_time else Check("unhealthy", None, "does not answer")
+        return self._running
 
     async def _run(self) -> None:
         started = time.perf_counter()
@@ -80,6 +89,10 @@ class HealthService:
         self._watched = {
             name: Watched(probe, fresh_for=fresh_for.get(name, DEFAULT_FRESHNESS)) for name, probe in probes.items()
         }
+
+    async def warm_up(self) -> None:
+        """Before the first request, so that it is not told of an outage that is none; waits a second at most."""
+        await asyncio.gather(*(watched.warm_up() for watched in self._watched.values()))
 
     async def check(self) -> Health:
         checks = await asyncio.gather(*(watched.check() for watched in self._watched.values()))
