@@ -3,13 +3,17 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from httpx import AsyncClient
 
+from app.events import Frame, SpiritToken
+from app.realtime.state import AnswerState
+from app.settings import Settings
 from tests.factories import User, make_key, make_user
 from tests.processes import LiveServer
+from tests.realtime.nodes import open_node
 from tests.rooms import invite_guest, make_room, visit
 
 
@@ -168,6 +172,28 @@ async def test_a_returning_client_gets_exactly_what_it_missed(live: LiveServer, 
         assert (await visitor.next())["recovered"] is False
     async with visit(live, f"chat/{room}", ada.headers, query="?after_seq=x") as visitor:
         assert await visitor.closed() == 4400
+
+
+async def test_whoever_joins_in_the_middle_of_an_answer_hears_what_was_said_so_far(
+    live: LiveServer, http: AsyncClient, ada: User, committed_settings: Settings
+):
+    room, question = await make_room(http, ada), uuid4()
+    async with open_node(committed_settings) as worker:
+        answers = AnswerState(worker.redis, prefix=committed_settings.redis.prefix)
+
+        async def speak(delta: str) -> None:
+            offset = await answers.append(UUID(room), question, delta)
+            event = SpiritToken(session_id=UUID(room), in_reply_to=question, delta=delta, offset=offset)
+            worker.hub.publish(Frame(UUID(room), None, event.model_dump_json()))
+
+        await speak("The kettle ")
+        async with visit(live, room, ada.headers) as visitor:
+            assert (await visitor.next())["type"] == "welcome"
+            assert (await visitor.next())["type"] == "spirit_thinking"
+            first = await visitor.next()
+            assert (first["delta"], first["offset"], first["in_reply_to"]) == ("The kettle ", 0, str(question))
+            await speak("is on.")
+            assert (await visitor.next_of("spirit_token"))["delta"] == "is on."
 
 
 async def test_two_server_processes_are_one_house(live: LiveServer, http: AsyncClient, ada: User, start_another):

@@ -55,6 +55,7 @@ class Node:
     presence: Presence
     log: Log
     sessions: async_sessionmaker
+    redis: Redis
 
     async def open_channel(self) -> UUID:
         channel_id = uuid7()
@@ -142,7 +143,7 @@ async def open_node(
     log = Log(sessions)
     prefix = settings.redis.prefix
     async with Hub(redis, log, tuned, prefix=prefix) as hub, Presence(redis, hub.publish, tuned, prefix=prefix) as here:
-        yield Node(hub, here, log, sessions)
+        yield Node(hub, here, log, sessions, redis)
     await redis.aclose()
     await engine.dispose()
 
