@@ -1,4 +1,4 @@
-# The application without databases of its own: DATABASE_URL, REDIS_URL and JWT_SECRET have to be given.
+# The application without databases of its own: DATABASE_URL, REDIS_URL, JWT_SECRET and ENCRYPTION_KEY have to be given.
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim-bookworm AS build

@@ -40,6 +40,10 @@ class PermissionDenied(AppError):
     status, code = 403, "PERMISSION_DENIED"
 
 
+class CSRFFailed(AppError):
+    status, code = 403, "CSRF_FAILED"
+
+
 class NotFound(AppError):
     """Not there, or not visible to the caller: one answer for both."""
 
@@ -71,8 +75,9 @@ class InvalidInput(AppError):
 
     status, code = 422, "VALIDATION_ERROR"
 
-    def __init__(self, message: str, *, field: str) -> None:
-        super().__init__(message, errors=[{"loc": ["body", field], "msg": message, "type": "value_error"}])
+    def __init__(self, message: str, *, field: str, **details: object) -> None:
+        problem = {"loc": ["body", field], "msg": message, "type": "value_error"}
+        super().__init__(message, errors=[problem], **details)
 
 
 class RateLimited(AppError):

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -14,6 +15,17 @@ from structlog.typing import EventDict, WrappedLogger
 from app.settings import Settings
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from; both are empty for work that nobody asked for from outside."""
+
+    address: str = ""
+    user_agent: str = ""
+
+
+origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - it is frozen
 
 MASK = "***"
 SECRET_KEY = re.compile(

@@ -90,6 +90,24 @@ class JWTSettings(Group):
     guest_ttl: Seconds = Field(timedelta(hours=12), description="Life of a guest's token for one room.")
 
 
+class CookieSettings(Group):
+    """Of sessions that begin with `POST /auth/session`."""
+
+    ttl: Seconds = Field(timedelta(days=14), description="A cookie session ends after this time without a request.")
+    longest: Seconds = Field(timedelta(days=90), description="A cookie session ends at the latest after this time.")
+    secure: Literal["auto", "always", "never"] = Field(
+        "auto", description="Send cookies over https only; auto: in production, and where the request came by https."
+    )
+
+
+class EncryptionSettings(Group):
+    key: SecretStr = Field(
+        SecretStr(""),
+        description="At least 32 bytes; encrypts sensitive columns. Required in production, else made and kept.",
+    )
+    previous_keys: Secrets = Field((), description="Still decrypt after a rotation of ENCRYPTION_KEY.")
+
+
 class PasswordSettings(Group):
     min_length: int = Field(8, ge=1, description="Characters a password needs at least.")
     memory_kib: int = Field(19456, ge=8, description="Argon2id memory cost.")
@@ -187,6 +205,8 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     jwt: JWTSettings = JWTSettings()
+    cookie: CookieSettings = CookieSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     password: PasswordSettings = PasswordSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     chat: ChatSettings = ChatSettings()
@@ -208,10 +228,10 @@ class Settings(BaseSettings):
         Raises:
             ValueError: naming every setting that is missing or too weak.
         """
-        problems = [f"JWT_PREVIOUS_SECRETS: each needs {MIN_SECRET_BYTES} bytes"] if self._has_short_secrets() else []
-        secret = self.jwt.secret.get_secret_value()
-        if (secret or self.is_production) and len(secret.encode()) < MIN_SECRET_BYTES:
-            problems.append(f"JWT_SECRET: needs at least {MIN_SECRET_BYTES} bytes (try `openssl rand -base64 48`)")
+        problems = [
+            f"{name}: needs at least {MIN_SECRET_BYTES} bytes (try `openssl rand -base64 48`)"
+            for name in self._weak_secrets()
+        ]
         if self.is_production and not self.database.url.get_secret_value():
             problems.append("DATABASE_URL: production needs a PostgreSQL of its own")
         if self.is_production and not self.redis.url.get_secret_value():
@@ -220,8 +240,20 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(problems))
         return self
 
-    def _has_short_secrets(self) -> bool:
-        return any(len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES for secret in self.jwt.previous_secrets)
+    def _weak_secrets(self) -> Iterator[str]:
+        """Names of settings that are too short, or missing where they must be given."""
+        for name, newest, previous in (
+            ("JWT_SECRET", self.jwt.secret, self.jwt.previous_secrets),
+            ("ENCRYPTION_KEY", self.encryption.key, self.encryption.previous_keys),
+        ):
+            if (newest.get_secret_value() or self.is_production) and _is_short(newest):
+                yield name
+            if any(_is_short(each) for each in previous):
+                yield name.replace("_", "_PREVIOUS_") + "S"
+
+
+def _is_short(secret: SecretStr) -> bool:
+    return len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES
 
 
 def environment_names() -> Iterator[str]:

@@ -21,7 +21,7 @@ HEAD = """\
 """
 FOR_COMPOSE = """
 
-# ---- docker compose alone: it reads this file, too, and needs JWT_SECRET from above
+# ---- docker compose alone: it reads this file, too, and needs JWT_SECRET and ENCRYPTION_KEY from above
 
 # Password of the PostgreSQL that it starts (letters and digits: it becomes a part of a URL).
 # POSTGRES_PASSWORD=

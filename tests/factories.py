@@ -8,7 +8,7 @@ from httpx import AsyncClient
 from sqlalchemy import Executable, Select
 
 from app.resources import Resources
-from app.services import build_accounts
+from app.services import build_ways_in
 from app.services.known_callers import KnownCallers
 
 PASSWORD = "correct horse battery staple"
@@ -75,5 +75,6 @@ def with_fresh_accounts(resources: Resources, **settings: Any) -> Resources:
     """As another process would have them: nobody is remembered; other settings, if given."""
     changed = resources.settings.model_copy(update=settings)
     foundation = replace(resources.foundation, settings=changed)
-    accounts = build_accounts(foundation, resources.uow, KnownCallers())
-    return replace(resources, foundation=foundation, services=replace(resources.services, accounts=accounts))
+    ways_in = build_ways_in(foundation, resources.uow, KnownCallers())
+    services = replace(resources.services, accounts=ways_in.accounts, logins=ways_in.logins, callers=ways_in.callers)
+    return replace(resources, foundation=foundation, services=services)

@@ -21,13 +21,13 @@ from app.security import (
     SecretKind,
     Tokens,
     TokenType,
-    _hash_of_no_password,
     digest_of,
     is_secret,
     jwt_secret,
     make_secret,
     make_tokens,
 )
+from app.security.passwords import _hash_of_no_password
 from app.settings import JWTSettings, PasswordSettings, Settings
 
 CHEAP = PasswordSettings(memory_kib=64, time_cost=1)
@@ -95,19 +95,19 @@ async def test_hashing_leaves_the_event_loop_free_and_its_line_is_bounded():
 
 def test_a_token_says_what_it_was_made_with():
     tokens, user_id, room_id = Tokens(SECRET), uuid4(), uuid4()
-    access = Claims(TokenType.ACCESS, user_id)
-    guest = Claims(TokenType.GUEST, user_id, room_id, "Grace")
+    access = Claims(TokenType.ACCESS, user_id, login_id=uuid4())
+    guest = Claims(TokenType.GUEST, user_id, room_id=room_id, name="Grace")
     assert tokens.read(tokens.issue(access, MINUTE)) == access
     assert tokens.read(tokens.issue(guest, MINUTE)) == guest
     assert jwt.get_unverified_claims(tokens.issue(access, MINUTE)).keys() == {
-        *("iss", "aud", "sub", "typ", "jti", "iat", "exp")
+        *("iss", "aud", "sub", "typ", "jti", "iat", "exp", "sid")
     }
     with pytest.raises(TokenExpired):
         tokens.read(tokens.issue(access, -MINUTE))
 
 
 def test_after_a_rotation_old_tokens_are_accepted_and_new_ones_are_signed_with_the_new_secret():
-    claims = Claims(TokenType.ACCESS, uuid4())
+    claims = Claims(TokenType.ACCESS, uuid4(), login_id=uuid4())
     old, rotated = Tokens(SECRET), Tokens(OTHER_SECRET, [SECRET])
     assert rotated.read(old.issue(claims, MINUTE)) == claims
     assert Tokens(OTHER_SECRET).read(rotated.issue(claims, MINUTE)) == claims
@@ -117,7 +117,7 @@ def test_after_a_rotation_old_tokens_are_accepted_and_new_ones_are_signed_with_t
 
 def altered_tokens() -> dict[str, str]:
     tokens = Tokens(SECRET)
-    good = tokens.issue(Claims(TokenType.ACCESS, uuid4()), MINUTE)
+    good = tokens.issue(Claims(TokenType.ACCESS, uuid4(), login_id=uuid4()), MINUTE)
     header, content, signature = good.split(".")
     claims, kid = jwt.get_unverified_claims(good), jwt.get_unverified_header(good)["kid"]
 
@@ -129,7 +129,7 @@ def altered_tokens() -> dict[str, str]:
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     twin = signature[:-1] + last[last.index(signature[-1]) ^ 1]  # the same bytes: the last character has spare bits
     assert base64.urlsafe_b64decode(twin + "=") == base64.urlsafe_b64decode(signature + "=")
-    missing = {f"no {name}": signed({name: ...}) for name in ("exp", "iat", "sub", "aud", "iss", "jti", "typ")}
+    missing = {f"no {name}": signed({name: ...}) for name in ("exp", "iat", "sub", "aud", "iss", "jti", "typ", "sid")}
     return missing | {
         "empty": "",
         "words": "not a token",
@@ -205,7 +205,7 @@ def test_in_development_a_secret_is_made_once_also_by_several_who_start_together
 
 def test_a_configured_secret_is_used_and_nothing_is_written(tmp_path: Path):
     settings = development_settings(tmp_path, secret=SecretStr(SECRET), previous_secrets=(SecretStr(OTHER_SECRET),))
-    claims = Claims(TokenType.ACCESS, uuid4())
+    claims = Claims(TokenType.ACCESS, uuid4(), login_id=uuid4())
     assert make_tokens(settings).read(Tokens(OTHER_SECRET).issue(claims, MINUTE)) == claims
     assert Tokens(SECRET).read(make_tokens(settings).issue(claims, MINUTE)) == claims
     assert list(tmp_path.iterdir()) == []

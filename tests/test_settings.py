@@ -12,6 +12,7 @@ SECRET = "s" * 32
 PRODUCTION = {
     "ENVIRONMENT": "production",
     "JWT_SECRET": SECRET,
+    "ENCRYPTION_KEY": SECRET,
     "DATABASE_URL": "postgresql+asyncpg://database/hearth",
     "REDIS_URL": "redis://redis",
 }
@@ -59,7 +60,8 @@ def test_env_example_lists_every_setting_with_its_default() -> None:
 def test_every_setting_is_read_from_the_environment_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     different = {"HOST": "0.0.0.0", "ENVIRONMENT": "testing", "REGISTRATION": "closed", "JWT_SECRET": SECRET}
     different |= {"JWT_PREVIOUS_SECRETS": SECRET, "LOG_LEVEL": "error", "LOG_FORMAT": "json"}
-    different |= {"EMBEDDING_PRECISION": "fp32", "LLM_TEMPERATURE": "0.5"}
+    different |= {"EMBEDDING_PRECISION": "fp32", "LLM_TEMPERATURE": "0.5", "COOKIE_SECURE": "always"}
+    different |= {"ENCRYPTION_KEY": SECRET, "ENCRYPTION_PREVIOUS_KEYS": SECRET}
     defaults = flat(Settings(_env_file=None))
     for name, default in defaults.items():
         monkeypatch.setenv(name, different.get(name) or another(default))
@@ -85,7 +87,7 @@ def test_production_starts_with_secrets_only_and_says_which_are_missing(monkeypa
         monkeypatch.setenv(name, value)
     assert load_settings().is_production
 
-    for name in ("JWT_SECRET", "DATABASE_URL", "REDIS_URL"):
+    for name in ("JWT_SECRET", "ENCRYPTION_KEY", "DATABASE_URL", "REDIS_URL"):
         monkeypatch.delenv(name)
         with pytest.raises(ValidationError, match=name):
             load_settings()
@@ -97,6 +99,10 @@ def test_production_starts_with_secrets_only_and_says_which_are_missing(monkeypa
     monkeypatch.setenv("JWT_SECRET", SECRET)
     monkeypatch.setenv("JWT_PREVIOUS_SECRETS", f"{SECRET},short")
     with pytest.raises(ValidationError, match="JWT_PREVIOUS_SECRETS"):
+        load_settings()
+    monkeypatch.setenv("JWT_PREVIOUS_SECRETS", "")
+    monkeypatch.setenv("ENCRYPTION_PREVIOUS_KEYS", "short")
+    with pytest.raises(ValidationError, match="ENCRYPTION_PREVIOUS_KEYS"):
         load_settings()
 
 

@@ -10,7 +10,7 @@ from app.models import User
 from app.schemas.auth import Logout, RefreshTokenUse, TokensRead, UserCreate
 from app.schemas.common import ErrorResponse
 from app.schemas.users import UserRead
-from app.services.accounts import SignedIn
+from app.services.logins import SignedIn
 
 router = APIRouter(prefix="/auth", tags=["accounts"])
 
@@ -33,17 +33,17 @@ async def login_user(
 ) -> SignedIn:
     """Sign in: `username` is the e-mail address. OAuth2 password flow, so **Authorize** on this page works."""
     response.headers["Cache-Control"] = "no-store"
-    return await services.accounts.login(form.username, form.password)
+    return await services.logins.login(form.username, form.password)
 
 
 @router.post("/refresh", response_model=TokensRead)
 async def refresh_tokens(services: ServicesDep, data: RefreshTokenUse, response: Response) -> SignedIn:
     """Exchange a refresh token for new tokens. It is good once: a second use revokes everything since the log-in."""
     response.headers["Cache-Control"] = "no-store"
-    return await services.accounts.refresh(data.refresh_token)
+    return await services.logins.refresh(data.refresh_token)
 
 
 @router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
 async def logout_user(actor: Actor, services: ServicesDep, data: Logout | None = None) -> None:
-    """Revoke the refresh token, and all that came of the same log-in."""
-    await services.accounts.logout(actor, data.refresh_token if data else None)
+    """End this log-in, and the one that the refresh token belongs to."""
+    await services.logins.logout(actor, data.refresh_token if data else None)

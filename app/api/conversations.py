@@ -21,7 +21,7 @@ from app.events import (
     project_command,
     room_command,
 )
-from app.permissions import Principal, may_write
+from app.permissions import Action, Principal, may
 from app.realtime.channels import Listener
 from app.resources import Resources
 from app.services.chat import received
@@ -153,5 +153,5 @@ class ProjectConversation:
 
 
 def _require_write(actor: Principal) -> None:
-    if not may_write(actor):
+    if not may(actor, Action.TALK):
         raise PermissionDenied("This API key lacks the scope `write`.")

@@ -7,23 +7,21 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
-from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
+from fastapi.security import APIKeyCookie, APIKeyHeader, OAuth2PasswordBearer
 from pydantic import BeforeValidator
 from starlette.requests import HTTPConnection
 
+from app.api.callers import SAFE_METHODS, SESSION_COOKIE, Caller
 from app.api.metrics import Metrics
-from app.errors import AppError, NotAuthenticated, PermissionDenied
-from app.permissions import Principal, may_read, may_write
+from app.errors import PermissionDenied
+from app.permissions import RULES, Action, CallerKind, Principal, Role, may
 from app.resources import Resources
 from app.schemas.common import decode_cursor
 from app.services import Services
-from app.services.accounts import AccountService
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-TOKEN_PROTOCOL = "bearer."  # noqa: S105 - a prefix: browsers can send a token as a WebSocket's subprotocol only
 
 bearer_scheme = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/login", auto_error=False)
 key_scheme = APIKeyHeader(name="X-API-Key", auto_error=False)
+cookie_scheme = APIKeyCookie(name=SESSION_COOKIE, auto_error=False)
 
 
 async def get_resources(connection: HTTPConnection) -> Resources:
@@ -47,57 +45,8 @@ async def get_services(resources: ResourcesDep) -> Services:
 ServicesDep = Annotated[Services, Depends(get_services)]
 
 
-class Caller:
-    """Whoever calls: the strings are taken out of the request or the socket, and judged once, if somebody asks."""
-
-    def __init__(self, connection: HTTPConnection, accounts: AccountService) -> None:
-        self._connection = connection
-        self._accounts = accounts
-        self._outcome: Principal | AppError | None = None
-
-    async def principal(self) -> Principal:
-        """Raises NotAuthenticated, InvalidCredentials, TokenExpired: there are no credentials, or no good ones."""
-        if self._outcome is None:
-            self._outcome = await self._judge()
-        if isinstance(self._outcome, AppError):
-            raise self._outcome
-        return self._outcome
-
-    async def principal_if_any(self) -> Principal | None:
-        """None without credentials. Raises InvalidCredentials, TokenExpired: they are not good."""
-        try:
-            return await self.principal()
-        except NotAuthenticated:
-            return None
-
-    async def principal_if_known(self) -> Principal | None:
-        """None without good credentials."""
-        try:
-            return await self.principal()
-        except AppError:
-            return None
-
-    async def _judge(self) -> Principal | AppError:
-        headers = self._connection.headers
-        scheme, _, value = headers.get("authorization", "").partition(" ")
-        bearer = value.strip() if scheme.lower() == "bearer" else None
-        ticket = None
-        if self._connection.scope["type"] == "websocket":
-            bearer = bearer or _token_among(headers.get("sec-websocket-protocol", ""))
-            ticket = self._connection.query_params.get("ticket")
-        try:
-            return await self._accounts.principal(bearer=bearer, api_key=headers.get("x-api-key"), ticket=ticket)
-        except AppError as error:
-            return error
-
-
-def _token_among(protocols: str) -> str | None:
-    names = (name.strip() for name in protocols.split(","))
-    return next((name.removeprefix(TOKEN_PROTOCOL) for name in names if name.startswith(TOKEN_PROTOCOL)), None)
-
-
-async def get_caller(connection: HTTPConnection, services: ServicesDep) -> Caller:
-    return Caller(connection, services.accounts)
+async def get_caller(connection: HTTPConnection) -> Caller:
+    return Caller.of(connection)
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
@@ -105,13 +54,15 @@ CallerDep = Annotated[Caller, Depends(get_caller)]
 
 async def get_principal(
     caller: CallerDep,
-    _: Annotated[str | None, Depends(bearer_scheme)],  # these two for /docs alone
+    _: Annotated[str | None, Depends(bearer_scheme)],  # these three for /docs alone
     __: Annotated[str | None, Depends(key_scheme)],
+    ___: Annotated[str | None, Depends(cookie_scheme)],
 ) -> Principal:
     """Whoever the credentials stand for.
 
     Raises:
         NotAuthenticated, InvalidCredentials, TokenExpired: there are none, or they are not good.
+        CSRFFailed: a cookie's, without the token that belongs to it.
     """
     return await caller.principal()
 
@@ -121,36 +72,49 @@ PrincipalDep = Annotated[Principal, Depends(get_principal)]
 
 async def require_read(principal: PrincipalDep) -> Principal:
     """A reading caller, whatever the method: a search is a POST and changes nothing."""
-    if principal.is_guest:
+    return _allowed(principal, Action.READ)
+
+
+async def require_room_scope(request: Request, principal: PrincipalDep) -> Principal:
+    return _allowed(principal, Action.READ_ROOM if request.method in SAFE_METHODS else Action.TALK)
+
+
+async def require_account(request: Request, principal: PrincipalDep) -> Principal:
+    return _allowed(principal, Action.READ if request.method in SAFE_METHODS else Action.MANAGE_SELF)
+
+
+async def require_person(principal: PrincipalDep) -> Principal:
+    return _allowed(principal, Action.SECURE_SELF)
+
+
+async def require_admin(principal: PrincipalDep) -> Principal:
+    return _allowed(principal, Action.ADMINISTER)
+
+
+def _allowed(principal: Principal, action: Action) -> Principal:
+    """Raises PermissionDenied, saying what is missing."""
+    if may(principal, action):
+        return principal
+    rule = RULES[action]
+    if principal.is_guest and rule.caller is not CallerKind.GUEST:
         raise PermissionDenied("Guests may only use the room they were invited to.")
-    if not may_read(principal):
-        raise PermissionDenied("This API key lacks the scope `read`.")
-    return principal
+    if rule.caller is CallerKind.ADMIN and principal.role is not Role.ADMIN:
+        raise PermissionDenied("Only admins may do this.")
+    if rule.caller is CallerKind.PERSON and principal.key_id is not None:
+        raise PermissionDenied("API keys cannot do this: sign in.")
+    raise PermissionDenied(f"This API key lacks the scope `{rule.scope}`.")
 
 
-async def require_scope(request: Request, principal: PrincipalDep) -> Principal:
-    """A caller whose key has `read` for safe methods and `write` for the others; guests included."""
-    if request.method in SAFE_METHODS and not may_read(principal):
-        raise PermissionDenied("This API key lacks the scope `read`.")
-    if request.method not in SAFE_METHODS and not may_write(principal):
-        raise PermissionDenied("This API key lacks the scope `write`.")
-    return principal
-
-
-RoomActor = Annotated[Principal, Depends(require_scope)]
+RoomActor = Annotated[Principal, Depends(require_room_scope)]
 """A caller, or a guest: the services let a guest see its own room alone."""
-
-
-async def refuse_guests(principal: RoomActor) -> Principal:
-    if principal.is_guest:
-        raise PermissionDenied("Guests may only use the room they were invited to.")
-    return principal
-
-
-Actor = Annotated[Principal, Depends(refuse_guests)]
-"""A signed-in person or an API key."""
+Actor = Annotated[Principal, Depends(require_account)]
+"""A signed-in person or an API key; it has the scope `read` for safe methods and `write` for the others."""
 Reader = Annotated[Principal, Depends(require_read)]
 """The same, on routes that read by POST."""
+SignedInPerson = Annotated[Principal, Depends(require_person)]
+"""A signed-in person: no API key."""
+Admin = Annotated[Principal, Depends(require_admin)]
+"""An admin, or an admin's key with the scope `admin`."""
 
 
 def _parse_cursor(value: object) -> object:

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.callers import Caller
 from app.api.errors import error_response
-from app.errors import AppError
 from app.services import Services
 from app.services.idempotency import FirstAnswer
 
@@ -120,13 +121,13 @@ class IdempotencyMiddleware:
         if key is None:
             return await self._app(scope, receive, send)
         services: Services = scope["app"].state.resources.services
-        user_id = await _caller(services, headers)
-        if user_id is None:  # the route says what is wrong with the credentials, or needs none
+        principal = await Caller.of(HTTPConnection(scope)).principal_if_known()
+        if principal is None:  # the route says what is wrong with the credentials, or needs none
             return await self._app(scope, receive, send)
         if not 0 < len(key) <= LONGEST_KEY or not key.isprintable():
             message = f"Idempotency-Key has 1 to {LONGEST_KEY} printable characters."
             return await error_response(400, "BAD_REQUEST", message, {})(scope, receive, send)
-        exchange = Exchange(scope, receive, send)
+        user_id, exchange = principal.user_id, Exchange(scope, receive, send)
         if await services.idempotency.claim(user_id, key):
             return await self._carry_out(services, user_id, key, scope, exchange)
         return await (await _repeat(services, user_id, key, exchange))(scope, receive, send)
@@ -161,13 +162,3 @@ async def _repeat(services: Services, user_id: UUID, key: str, exchange: Exchang
         message = "This was carried out; its answer held a secret and is not kept."
         return error_response(409, "CONFLICT", message, details)
     return Response(first.body, first.status, {**dict(first.headers), "Idempotency-Replayed": "true"})
-
-
-async def _caller(services: Services, headers: Headers) -> UUID | None:
-    scheme, _, credential = headers.get("authorization", "").partition(" ")
-    bearer = credential if scheme.lower() == "bearer" else None
-    try:
-        principal = await services.accounts.principal(bearer=bearer, api_key=headers.get("x-api-key"))
-    except AppError:
-        return None
-    return principal.user_id

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from app.api.errors import error_response, unexpected_error_response
 from app.api.metrics import Metrics
-from app.observability import request_id
+from app.observability import Origin, origin, request_id
 
 log = structlog.get_logger("app.access")
 
@@ -42,11 +42,14 @@ class RequestMiddleware:
             return await self._app(scope, receive, send)
         given = Headers(scope=scope).get("x-request-id", "")
         token = request_id.set(given if WELL_FORMED_ID.match(given) else uuid7().hex)
+        address = scope["client"][0] if scope.get("client") else ""
+        came_from = origin.set(Origin(address, Headers(scope=scope).get("user-agent", "")))
         try:
             if scope["type"] == "websocket":
                 return await self._app(scope, receive, send)
             return await self._serve(scope, receive, send)
         finally:
+            origin.reset(came_from)
             request_id.reset(token)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,8 +10,9 @@ from fastapi import APIRouter
 from pydantic import TypeAdapter, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.api.callers import Caller
 from app.api.conversations import Conversation, ProjectConversation, RoomConversation
-from app.api.deps import Caller, CallerDep, ResourcesDep
+from app.api.deps import CallerDep, ResourcesDep
 from app.api.errors import is_dependency_down
 from app.errors import (
     AppError,
@@ -24,11 +25,12 @@ from app.errors import (
     ServiceUnavailable,
 )
 from app.events import Authenticate, ErrorOccurred
-from app.permissions import Principal, may_read
+from app.permissions import Action, Principal, may
 from app.realtime.cancellation import cancel_until_done
 from app.realtime.channels import Listener
 from app.realtime.outbox import CloseCode, CutOff
 from app.resources import Resources
+from app.services.callers import Credentials
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +97,7 @@ class Door:
     async def _follow(self, channel_id: UUID, *, may_be_project: bool) -> None:
         after_seq = _parse_seq(self._socket.query_params.get("after_seq"))
         actor = await self._principal()
-        if not may_read(actor):
+        if not may(actor, Action.READ_ROOM):
             raise PermissionDenied("This API key lacks the scope `read`.")
         services = self._resources.services
         try:
@@ -124,7 +126,7 @@ class Door:
                 frame = authenticate.validate_json(await self._receive() or "")
         except (TimeoutError, ValidationError) as error:
             raise NotAuthenticated("Send credentials, or an `authenticate` frame first.") from error
-        return await self._resources.services.accounts.principal(bearer=frame.token)
+        return await self._resources.services.callers.identify(Credentials(bearer=frame.token))
 
     async def _converse(self, actor: Principal, conversation: Conversation, after_seq: int | None) -> None:
         """One task writes, one reads; the connection ends with the first of them, or when it is cut off.

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response, status
 
 from app.api.deps import RoomActor, ServicesDep
 from app.schemas.auth import TicketRead
-from app.services.accounts import Ticket
+from app.services.callers import Ticket
 
 router = APIRouter(tags=["accounts"])
 
@@ -13,4 +13,4 @@ router = APIRouter(tags=["accounts"])
 async def create_ticket(actor: RoomActor, services: ServicesDep, response: Response) -> Ticket:
     """A stand-in for your credentials in `?ticket=`, good for one WebSocket within 30 seconds."""
     response.headers["Cache-Control"] = "no-store"
-    return await services.accounts.issue_ticket(actor)
+    return await services.callers.issue_ticket(actor)

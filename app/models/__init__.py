@@ -1,5 +1,6 @@
 """The tables. Importing this package registers all of them."""
 
+from app.models.audit import AuditAction, AuditEntry
 from app.models.base import Base, Model
 from app.models.documents import Chunk, ChunkDraft, Document, DocumentStatus, DocumentText, DocumentTextDraft
 from app.models.events import Channel, EventRow
@@ -7,11 +8,25 @@ from app.models.idempotency import IdempotentRequest
 from app.models.projects import Member, Project
 from app.models.sessions import Invite, Message, Participant, Session, SpiritMode
 from app.models.tasks import UNFINISHED, Task, TaskStatus
-from app.models.users import APIKey, RefreshToken, User
+from app.models.users import (
+    APIKey,
+    Identity,
+    Login,
+    LoginKind,
+    MailPurpose,
+    MailToken,
+    OutgoingMail,
+    RefreshToken,
+    RegistrationInvite,
+    RoleLimit,
+    User,
+)
 
 __all__ = [
     "UNFINISHED",
     "APIKey",
+    "AuditAction",
+    "AuditEntry",
     "Base",
     "Channel",
     "Chunk",
@@ -22,13 +37,21 @@ __all__ = [
     "DocumentTextDraft",
     "EventRow",
     "IdempotentRequest",
+    "Identity",
     "Invite",
+    "Login",
+    "LoginKind",
+    "MailPurpose",
+    "MailToken",
     "Member",
     "Message",
     "Model",
+    "OutgoingMail",
     "Participant",
     "Project",
     "RefreshToken",
+    "RegistrationInvite",
+    "RoleLimit",
     "Session",
     "SpiritMode",
     "Task",

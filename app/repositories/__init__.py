@@ -8,17 +8,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.events import Frame
+from app.repositories.audit import AuditRepository
 from app.repositories.chunks import ChunkRepository
 from app.repositories.documents import DocumentRepository
 from app.repositories.events import EventRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.keys import APIKeyRepository
+from app.repositories.logins import LoginRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.projects import ProjectRepository
 from app.repositories.retrieval import RetrievalRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.tasks import TaskRepository
-from app.repositories.tokens import RefreshTokenRepository
 from app.repositories.users import UserRepository
 
 Publish = Callable[[Frame], None]
@@ -34,13 +35,14 @@ class UnitOfWork:
     async def __aenter__(self) -> Self:
         session = self._session = self._sessions()
         self.api_keys = APIKeyRepository(session)
+        self.audit = AuditRepository(session)
         self.chunks = ChunkRepository(session)
         self.documents = DocumentRepository(session)
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
+        self.logins = LoginRepository(session)
         self.messages = MessageRepository(session)
         self.projects = ProjectRepository(session)
-        self.refresh_tokens = RefreshTokenRepository(session)
         self.retrieval = RetrievalRepository(session)
         self.sessions = SessionRepository(session)
         self.tasks = TaskRepository(session)

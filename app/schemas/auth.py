@@ -53,7 +53,7 @@ class RefreshTokenUse(BaseModel):
 
 
 class Logout(BaseModel):
-    """Without a refresh token nothing is revoked; the access token ends by itself."""
+    """A refresh token of another log-in of yours ends that one, too."""
 
     refresh_token: RefreshTokenText | None = None
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from app.foundation import Foundation
 from app.realtime.hub import Hub
+from app.realtime.logins import CookieSessions
 from app.realtime.presence import Presence
 from app.realtime.state import AnswerState, Tickets
 from app.repositories import OpenUnitOfWork
@@ -15,6 +16,7 @@ from app.services.accounts import AccountService
 from app.services.answers import AnswerService
 from app.services.api_keys import APIKeyService
 from app.services.blobs import BlobService
+from app.services.callers import CallerService
 from app.services.chat import ChatService
 from app.services.citations import Citations
 from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
@@ -24,6 +26,7 @@ from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
+from app.services.logins import LoginService
 from app.services.projects import ProjectService
 from app.services.retrieval import RetrievalService
 from app.services.sessions import SessionService
@@ -41,12 +44,14 @@ class Services:
     answers: AnswerService
     api_keys: APIKeyService
     blobs: BlobService
+    callers: CallerService
     chat: ChatService
     documents: DocumentService
     execution: TaskExecution
     health: HealthService
     idempotency: IdempotencyService
     ingestion: IngestionService
+    logins: LoginService
     projects: ProjectService
     retrieval: RetrievalService
     sessions: SessionService
@@ -71,23 +76,25 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     known = KnownCallers()
     retrieval = RetrievalService(uow, foundation.embedder)
     answers = _build_answers(foundation, uow, retrieval)
-    accounts = build_accounts(foundation, uow, known)
+    ways_in = build_ways_in(foundation, uow, known)
     answer_state = AnswerState(foundation.redis, prefix=settings.redis.prefix)
     chat = ChatService(uow, hub, settings.chat, answers=answer_state, tasks=tasks)
     return Services(
-        accounts=accounts,
+        accounts=ways_in.accounts,
         answers=answers,
         api_keys=APIKeyService(uow, known),
         blobs=blobs,
+        callers=ways_in.callers,
         chat=chat,
         documents=DocumentService(uow, blobs, tasks),
         execution=TaskExecution(uow, settings.task, task_types),
         health=_build_health(foundation, uow),
         idempotency=IdempotencyService(uow),
         ingestion=ingestion,
+        logins=ways_in.logins,
         projects=ProjectService(uow),
         retrieval=retrieval,
-        sessions=SessionService(uow, presence, accounts),
+        sessions=SessionService(uow, presence, ways_in.callers),
         spirit=SpiritService(uow, hub, answers, chat, answer_state, settings.chat),
         tasks=tasks,
         users=UserService(uow, known),
@@ -106,15 +113,24 @@ def _build_answers(foundation: Foundation, uow: OpenUnitOfWork, retrieval: Retri
     )
 
 
-def build_accounts(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCallers) -> AccountService:
+@dataclass(frozen=True, slots=True)
+class WaysIn:
+    """The services that share secrets: who has an account, who signs in, who calls."""
+
+    accounts: AccountService
+    logins: LoginService
+    callers: CallerService
+
+
+def build_ways_in(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCallers) -> WaysIn:
     settings = foundation.settings
-    return AccountService(
-        uow,
-        settings,
-        passwords=Passwords(settings.password),
-        tokens=make_tokens(settings),
-        tickets=Tickets(foundation.redis, prefix=settings.redis.prefix),
-        known=known,
+    passwords, tokens = Passwords(settings.password), make_tokens(settings)
+    cookies = CookieSessions(foundation.redis, ttl=settings.cookie.ttl, prefix=settings.redis.prefix)
+    tickets = Tickets(foundation.redis, prefix=settings.redis.prefix)
+    return WaysIn(
+        accounts=AccountService(uow, settings, passwords=passwords),
+        logins=LoginService(uow, settings, passwords=passwords, tokens=tokens, cookies=cookies, known=known),
+        callers=CallerService(uow, settings.jwt, tokens=tokens, tickets=tickets, cookies=cookies, known=known),
     )
 
 

@@ -13,7 +13,7 @@ from app.adapters.media_types import SUPPORTED, refusal, sniff
 from app.adapters.storage import StoredBlob
 from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied, UnsupportedMediaType
 from app.models import Chunk, Document, DocumentStatus, Task
-from app.permissions import Principal, may_edit_project
+from app.permissions import Action, Principal, may
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.documents import DocumentFilter
 from app.schemas.documents import DocumentFields, DocumentUpdate
@@ -254,7 +254,7 @@ async def _editable_project(uow: UnitOfWork, actor: Principal, project_id: UUID 
     role = await uow.projects.get_role(actor.user_id, chosen)
     if role is None:
         raise NotFound("Project not found", project_id=str(chosen))
-    if not may_edit_project(role):
+    if not may(actor, Action.EDIT, role):
         raise PermissionDenied("Viewers of a project cannot change it.", project_id=str(chosen))
     return chosen
 
@@ -271,6 +271,6 @@ async def _editable(uow: UnitOfWork, actor: Principal, document_id: UUID) -> Doc
     document = await uow.documents.lock_visible(actor, document_id)
     if document is None:
         raise NotFound("Document not found", document_id=str(document_id))
-    if not may_edit_project(await uow.projects.get_role(actor.user_id, document.project_id)):
+    if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, document.project_id)):
         raise PermissionDenied("Viewers of a project cannot change it.", document_id=str(document_id))
     return document

@@ -1,7 +1,7 @@
 """Accounts and keys that were looked up a moment ago, so that not every call asks the database."""
 
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
@@ -37,13 +37,19 @@ class Remembered(Generic[Key, Value]):
     def forget(self, key: Key) -> None:
         self._values.pop(key, None)
 
+    def forget_where(self, is_meant: Callable[[Value], bool]) -> None:
+        for key in [key for key, (_, value) in self._values.items() if is_meant(value)]:
+            del self._values[key]
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An active account."""
+    """An active account; `expires_at` is when the log-in ends by which it came."""
 
+    user_id: UUID
     name: str
     role: Role
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +65,10 @@ class KnownCallers:
 
     def __init__(self) -> None:
         self.people = Remembered[UUID, Person](REMEMBERED_FOR, size=REMEMBERED)
+        """By log-in; guests, who have none, by their own id."""
         self.keys = Remembered[bytes, KnownKey](REMEMBERED_FOR, size=REMEMBERED)
         """By digest."""
+
+    def forget_user(self, user_id: UUID) -> None:
+        self.people.forget_where(lambda person: person.user_id == user_id)
+        self.keys.forget_where(lambda key: key.principal.user_id == user_id)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.errors import Conflict, NotFound, PermissionDenied
 from app.models import Project, User
-from app.permissions import Principal, ProjectRole, may_own_project
+from app.permissions import Action, Principal, ProjectRole, may
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.projects import MemberRow
 from app.schemas.projects import MemberPut, ProjectCreate, ProjectUpdate
@@ -152,7 +152,7 @@ async def _locked(uow: UnitOfWork, actor: Principal, project_id: UUID) -> Projec
 async def _owned(uow: UnitOfWork, actor: Principal, project_id: UUID) -> Project:
     """The project, locked, if the actor is an owner of it."""
     project = await _locked(uow, actor, project_id)
-    if not may_own_project(ProjectRole(project.role) if project.role else None):
+    if not may(actor, Action.MANAGE_PROJECT, ProjectRole(project.role) if project.role else None):
         raise PermissionDenied("Only owners of a project may do this.", project_id=str(project_id))
     return project
 

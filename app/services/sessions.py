@@ -11,12 +11,12 @@ from uuid_utils.compat import uuid7
 from app.errors import NotFound, PermissionDenied
 from app.events import Person, utc_now
 from app.models import Invite, Session, User
-from app.permissions import Principal, Role, may_edit_project
+from app.permissions import Action, Principal, Role, may
 from app.realtime.presence import Presence
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.sessions import InviteCreate, SessionCreate, SessionUpdate
 from app.security import SecretKind, digest_of, make_secret
-from app.services.accounts import AccountService
+from app.services.callers import CallerService
 from app.services.versions import Versions, require_version
 
 GUEST_NAME = "Guest"
@@ -44,10 +44,10 @@ class Joined:
 
 
 class SessionService:
-    def __init__(self, uow: OpenUnitOfWork, presence: Presence, accounts: AccountService) -> None:
+    def __init__(self, uow: OpenUnitOfWork, presence: Presence, callers: CallerService) -> None:
         self._uow = uow
         self._presence = presence
-        self._accounts = accounts
+        self._callers = callers
 
     async def create(self, actor: Principal, data: SessionCreate) -> Session:
         """Raises NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor."""
@@ -55,7 +55,7 @@ class SessionService:
             project = await uow.projects.get_visible_or_default(actor, data.project_id)
             if project is None:
                 raise NotFound("Project not found", project_id=str(data.project_id))
-            if not may_edit_project(await uow.projects.get_role(actor.user_id, project.id)):
+            if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, project.id)):
                 raise PermissionDenied("Viewers of a project cannot open rooms in it.", project_id=str(project.id))
             room = Session(
                 id=uuid7(),
@@ -152,7 +152,7 @@ class SessionService:
             uow.users.add(guest)
             await uow.flush()
             await uow.sessions.add_participant(room.id, guest.id)
-        token, expires_in = self._accounts.guest_token(guest.id, guest.name, room.id)
+        token, expires_in = self._callers.guest_token(guest.id, guest.name, room.id)
         return Joined(room, Person(id=guest.id, name=guest.name), token, expires_in)
 
     async def _join_as(self, actor: Principal, digest: bytes) -> Session:
@@ -169,7 +169,7 @@ class SessionService:
         room = await uow.sessions.lock_visible(actor, session_id)
         if room is None:
             raise NotFound("Session not found", session_id=str(session_id))
-        if not may_edit_project(await uow.projects.get_role(actor.user_id, room.project_id)):
+        if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, room.project_id)):
             raise PermissionDenied("Only editors and owners of the project may do this.", session_id=str(session_id))
         require_version(room, expected)
         return room

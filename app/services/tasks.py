@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from app.events import TaskState
 from app.models import Task, TaskStatus
-from app.permissions import Principal, may_edit_project
+from app.permissions import Action, Principal, may
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.services.task_types import TaskType, TaskTypes, TaskWasCancelled, announce_failure, queue_task
 
@@ -73,7 +73,7 @@ class TaskService:
             role = await uow.projects.get_role(actor.user_id, project_id)
             if role is None:
                 raise NotFound("Project not found", project_id=str(project_id))
-            if not may_edit_project(role):
+            if not may(actor, Action.EDIT, role):
                 raise PermissionDenied("Viewers of a project cannot start tasks in it.", project_id=str(project_id))
             task = Task(
                 project_id=project_id, owner_id=actor.user_id, task_type=task_type, params=checked, quality=quality
@@ -91,7 +91,7 @@ class TaskService:
         """
         async with self._uow() as uow:
             task = await _visible(uow, actor, task_id)
-            if not may_edit_project(await uow.projects.get_role(actor.user_id, task.project_id)):
+            if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, task.project_id)):
                 raise PermissionDenied("Viewers of a project cannot cancel its tasks.", task_id=str(task_id))
             changed = await self._cancel(uow, [task_id])
             task = changed[0] if changed else await _visible(uow, actor, task_id)

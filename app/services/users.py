@@ -29,7 +29,7 @@ class UserService:
             if changes.preferences is not None:
                 user.preferences = changes.preferences
             await uow.flush()
-        self._known.people.forget(user.id)
+        self._known.forget_user(user.id)
         return user
 
 

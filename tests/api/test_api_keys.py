@@ -10,6 +10,7 @@ from app.main import create_app
 from app.models import APIKey
 from app.resources import Resources
 from app.services.api_keys import MOST_KEYS
+from app.services.callers import Credentials
 from tests.factories import execute, make_key, make_user, with_fresh_accounts
 
 KEYS, ME = "/api/v1/api-keys", "/api/v1/users/me"
@@ -117,7 +118,7 @@ async def test_the_last_use_is_noted_at_most_once_a_minute(client: AsyncClient, 
         """When the key was last used, as far as is noted, after another use."""
         if last_used is not None:
             await execute(resources, update(APIKey).values(last_used_at=datetime.now(UTC) - last_used))
-        await with_fresh_accounts(resources).services.accounts.principal(api_key=key["key"])
+        await with_fresh_accounts(resources).services.callers.identify(Credentials(api_key=key["key"]))
         return await execute(resources, select(APIKey.last_used_at))
 
     now = datetime.now(UTC)

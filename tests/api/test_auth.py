@@ -14,6 +14,7 @@ from app.migrations import migrate
 from app.models import RefreshToken, User
 from app.resources import Resources, open_resources
 from app.security import Claims, Passwords, Tokens, TokenType, make_tokens
+from app.services.callers import Credentials
 from app.settings import PasswordSettings, Settings
 from tests.conftest import cloned_database
 from tests.factories import PASSWORD, execute, login, make_key, make_user, register, with_fresh_accounts
@@ -173,24 +174,28 @@ async def test_an_expired_refresh_token_says_so(client: AsyncClient, resources: 
         assert code_of(await refresh(client, garbage)) == "INVALID_CREDENTIALS"
 
 
-async def test_logging_out_ends_the_own_family_and_nobody_elses(client: AsyncClient, owner, admin):
+async def test_logging_out_ends_the_own_log_in_at_once_and_nobody_elses(client: AsyncClient, owner, admin):
     logout = "/api/v1/auth/logout"
-    assert (await client.post(logout, headers=owner.headers)).status_code == 204
+    elsewhere = (await login(client, owner.email)).json()
+    assert (await client.post(logout, json={"refresh_token": owner.refresh_token})).status_code == 401
     foreign = await client.post(logout, headers=owner.headers, json={"refresh_token": admin.refresh_token})
     assert foreign.status_code == 204
-    assert (await client.post(logout, json={"refresh_token": owner.refresh_token})).status_code == 401
-
-    renewed = (await refresh(client, owner.refresh_token)).json()
-    own = await client.post(logout, headers=owner.headers, json={"refresh_token": renewed["refresh_token"]})
-    assert own.status_code == 204
-    assert (await refresh(client, renewed["refresh_token"])).status_code == 401
+    assert (await client.get(ME, headers=owner.headers)).status_code == 401  # its access token, too
+    assert (await refresh(client, owner.refresh_token)).status_code == 401
+    assert (await client.get(ME, headers=admin.headers)).status_code == 200
     assert (await refresh(client, admin.refresh_token)).status_code == 200
+
+    other = (await login(client, owner.email)).json()
+    body = {"refresh_token": elsewhere["refresh_token"]}
+    assert (await client.post(logout, headers=bearer(other["access_token"]), json=body)).status_code == 204
+    assert (await refresh(client, elsewhere["refresh_token"])).status_code == 401
+    assert (await refresh(client, other["refresh_token"])).status_code == 401
 
 
 async def test_a_disabled_account_gets_in_nowhere(client: AsyncClient, resources: Resources, owner):
     key = await make_key(client, owner)
-    ticket = await resources.services.accounts.issue_ticket(
-        await resources.services.accounts.principal(bearer=owner.access_token)
+    ticket = await resources.services.callers.issue_ticket(
+        await resources.services.callers.identify(Credentials(bearer=owner.access_token))
     )
     await execute(resources, update(User).where(User.email == owner.email).values(is_active=False))
     fresh = with_fresh_accounts(resources)
@@ -203,13 +208,13 @@ async def test_a_disabled_account_gets_in_nowhere(client: AsyncClient, resources
             await client.get(ME, headers={"X-API-Key": key["key"]}),
         ]
     assert [(answer.status_code, code_of(answer)) for answer in answers] == [(401, "INVALID_CREDENTIALS")] * 4
-    with pytest.raises(Exception, match="not active"):
-        await fresh.services.accounts.redeem_ticket(ticket.ticket)
+    with pytest.raises(Exception, match="has ended"):
+        await fresh.services.callers.identify(Credentials(ticket=ticket.ticket))
 
 
-def signed(resources: Resources, user_id: str, **changes: timedelta) -> str:
+def signed(resources: Resources, user, **changes: timedelta) -> str:
     tokens = make_tokens(resources.settings)
-    return tokens.issue(Claims(TokenType.ACCESS, user_id), changes.get("lifetime", timedelta(minutes=1)))
+    return tokens.issue(tokens.read(user.access_token), changes.get("lifetime", timedelta(minutes=1)))
 
 
 async def test_what_is_wrong_with_credentials_is_said(client: AsyncClient, resources: Resources, owner):
@@ -228,21 +233,21 @@ async def test_what_is_wrong_with_credentials_is_said(client: AsyncClient, resou
     for garbage in ("x", "a.b.c", unsigned(), "hearth_key_unknown", owner.refresh_token, "x" * 5000):
         assert await ask(Authorization=f"Bearer {garbage}") == (401, "INVALID_CREDENTIALS"), garbage
         assert await ask(X_API_Key=garbage) == (401, "INVALID_CREDENTIALS"), garbage
-    foreign = Tokens("f" * 32).issue(Claims(TokenType.ACCESS, owner.id), timedelta(minutes=1))
+    foreign = Tokens("f" * 32).issue(Claims(TokenType.ACCESS, owner.id, login_id=owner.id), timedelta(minutes=1))
     assert await ask(Authorization=f"Bearer {foreign}") == (401, "INVALID_CREDENTIALS")
     assert await ask(X_API_Key=owner.access_token) == (401, "INVALID_CREDENTIALS")
 
-    old = signed(resources, owner.id, lifetime=-timedelta(minutes=1))
+    old = signed(resources, owner, lifetime=-timedelta(minutes=1))
     assert await ask(Authorization=f"Bearer {old}") == (401, "TOKEN_EXPIRED")
-    assert await ask(Authorization=f"bearer {signed(resources, owner.id)}") == (200, None)
+    assert await ask(Authorization=f"bearer {signed(resources, owner)}") == (200, None)
 
 
 async def test_a_guests_token_opens_nothing_but_its_room(client: AsyncClient, resources: Resources, owner):
-    accounts = resources.services.accounts
-    room_id = (await accounts.principal(bearer=owner.access_token)).user_id  # any id
-    token, expires_in = accounts.guest_token(room_id, "Grace", room_id)
-    guest = await accounts.principal(bearer=token)
-    assert (guest.name, guest.room_id, guest.is_guest, guest.is_admin) == ("Grace", room_id, True, False)
+    callers = resources.services.callers
+    room_id = (await callers.identify(Credentials(bearer=owner.access_token))).user_id  # any id
+    token, expires_in = callers.guest_token(room_id, "Grace", room_id)
+    guest = await callers.identify(Credentials(bearer=token))
+    assert (guest.name, guest.room_id, guest.is_guest) == ("Grace", room_id, True)
     assert expires_in == 12 * 3600
     refused = await client.get(ME, headers=bearer(token))
     assert (refused.status_code, code_of(refused)) == (403, "PERMISSION_DENIED")
@@ -252,9 +257,11 @@ async def test_a_ticket_stands_for_its_owner_once(client: AsyncClient, resources
     response = await client.post("/api/v1/ws-tickets", headers=owner.headers)
     assert (response.status_code, response.json()["expires_in"]) == (201, 30)
     ticket = response.json()["ticket"]
-    accounts = resources.services.accounts
-    assert await accounts.principal(ticket=ticket) == await accounts.principal(bearer=owner.access_token)
+    callers = resources.services.callers
+    assert await callers.identify(Credentials(ticket=ticket)) == await callers.identify(
+        Credentials(bearer=owner.access_token)
+    )
     for used_or_wrong in (ticket, "x", "x" * 1000):
         with pytest.raises(Exception, match="ticket is not valid"):
-            await accounts.principal(ticket=used_or_wrong)
+            await callers.identify(Credentials(ticket=used_or_wrong))
     assert (await client.post("/api/v1/ws-tickets")).status_code == 401

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from app.main import create_app
 from app.models import Channel
 from app.resources import Resources
+from app.services.callers import Credentials
 from tests.factories import User, execute, make_project, make_user, share
 
 PROJECTS = "/api/v1/projects"
@@ -191,7 +192,7 @@ async def test_services_find_a_project_or_the_callers_default_in_one_question(
     client: AsyncClient, resources: Resources, owner, friend, project
 ):
     await share(client, owner, project["id"], friend, "viewer")
-    actor = await resources.services.accounts.principal(bearer=friend.access_token)
+    actor = await resources.services.callers.identify(Credentials(bearer=friend.access_token))
     foreign = (await default_of(client, owner))["id"]
     async with resources.uow() as uow:
         shared = await uow.projects.get_visible_or_default(actor, project["id"])

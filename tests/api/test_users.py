@@ -2,6 +2,8 @@
 
 from httpx import AsyncClient
 
+from app.services.callers import Credentials
+
 ME = "/api/v1/users/me"
 
 
@@ -47,10 +49,10 @@ async def test_a_change_that_is_based_on_an_old_state_is_refused(client: AsyncCl
 
 
 async def test_a_new_name_is_the_callers_name_at_once(client: AsyncClient, resources, owner):
-    accounts = resources.services.accounts
-    assert (await accounts.principal(bearer=owner.access_token)).name == "Owner"
+    callers = resources.services.callers
+    assert (await callers.identify(Credentials(bearer=owner.access_token))).name == "Owner"
     await client.patch(ME, headers=owner.headers, json={"name": "Grace"})
-    assert (await accounts.principal(bearer=owner.access_token)).name == "Grace"
+    assert (await callers.identify(Credentials(bearer=owner.access_token))).name == "Grace"
 
 
 async def test_an_account_is_for_its_owner(client: AsyncClient):

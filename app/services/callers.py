@@ -1,0 +1,180 @@
+"""Who is calling: what the credentials of a call stand for."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from app.errors import InvalidCredentials, NotAuthenticated, TokenExpired
+from app.events import utc_now
+from app.models import APIKey
+from app.permissions import Principal, Role, Scope
+from app.realtime.logins import CookieSessions
+from app.realtime.state import TICKET_LIFE, Tickets
+from app.repositories import OpenUnitOfWork
+from app.security import Claims, SecretKind, Tokens, TokenType, digest_of, is_secret
+from app.services.known_callers import KnownCallers, KnownKey, Person
+from app.settings import JWTSettings
+
+USE_NOTED_EVERY: Final = timedelta(minutes=1)
+LONGEST_TICKET: Final = 128
+GUEST_SCOPES: Final = frozenset({Scope.READ, Scope.WRITE})
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request or a socket brought along, unjudged."""
+
+    bearer: str | None = None
+    """An access token, a guest's token or an API key."""
+    api_key: str | None = None
+    ticket: str | None = None
+    cookie: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Good for one WebSocket, within `expires_in` seconds."""
+
+    ticket: str
+    expires_in: int
+
+
+class CallerService:
+    def __init__(
+        self,
+        uow: OpenUnitOfWork,
+        settings: JWTSettings,
+        *,
+        tokens: Tokens,
+        tickets: Tickets,
+        cookies: CookieSessions,
+        known: KnownCallers,
+    ) -> None:
+        self._uow = uow
+        self._settings = settings
+        self._tokens = tokens
+        self._tickets = tickets
+        self._cookies = cookies
+        self._known = known
+
+    async def identify(self, credentials: Credentials) -> Principal:
+        """Whoever calls with these credentials; of several, the first of bearer, key, ticket, cookie counts.
+
+        Raises:
+            NotAuthenticated: nothing is given.
+            InvalidCredentials, TokenExpired: what is given is not good.
+        """
+        match credentials:
+            case Credentials(bearer=str(bearer)) if bearer:
+                is_key = bearer.startswith(SecretKind.API_KEY)
+                return await (self._by_key(bearer) if is_key else self._by_token(bearer))
+            case Credentials(api_key=str(key)) if key:
+                return await self._by_key(key)
+            case Credentials(ticket=str(ticket)) if ticket:
+                return await self._by_ticket(ticket)
+            case Credentials(cookie=str(cookie)) if cookie:
+                return await self._by_cookie(cookie)
+        raise NotAuthenticated("Sign in, or send an API key.")
+
+    async def issue_ticket(self, actor: Principal) -> Ticket:
+        return Ticket(await self._tickets.issue(actor), int(TICKET_LIFE.total_seconds()))
+
+    def guest_token(self, user_id: UUID, name: str, session_id: UUID) -> tuple[str, int]:
+        """A token for one room alone, and the seconds it is good for."""
+        lifetime = self._settings.guest_ttl
+        claims = Claims(TokenType.GUEST, user_id, room_id=session_id, name=name)
+        return self._tokens.issue(claims, lifetime), int(lifetime.total_seconds())
+
+    async def _by_token(self, token: str) -> Principal:
+        claims = self._tokens.read(token)
+        if claims.login_id is not None:
+            return await self._by_login(claims.login_id)
+        person = await self._guest(claims.user_id)
+        return Principal(
+            claims.user_id,
+            claims.name or person.name,
+            Role.GUEST,
+            GUEST_SCOPES,
+            room_id=claims.room_id,
+            expires_at=claims.expires_at,
+        )
+
+    async def _by_key(self, key: str) -> Principal:
+        """It is looked up by its digest, so the time of the look-up tells nothing about any key."""
+        if not is_secret(SecretKind.API_KEY, key):
+            raise InvalidCredentials("The API key is not valid.")
+        digest = digest_of(key)
+        known = self._known.keys.get(digest)
+        if known is None:
+            known = await self._look_up_key(digest)
+            self._known.keys.put(digest, known)
+        if known.expires_at is not None and known.expires_at <= utc_now():
+            raise TokenExpired("The API key has expired.")
+        return known.principal
+
+    async def _by_ticket(self, ticket: str) -> Principal:
+        principal = await self._tickets.redeem(ticket) if len(ticket) <= LONGEST_TICKET else None
+        if principal is None:
+            raise InvalidCredentials("The ticket is not valid; each is good for one connection within 30 seconds.")
+        if principal.login_id is not None:  # it may have ended meanwhile
+            return await self._by_login(principal.login_id)
+        if principal.is_guest:
+            await self._guest(principal.user_id)
+        return principal
+
+    async def _by_cookie(self, cookie: str) -> Principal:
+        login_id = await self._cookies.find(cookie)
+        if login_id is None:
+            raise InvalidCredentials("The session has ended: please sign in again.")
+        return await self._by_login(login_id)
+
+    async def _by_login(self, login_id: UUID) -> Principal:
+        """Raises InvalidCredentials: the log-in has ended, or the account is gone or disabled."""
+        person = self._known.people.get(login_id)
+        if person is None:
+            person = await self._look_up_login(login_id)
+            self._known.people.put(login_id, person)
+        return Principal(person.user_id, person.name, person.role, login_id=login_id, expires_at=person.expires_at)
+
+    async def _look_up_login(self, login_id: UUID) -> Person:
+        async with self._uow() as uow:
+            found = await uow.logins.get_open_with_user(login_id)
+            if found is None:
+                raise InvalidCredentials("This log-in has ended, or the account is not active.")
+            login, user = found
+            if login.last_used_at < utc_now() - USE_NOTED_EVERY:
+                await uow.logins.touch(login.id, at_most_every=USE_NOTED_EVERY)
+        return Person(user.id, user.name, Role(user.role), login.expires_at)
+
+    async def _guest(self, user_id: UUID) -> Person:
+        """Raises InvalidCredentials: the account is gone or disabled."""
+        person = self._known.people.get(user_id)
+        if person is None:
+            async with self._uow() as uow:
+                user = await uow.users.get(user_id)
+            if user is None or not user.is_active:
+                raise InvalidCredentials("This account is not active.")
+            person = Person(user.id, user.name, Role(user.role))
+            self._known.people.put(user_id, person)
+        return person
+
+    async def _look_up_key(self, digest: bytes) -> KnownKey:
+        async with self._uow() as uow:
+            found = await uow.api_keys.get_with_user(digest)
+            if found is None or not found[1].is_active:
+                raise InvalidCredentials("The API key is not valid.")
+            key, user = found
+            if _is_to_be_noted(key):
+                await uow.api_keys.touch(key.id, at_most_every=USE_NOTED_EVERY)
+        scopes = frozenset(Scope(scope) for scope in key.scopes)
+        principal = Principal(
+            user.id, user.name, Role(user.role), scopes, key_id=key.id, expires_at=key.expires_at, limits=key.limits
+        )
+        return KnownKey(principal, key.expires_at)
+
+
+def _is_to_be_noted(key: APIKey) -> bool:
+    now = utc_now()
+    is_good = key.expires_at is None or key.expires_at > now
+    return is_good and (key.last_used_at is None or key.last_used_at < now - USE_NOTED_EVERY)

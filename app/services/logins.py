@@ -1,0 +1,212 @@
+"""Signing in and out: log-ins on devices, by tokens or by a cookie."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from app.errors import InvalidCredentials, NotFound, TokenExpired
+from app.events import utc_now
+from app.models import AuditAction, Login, LoginKind, RefreshToken, User
+from app.observability import origin
+from app.permissions import Principal
+from app.realtime.logins import CookieSessions
+from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.schemas.auth import normalize_email
+from app.security import Claims, Passwords, SecretKind, Tokens, TokenType, digest_of, is_secret, make_secret
+from app.services.audit import record
+from app.services.known_callers import KnownCallers
+from app.settings import Settings
+
+LONGEST_USER_AGENT: Final = 300
+ENDED_LOGINS_KEPT: Final = timedelta(days=7)  # so that the second use of a refresh token is still noticed
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """`expires_in`: seconds the access token is good for."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class CookieLogin:
+    """`cookie` goes into a cookie that scripts cannot read, and lives `longest` at most."""
+
+    user: User
+    cookie: str
+    longest: timedelta
+
+
+class LoginService:
+    def __init__(
+        self,
+        uow: OpenUnitOfWork,
+        settings: Settings,
+        *,
+        passwords: Passwords,
+        tokens: Tokens,
+        cookies: CookieSessions,
+        known: KnownCallers,
+    ) -> None:
+        self._uow = uow
+        self._settings = settings
+        self._passwords = passwords
+        self._tokens = tokens
+        self._cookies = cookies
+        self._known = known
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    async def login(self, email: str, password: str) -> SignedIn:
+        """Raises InvalidCredentials: for a wrong password, an unknown address and a disabled account alike."""
+        user = await self._authenticate(email, password)
+        return await self.begin_tokens(user)
+
+    async def login_with_cookie(self, email: str, password: str, *, replaces: UUID | None) -> CookieLogin:
+        """The same, for browsers; the log-in whose cookie the browser had, `replaces`, ends. Raises as `login`."""
+        user = await self._authenticate(email, password)
+        return await self.begin_cookie(user, replaces=replaces)
+
+    async def begin_tokens(self, user: User) -> SignedIn:
+        """For somebody who has proved to be `user`."""
+        async with self._uow() as uow:
+            login = _add_login(uow, user, LoginKind.TOKEN, self._settings.jwt.refresh_ttl)
+            await uow.flush()
+            return self._issue(uow, login)
+
+    async def begin_cookie(self, user: User, *, replaces: UUID | None) -> CookieLogin:
+        longest = self._settings.cookie.longest
+        async with self._uow() as uow:
+            login = _add_login(uow, user, LoginKind.COOKIE, longest)
+        if replaces is not None:
+            await self._cookies.end([replaces])
+        return CookieLogin(user, await self._cookies.begin(login.id), longest)
+
+    async def refresh(self, refresh_token: str) -> SignedIn:
+        """Exchange a refresh token for new tokens; using one twice ends the log-in that it belongs to.
+
+        Raises:
+            InvalidCredentials, TokenExpired
+        """
+        if not is_secret(SecretKind.REFRESH_TOKEN, refresh_token):
+            raise InvalidCredentials("The refresh token is not valid.")
+        digest = digest_of(refresh_token)
+        async with self._uow() as uow:
+            used = await uow.logins.use_refresh_token(digest)
+            if used is not None:
+                login, _ = used
+                login.expires_at = utc_now() + self._settings.jwt.refresh_ttl
+                return self._issue(uow, login)
+            refused = await uow.logins.get_by_refresh_token(digest)
+            if refused and refused[0].used_at:
+                await self._end_misused(uow, refused[1])
+        if refused and refused[0].used_at is None and refused[1].revoked_at is None:
+            raise TokenExpired("The refresh token has expired.")
+        raise InvalidCredentials("The refresh token is not valid.")
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    async def logout(self, actor: Principal, refresh_token: str | None) -> None:
+        """End the actor's log-in, and the one that this refresh token belongs to; somebody else's is left alone."""
+        chosen = {actor.login_id}
+        if refresh_token is not None and is_secret(SecretKind.REFRESH_TOKEN, refresh_token):
+            async with self._uow() as uow:
+                found = await uow.logins.get_by_refresh_token(digest_of(refresh_token))
+            chosen.add(found[1].id if found else None)
+        for login_id in chosen - {None}:
+            await self._end(actor, only=login_id)
+
+    async def list_devices(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Login]:
+        """The actor's log-ins that are open, the newest first."""
+        async with self._uow() as uow:
+            return await uow.logins.list_open(actor.user_id, before=before, limit=limit)
+
+    async def end_device(self, actor: Principal, login_id: UUID) -> None:
+        """Sign out there. Raises NotFound."""
+        if not await self._end(actor, only=login_id):
+            raise NotFound("There is no such device.", device_id=str(login_id))
+
+    async def end_other_devices(self, actor: Principal) -> None:
+        """Sign out everywhere but here."""
+        await self._end(actor, besides=actor.login_id)
+
+    async def end_all(self, uow: UnitOfWork, user_id: UUID, *, besides: UUID | None = None) -> Sequence[UUID]:
+        """Within a change that makes log-ins worthless, such as a new password; then call `forget`."""
+        return await uow.logins.revoke(user_id, besides=besides)
+
+    async def forget(self, user_id: UUID, ended: Sequence[UUID]) -> None:
+        """What was ended is over: in this process at once, in others within two seconds."""
+        self._known.forget_user(user_id)
+        await self._cookies.end(ended)
+
+    async def sweep(self) -> None:
+        """Remove what ended long ago."""
+        async with self._uow() as uow:
+            await uow.logins.delete_ended(ended_for=ENDED_LOGINS_KEPT)
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    async def _authenticate(self, email: str, password: str) -> User:
+        user = await self._find(email)
+        may_enter = user is not None and user.is_active
+        verdict = await self._passwords.verify(password, user.password_hash if user and may_enter else None)
+        if user is None or not verdict.is_right:
+            raise InvalidCredentials("The e-mail address or the password is wrong.")
+        if verdict.new_hash:
+            async with self._uow() as uow:
+                await uow.users.set_password_hash(user.id, old=user.password_hash, new=verdict.new_hash)
+        return user
+
+    async def _find(self, email: str) -> User | None:
+        try:
+            address = normalize_email(email)
+        except ValueError:
+            return None
+        async with self._uow() as uow:
+            return await uow.users.get_by_email(address)
+
+    async def _end(self, actor: Principal, *, only: UUID | None = None, besides: UUID | None = None) -> Sequence[UUID]:
+        async with self._uow() as uow:
+            ended = await uow.logins.revoke(actor.user_id, only=only, besides=besides)
+            for login_id in ended:
+                record(uow, AuditAction.LOGOUT, actor_id=actor.user_id, key_id=actor.key_id, login_id=str(login_id))
+        await self.forget(actor.user_id, ended)
+        return ended
+
+    async def _end_misused(self, uow: UnitOfWork, login: Login) -> None:
+        """Somebody used a refresh token again: the thief or the robbed, so neither goes on."""
+        if await uow.logins.revoke(login.user_id, only=login.id):
+            record(uow, AuditAction.REFRESH_REUSED, actor_id=login.user_id, login_id=str(login.id))
+        self._known.forget_user(login.user_id)
+
+    def _issue(self, uow: UnitOfWork, login: Login) -> SignedIn:
+        refresh_token = make_secret(SecretKind.REFRESH_TOKEN)
+        lifetimes = self._settings.jwt
+        expires_at = utc_now() + lifetimes.refresh_ttl
+        token = RefreshToken(login_id=login.id, digest=digest_of(refresh_token), expires_at=expires_at)
+        uow.logins.add_refresh_token(token)
+        claims = Claims(TokenType.ACCESS, login.user_id, login_id=login.id)
+        access_token = self._tokens.issue(claims, lifetimes.access_ttl)
+        return SignedIn(access_token, refresh_token, int(lifetimes.access_ttl.total_seconds()))
+
+
+def _add_login(uow: UnitOfWork, user: User, kind: LoginKind, lifetime: timedelta) -> Login:
+    came_from = origin.get()
+    login = Login(
+        id=uuid7(),
+        user_id=user.id,
+        kind=kind,
+        user_agent=came_from.user_agent[:LONGEST_USER_AGENT],
+        address=came_from.address,
+        expires_at=utc_now() + lifetime,
+    )
+    uow.logins.add(login)
+    record(uow, AuditAction.LOGIN, actor_id=user.id, login_id=str(login.id), kind=kind)
+    return login
