@@ -8,6 +8,7 @@ import difflib
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -46,8 +47,17 @@ def _rate(value: str) -> str:
     return value
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises ValueError: one of them is no network."""
+    for network in value:
+        ip_network(network)
+    return value
+
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split_commas)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas), AfterValidator(_networks)]
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Rate = Annotated[str, AfterValidator(_rate)]
 
@@ -140,6 +150,14 @@ class DocumentSettings(Group):
     parse_memory_bytes: int = Field(2_147_483_648, ge=1, description="Address space a parser may use above its base.")
 
 
+class FetchSettings(Group):
+    timeout: Seconds = Field(timedelta(seconds=30), description="For one URL, redirects and all.")
+    read_timeout: Seconds = Field(timedelta(seconds=10), description="Longest silence of the server that is asked.")
+    max_redirects: int = Field(5, ge=0, description="Redirects that are followed; each is checked as the URL was.")
+    ports: Ports = Field((80, 443), description="Ports that URLs may name.")
+    allowed_networks: Networks = Field((), description="Private networks that may be fetched from: 10.1.0.0/16, ….")
+
+
 class EmbeddingSettings(Group):
     base_url: str = Field("", description="OpenAI-compatible endpoint; empty: the embedded model.")
     api_key: SecretStr = Field(SecretStr(""), description="Key for EMBEDDING_BASE_URL.")
@@ -174,6 +192,14 @@ class RateLimitSettings(Group):
     requests: Rate = Field("600/minute", description="Of one caller, over all routes.")
     login: Rate = Field("10/minute", description="Log-ins, registrations and token refreshes of one address.")
     messages: Rate = Field("120/minute", description="What one caller sends through WebSockets.")
+
+
+class HTTPSettings(Group):
+    header_timeout: Seconds = Field(timedelta(seconds=10), description="Time for the head of a request to come in.")
+    body_timeout: Seconds = Field(timedelta(seconds=20), description="A body must go on within this time, or it ends.")
+    max_url_bytes: int = Field(8_192, ge=256, description="Longest path and query.")
+    max_header_bytes: int = Field(32_768, ge=1024, description="Largest head of a request.")
+    max_headers: int = Field(100, ge=10, description="Headers that a request may have.")
 
 
 class LogSettings(Group):
@@ -211,10 +237,12 @@ class Settings(BaseSettings):
     realtime: RealtimeSettings = RealtimeSettings()
     chat: ChatSettings = ChatSettings()
     document: DocumentSettings = DocumentSettings()
+    fetch: FetchSettings = FetchSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     llm: LLMSettings = LLMSettings()
     task: TaskSettings = TaskSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
+    http: HTTPSettings = HTTPSettings()
     log: LogSettings = LogSettings()
 
     @property
