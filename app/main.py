@@ -91,7 +91,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            allow_credentials=True,
+            allow_credentials="*" not in settings.cors_origins,  # any page of anybody, as anybody
             expose_headers=EXPOSED_HEADERS,
         ),
         Middleware(CompressMiddleware, minimum_size=COMPRESS_FROM),

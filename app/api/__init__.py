@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from app.api import api_keys, auth, chat, documents, health, projects, query, sessions, tasks, tickets, users
+from app.api import api_keys, auth, chat, devices, documents, health, projects, query, sessions, tasks, tickets, users
 from app.api.limits import check_limits
 from app.schemas.common import ErrorResponse
 
@@ -27,6 +27,7 @@ def v1_router() -> APIRouter:
     router.include_router(health.router)
     router.include_router(auth.router)
     router.include_router(tickets.router)
+    router.include_router(devices.router)
     router.include_router(users.router)
     router.include_router(api_keys.router)
     router.include_router(projects.router)

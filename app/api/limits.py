@@ -23,7 +23,12 @@ Endpoint = Callable[..., Any]
 
 GENERAL: Final = "requests"
 LOGIN: Final = "login"
-LIMITED_LIKE_LOGIN: Final[Sequence[Endpoint]] = (auth.register_user, auth.login_user, auth.refresh_tokens)
+LIMITED_LIKE_LOGIN: Final[Sequence[Endpoint]] = (
+    auth.register_user,
+    auth.login_user,
+    auth.refresh_tokens,
+    auth.begin_session,
+)
 EXEMPT: Final[Sequence[Endpoint]] = (health.read_health, health.read_metrics)
 NETWORK_BITS: Final = 64  # of an IPv6 address: whoever has one has all that begin alike
 

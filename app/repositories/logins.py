@@ -37,14 +37,18 @@ class LoginRepository:
             chosen = chosen.where(Login.id != besides)
         return (await self._session.scalars(chosen.values(revoked_at=_now()).returning(Login.id))).all()
 
-    async def touch(self, login_id: UUID, *, at_most_every: timedelta) -> None:
+    async def revoke_any(self, login_id: UUID) -> None:
+        """For whoever holds its secret."""
+        await self._session.execute(update(Login).where(Login.id == login_id).values(revoked_at=_now()))
+
+    async def touch(self, login: Login, *, expires_at: datetime, at_most_every: timedelta) -> None:
         """Note that the log-in is in use; waits neither for others who do the same nor for the disk."""
         await self._session.execute(text("SET LOCAL synchronous_commit = off"))
-        free = select(Login.id).where(Login.id == login_id, Login.last_used_at < _now() - at_most_every)
+        free = select(Login.id).where(Login.id == login.id, Login.last_used_at < _now() - at_most_every)
         await self._session.execute(
             update(Login)
             .where(Login.id.in_(free.with_for_update(skip_locked=True).scalar_subquery()))
-            .values(last_used_at=_now(), updated_at=Login.updated_at)
+            .values(last_used_at=_now(), expires_at=expires_at, updated_at=Login.updated_at)
             .execution_options(synchronize_session=False)
         )
 

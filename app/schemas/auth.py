@@ -2,12 +2,15 @@
 
 import re
 import unicodedata
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
-from app.schemas.common import Read
-from app.schemas.users import Name
+from app.models import LoginKind, User
+from app.schemas.common import Read, Timestamp
+from app.schemas.users import Name, UserRead
+from app.security import csrf_token_of
 
 LONGEST_EMAIL: Final = 320
 LONGEST_PASSWORD: Final = 1024
@@ -65,6 +68,31 @@ class TokensRead(Read):
     refresh_token: str
     token_type: Literal["bearer"]
     expires_in: int
+
+
+class CookieSessionRead(BaseModel):
+    """`csrf_token` goes into `X-CSRF-Token`; null for a caller without a cookie."""
+
+    user: UserRead
+    csrf_token: str | None
+
+    @classmethod
+    def of(cls, user: User, cookie: str | None) -> Self:
+        """`cookie` is the session's secret."""
+        return cls(user=UserRead.model_validate(user), csrf_token=csrf_token_of(cookie) if cookie else None)
+
+
+class DeviceRead(Read):
+    """Somewhere you are signed in: by a cookie in a browser, or by tokens in a program."""
+
+    id: UUID
+    kind: LoginKind
+    user_agent: str = Field(description="What the browser or program called itself when you signed in.")
+    address: str = Field(description="The network address you signed in from.")
+    is_current: bool = Field(description="Whether it is this log-in.")
+    created_at: Timestamp
+    last_used_at: Timestamp = Field(description="To the minute.")
+    expires_at: Timestamp
 
 
 class TicketRead(Read):

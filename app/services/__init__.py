@@ -130,7 +130,7 @@ def build_ways_in(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCalle
     return WaysIn(
         accounts=AccountService(uow, settings, passwords=passwords),
         logins=LoginService(uow, settings, passwords=passwords, tokens=tokens, cookies=cookies, known=known),
-        callers=CallerService(uow, settings.jwt, tokens=tokens, tickets=tickets, cookies=cookies, known=known),
+        callers=CallerService(uow, settings, tokens=tokens, tickets=tickets, cookies=cookies, known=known),
     )
 
 

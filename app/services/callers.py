@@ -1,20 +1,20 @@
 """Who is calling: what the credentials of a call stand for."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from app.errors import InvalidCredentials, NotAuthenticated, TokenExpired
 from app.events import utc_now
-from app.models import APIKey
+from app.models import APIKey, Login, LoginKind
 from app.permissions import Principal, Role, Scope
 from app.realtime.logins import CookieSessions
 from app.realtime.state import TICKET_LIFE, Tickets
 from app.repositories import OpenUnitOfWork
 from app.security import Claims, SecretKind, Tokens, TokenType, digest_of, is_secret
 from app.services.known_callers import KnownCallers, KnownKey, Person
-from app.settings import JWTSettings
+from app.settings import Settings
 
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 LONGEST_TICKET: Final = 128
@@ -44,7 +44,7 @@ class CallerService:
     def __init__(
         self,
         uow: OpenUnitOfWork,
-        settings: JWTSettings,
+        settings: Settings,
         *,
         tokens: Tokens,
         tickets: Tickets,
@@ -82,7 +82,7 @@ class CallerService:
 
     def guest_token(self, user_id: UUID, name: str, session_id: UUID) -> tuple[str, int]:
         """A token for one room alone, and the seconds it is good for."""
-        lifetime = self._settings.guest_ttl
+        lifetime = self._settings.jwt.guest_ttl
         claims = Claims(TokenType.GUEST, user_id, room_id=session_id, name=name)
         return self._tokens.issue(claims, lifetime), int(lifetime.total_seconds())
 
@@ -144,8 +144,15 @@ class CallerService:
                 raise InvalidCredentials("This log-in has ended, or the account is not active.")
             login, user = found
             if login.last_used_at < utc_now() - USE_NOTED_EVERY:
-                await uow.logins.touch(login.id, at_most_every=USE_NOTED_EVERY)
+                await uow.logins.touch(login, expires_at=self._end_of(login), at_most_every=USE_NOTED_EVERY)
         return Person(user.id, user.name, Role(user.role), login.expires_at)
+
+    def _end_of(self, login: Login) -> datetime:
+        """Of a log-in that is in use now: a cookie's moves on with its use."""
+        if login.kind != LoginKind.COOKIE:
+            return login.expires_at
+        settings = self._settings.cookie
+        return min(login.created_at + settings.longest, utc_now() + settings.ttl + USE_NOTED_EVERY)
 
     async def _guest(self, user_id: UUID) -> Person:
         """Raises InvalidCredentials: the account is gone or disabled."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final, Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal, Self
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -44,6 +44,33 @@ class CookieLogin:
     longest: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A log-in as its owner sees it."""
+
+    id: UUID
+    kind: str
+    user_agent: str
+    address: str
+    is_current: bool
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, login: Login, *, is_current: bool) -> Self:
+        return cls(
+            login.id,
+            login.kind,
+            login.user_agent,
+            login.address,
+            is_current,
+            login.created_at,
+            login.last_used_at,
+            login.expires_at,
+        )
+
+
 class LoginService:
     def __init__(
         self,
@@ -69,10 +96,10 @@ class LoginService:
         user = await self._authenticate(email, password)
         return await self.begin_tokens(user)
 
-    async def login_with_cookie(self, email: str, password: str, *, replaces: UUID | None) -> CookieLogin:
-        """The same, for browsers; the log-in whose cookie the browser had, `replaces`, ends. Raises as `login`."""
+    async def login_with_cookie(self, email: str, password: str, *, instead_of: str | None) -> CookieLogin:
+        """The same, for browsers; the log-in of the cookie that the browser had, `instead_of`, ends."""
         user = await self._authenticate(email, password)
-        return await self.begin_cookie(user, replaces=replaces)
+        return await self.begin_cookie(user, instead_of=instead_of)
 
     async def begin_tokens(self, user: User) -> SignedIn:
         """For somebody who has proved to be `user`."""
@@ -81,13 +108,19 @@ class LoginService:
             await uow.flush()
             return self._issue(uow, login)
 
-    async def begin_cookie(self, user: User, *, replaces: UUID | None) -> CookieLogin:
-        longest = self._settings.cookie.longest
+    async def begin_cookie(self, user: User, *, instead_of: str | None) -> CookieLogin:
+        """For somebody who has proved to be `user`: always a new cookie, whatever the browser had before."""
+        longest, login_id = self._settings.cookie.longest, uuid7()
+        replaced = await self._cookies.find(instead_of) if instead_of else None
+        cookie = await self._cookies.begin(login_id)  # worth nothing until there is a row
         async with self._uow() as uow:
-            login = _add_login(uow, user, LoginKind.COOKIE, longest)
-        if replaces is not None:
-            await self._cookies.end([replaces])
-        return CookieLogin(user, await self._cookies.begin(login.id), longest)
+            _add_login(uow, user, LoginKind.COOKIE, min(self._settings.cookie.ttl, longest), login_id=login_id)
+            if replaced is not None:
+                await uow.logins.revoke_any(replaced)
+        if replaced is not None:
+            self._known.people.forget(replaced)
+            await self._cookies.end([replaced])
+        return CookieLogin(user, cookie, longest)
 
     async def refresh(self, refresh_token: str) -> SignedIn:
         """Exchange a refresh token for new tokens; using one twice ends the log-in that it belongs to.
@@ -123,10 +156,11 @@ class LoginService:
         for login_id in chosen - {None}:
             await self._end(actor, only=login_id)
 
-    async def list_devices(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Login]:
+    async def list_devices(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Device]:
         """The actor's log-ins that are open, the newest first."""
         async with self._uow() as uow:
-            return await uow.logins.list_open(actor.user_id, before=before, limit=limit)
+            logins = await uow.logins.list_open(actor.user_id, before=before, limit=limit)
+        return [Device.of(login, is_current=login.id == actor.login_id) for login in logins]
 
     async def end_device(self, actor: Principal, login_id: UUID) -> None:
         """Sign out there. Raises NotFound."""
@@ -197,10 +231,12 @@ class LoginService:
         return SignedIn(access_token, refresh_token, int(lifetimes.access_ttl.total_seconds()))
 
 
-def _add_login(uow: UnitOfWork, user: User, kind: LoginKind, lifetime: timedelta) -> Login:
+def _add_login(
+    uow: UnitOfWork, user: User, kind: LoginKind, lifetime: timedelta, *, login_id: UUID | None = None
+) -> Login:
     came_from = origin.get()
     login = Login(
-        id=uuid7(),
+        id=login_id or uuid7(),
         user_id=user.id,
         kind=kind,
         user_agent=came_from.user_agent[:LONGEST_USER_AGENT],

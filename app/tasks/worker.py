@@ -90,6 +90,7 @@ class Worker:
     async def _sweep(self) -> None:
         await self._services.execution.forget(events_older_than=self._settings.realtime.retention)
         await self._services.blobs.discard_unnamed()
+        await self._services.logins.sweep()
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], wanted: asyncio.Event, interval: float) -> None:
