@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.adapters.embeddings import Embedder, open_embedder
 from app.adapters.extraction import Extractor
+from app.adapters.fetching import Fetcher
 from app.adapters.llm import LanguageModel, open_language_model
 from app.adapters.storage import LocalStorage, Storage
 from app.repositories.engine import create_engine
@@ -26,6 +27,7 @@ class Foundation:
     redis: Redis
     pubsub_redis: Redis
     storage: Storage
+    fetcher: Fetcher
     extractor: Extractor
     embedder: Embedder
     llm: LanguageModel | None
@@ -64,6 +66,8 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         stack.push_async_callback(pubsub_redis.aclose)
         embedder = await stack.enter_async_context(open_embedder(settings.embedding, settings.data_dir / "models"))
         storage = LocalStorage(settings.data_dir / "blobs")
+        fetcher = Fetcher(settings.fetch)
+        stack.callback(fetcher.close)
         llm = await stack.enter_async_context(open_language_model(settings.llm))
         extractor = await stack.enter_async_context(Extractor(settings.document))
-        yield Foundation(settings, engine, redis, pubsub_redis, storage, extractor, embedder, llm)
+        yield Foundation(settings, engine, redis, pubsub_redis, storage, fetcher, extractor, embedder, llm)

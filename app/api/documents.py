@@ -53,7 +53,7 @@ FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     max_body_size=UPLOAD_BYTES,
 )
 async def create_document(actor: Actor, services: ServicesDep, response: Response, upload: UploadDep) -> Ingestion:
-    """Add a document, as a file or as text; reading it goes on in the background.
+    """Add a document, as a file, as text or by its URL; reading it goes on in the background.
 
     The same bytes in the same project are the document that is there: 200, and no new work unless it had failed.
     """

@@ -13,7 +13,8 @@ from app.adapters.storage import StoredBlob
 from app.api.deps import Actor, ServicesDep
 from app.api.multipart import Multipart, Part
 from app.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
-from app.schemas.documents import DocumentFields, DocumentTextCreate, safe_filename
+from app.permissions import Principal
+from app.schemas.documents import DocumentFields, DocumentTextCreate, DocumentUrlCreate, safe_filename
 from app.services import Services
 from app.services.documents import Upload
 
@@ -34,12 +35,14 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                 },
             }
         },
-        "application/json": {"schema": DocumentTextCreate.model_json_schema()},
+        "application/json": {
+            "schema": {"oneOf": [DocumentTextCreate.model_json_schema(), DocumentUrlCreate.model_json_schema()]}
+        },
     },
 }
 
 
-async def receive_upload(request: Request, _: Actor, services: ServicesDep) -> Upload:
+async def receive_upload(request: Request, actor: Actor, services: ServicesDep) -> Upload:
     """The document in the body of `request`; nothing of it stays in the store when it is refused here.
 
     The body is not a declared parameter, for FastAPI would read it as a whole, and before it knows who is calling.
@@ -49,7 +52,7 @@ async def receive_upload(request: Request, _: Actor, services: ServicesDep) -> U
         case "multipart/form-data":
             return await _receive_file(Multipart(content_type, request.stream()), services)
         case "application/json":
-            return await _receive_text(request, services)
+            return await _receive_json(actor, request, services)
     raise UnsupportedMediaType("A document is sent as multipart/form-data with a `file`, or as application/json.")
 
 
@@ -94,8 +97,11 @@ class _Form:
         self.blob = await services.blobs.store(body.data())
 
 
-async def _receive_text(request: Request, services: Services) -> Upload:
-    data = _validate(DocumentTextCreate, _parse(await _read_bounded(request.stream())))
+async def _receive_json(actor: Principal, request: Request, services: Services) -> Upload:
+    given = _parse(await _read_bounded(request.stream()))
+    if isinstance(given, dict) and "url" in given:
+        return await services.documents.fetch(actor, _validate(DocumentUrlCreate, given))
+    data = _validate(DocumentTextCreate, given)
     blob = await services.blobs.store(_once(data.text.encode()))
     return Upload(blob, data, media_type=TEXT)
 
@@ -136,8 +142,6 @@ Fields = TypeVar("Fields", bound=DocumentFields)
 
 
 def _validate(model: type[Fields], given: Any) -> Fields:
-    if isinstance(given, dict) and "url" in given:
-        raise InvalidInput("Documents cannot be fetched from a URL: send the file, or its text.", field="url")
     try:
         return model.model_validate(given)
     except ValidationError as error:

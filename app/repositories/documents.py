@@ -42,6 +42,7 @@ class DocumentRepository:
             "owner_id": document.owner_id,
             "title": document.title,
             "filename": document.filename,
+            "source_url": document.source_url,
             "media_type": document.media_type,
             "size": document.size,
             "sha256": document.sha256,

@@ -15,6 +15,7 @@ from app.schemas.tasks import TaskRead
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 100
 MAX_FILENAME_LENGTH = 255
+MAX_URL_LENGTH = 2_048
 
 
 def _storable(value: str) -> str:
@@ -82,6 +83,19 @@ class DocumentTextCreate(DocumentFields):
     text: Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable)]
 
 
+class DocumentUrlCreate(DocumentFields):
+    """A document that is fetched from a public http or https URL."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_URL_LENGTH),
+        AfterValidator(_storable),
+        Field(examples=["https://example.org/manual.pdf"]),
+    ]
+
+
 class DocumentUpdate(BaseModel):
     """What is left out or null stays as it is; `metadata` is replaced as a whole."""
 
@@ -99,12 +113,16 @@ class DocumentError(Read):
 
 
 class DocumentRead(Read):
-    """`size` in bytes; `sha256` of the original in hexadecimal; `error` says why a document has `failed`."""
+    """`size` in bytes; `sha256` of the original in hexadecimal; `error` says why a document has `failed`.
+
+    `source_url` is where it was fetched from; null for a file or a text that was sent.
+    """
 
     id: UUID
     project_id: UUID
     title: str
     filename: str | None
+    source_url: str | None
     media_type: str
     size: int
     sha256: str

@@ -63,7 +63,7 @@ class Services:
 def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presence: Presence) -> Services:
     """Wire every service; each takes only what it needs."""
     settings = foundation.settings
-    blobs = BlobService(uow, foundation.storage, max_bytes=settings.document.max_bytes)
+    blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     ingestion = IngestionService(
         uow,
         foundation.storage,

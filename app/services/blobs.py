@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+from app.adapters.fetching import Fetcher
 from app.adapters.storage import Storage, StoredBlob
 from app.errors import NotFound, ServiceUnavailable
 from app.repositories import OpenUnitOfWork, UnitOfWork
@@ -14,9 +15,10 @@ BATCH_SIZE = 500
 
 
 class BlobService:
-    def __init__(self, uow: OpenUnitOfWork, storage: Storage, *, max_bytes: int) -> None:
+    def __init__(self, uow: OpenUnitOfWork, storage: Storage, fetcher: Fetcher, *, max_bytes: int) -> None:
         self._uow = uow
         self._storage = storage
+        self._fetcher = fetcher
         self._max_bytes = max_bytes
 
     async def store(self, stream: AsyncIterator[bytes]) -> StoredBlob:
@@ -26,6 +28,16 @@ class BlobService:
             PayloadTooLarge: there are more than a document may have.
         """
         return await self._storage.put(stream, max_bytes=self._max_bytes)
+
+    async def fetch(self, url: str) -> tuple[StoredBlob, str]:
+        """Keep the file behind `url`, as `store` does; with its name.
+
+        Raises:
+            InvalidInput: the URL is not acceptable, or its server does not give the file.
+            PayloadTooLarge: the file is larger than a document may be.
+        """
+        async with self._fetcher.open(url, max_bytes=self._max_bytes) as fetched:
+            return await self.store(fetched.pieces), fetched.filename
 
     async def find(self, sha256: str) -> Path:
         """The file with the bytes.

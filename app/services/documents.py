@@ -16,7 +16,7 @@ from app.models import Chunk, Document, DocumentStatus, Task
 from app.permissions import Action, Principal, may
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.documents import DocumentFilter
-from app.schemas.documents import DocumentFields, DocumentUpdate
+from app.schemas.documents import DocumentFields, DocumentUpdate, DocumentUrlCreate
 from app.services.blobs import BlobService
 from app.services.execution import RunningTask
 from app.services.task_types import queue_task
@@ -36,6 +36,7 @@ class Upload:
     fields: DocumentFields
     filename: str | None = None
     media_type: str | None = None
+    source_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,18 @@ class DocumentService:
         except BaseException:
             await self._blobs.discard(upload.blob.sha256)
             raise
+
+    async def fetch(self, actor: Principal, data: DocumentUrlCreate) -> Upload:
+        """What is behind a URL, for `create`. Whoever may not add it does not make us ask for it.
+
+        Raises:
+            NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor.
+            InvalidInput, PayloadTooLarge: the URL is not acceptable, or what it leads to.
+        """
+        async with self._uow() as uow:
+            await _editable_project(uow, actor, data.project_id)
+        blob, filename = await self._blobs.fetch(data.url)
+        return Upload(blob, data, filename, source_url=data.url)
 
     async def get(self, actor: Principal, document_id: UUID) -> Document:
         """Raises NotFound."""
@@ -228,6 +241,7 @@ def _new_document(actor: Principal, project_id: UUID, upload: Upload, media_type
         owner_id=actor.user_id,
         title=upload.fields.title or upload.filename or _first_line(upload.blob.head),
         filename=upload.filename,
+        source_url=upload.source_url,
         media_type=media_type,
         size=upload.blob.size,
         sha256=upload.blob.sha256,

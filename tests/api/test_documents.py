@@ -188,7 +188,7 @@ async def test_bodies_that_are_no_upload_are_refused_in_the_form_of_every_error(
 
 async def test_an_upload_may_be_as_large_as_the_setting_says_and_no_larger(resources):
     limit = resources.settings.max_body_bytes + 1000
-    blobs = BlobService(resources.uow, resources.foundation.storage, max_bytes=limit)
+    blobs = BlobService(resources.uow, resources.foundation.storage, resources.foundation.fetcher, max_bytes=limit)
     documents = DocumentService(resources.uow, blobs, resources.services.tasks)
     small = replace(resources, services=replace(resources.services, blobs=blobs, documents=documents))
     transport = ASGITransport(create_app(resources=small))
