@@ -13,6 +13,7 @@ from app.foundation import Foundation, open_foundation
 from app.realtime.hub import Hub
 from app.realtime.limits import RateLimits
 from app.realtime.presence import Presence
+from app.realtime.visits import Visits
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
 from app.services import Services, build_services
 from app.settings import Settings
@@ -25,6 +26,7 @@ class Resources:
     uow: OpenUnitOfWork
     services: Services
     limits: RateLimits
+    visits: Visits
 
     @property
     def settings(self) -> Settings:
@@ -62,7 +64,9 @@ async def open_services(
     async with hub, presence:
         uow = make_uow(hub.publish)
         limits = RateLimits(foundation.redis, settings.rate_limit, prefix=settings.redis.prefix)
-        yield Resources(foundation, hub, uow, build_services(foundation, uow, hub, presence), limits)
+        services = build_services(foundation, uow, hub, presence)
+        async with Visits(services.admissions.judge) as visits:
+            yield Resources(foundation, hub, uow, services, limits, visits)
 
 
 @contextlib.asynccontextmanager

@@ -139,7 +139,8 @@ class Door:
             asyncio.create_task(self._read(actor, conversation, after_seq)),
         )
         try:
-            done, _ = await asyncio.wait((*tasks, outbox.end), return_when=asyncio.FIRST_COMPLETED)
+            with self._resources.visits.stay(actor, conversation.listener.channel.id, outbox):
+                done, _ = await asyncio.wait((*tasks, outbox.end), return_when=asyncio.FIRST_COMPLETED)
             if outbox.end in done:
                 raise CutOff(outbox.end.result())
             for task in done:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.events import Frame
+from app.repositories.admissions import AdmissionRepository
 from app.repositories.audit import AuditRepository
 from app.repositories.chunks import ChunkRepository
 from app.repositories.documents import DocumentRepository
@@ -34,6 +35,7 @@ class UnitOfWork:
 
     async def __aenter__(self) -> Self:
         session = self._session = self._sessions()
+        self.admissions = AdmissionRepository(session)
         self.api_keys = APIKeyRepository(session)
         self.audit = AuditRepository(session)
         self.chunks = ChunkRepository(session)

@@ -13,6 +13,7 @@ from app.repositories import OpenUnitOfWork
 from app.schemas.tasks import IngestDocumentParams, ReingestProjectParams
 from app.security import Passwords, make_tokens
 from app.services.accounts import AccountService
+from app.services.admissions import AdmissionService
 from app.services.answers import AnswerService
 from app.services.api_keys import APIKeyService
 from app.services.blobs import BlobService
@@ -41,6 +42,7 @@ class Services:
     """One attribute per noun."""
 
     accounts: AccountService
+    admissions: AdmissionService
     answers: AnswerService
     api_keys: APIKeyService
     blobs: BlobService
@@ -81,6 +83,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     chat = ChatService(uow, hub, settings.chat, answers=answer_state, tasks=tasks)
     return Services(
         accounts=ways_in.accounts,
+        admissions=AdmissionService(uow),
         answers=answers,
         api_keys=APIKeyService(uow, known),
         blobs=blobs,
