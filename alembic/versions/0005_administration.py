@@ -19,7 +19,8 @@ DECLARE
     retention interval := NULLIF(current_setting('hearth.audit_retention', true), '')::interval;
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        IF OLD.created_at < clock_timestamp() - retention THEN
+        -- Whoever may run SQL may set the retention, but not to nothing.
+        IF retention IS NOT NULL AND OLD.created_at < clock_timestamp() - greatest(retention, interval '1 day') THEN
             RETURN OLD;
         END IF;
     END IF;
@@ -82,6 +83,7 @@ def upgrade() -> None:
     )
     for column in ("actor_id", "action", "target_id"):
         op.create_index(op.f(f"ix_audit_entries_{column}_id"), "audit_entries", [column, "id"], unique=False)
+    op.create_index(op.f("ix_audit_entries_created_at"), "audit_entries", ["created_at"], unique=False)
     op.execute(APPEND_ONLY)
     op.execute(
         "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON audit_entries "

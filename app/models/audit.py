@@ -35,6 +35,7 @@ class AuditAction(StrEnum):
     ROOM_DELETED = "session.deleted"
     ROOM_INVITE_CREATED = "session.invite_created"
     DOCUMENT_DELETED = "document.deleted"
+    TASK_CANCELLED = "task.cancelled"  # by an admin: people end those of their own projects
     REGISTRATION_INVITED = "invite.created"
     REGISTRATION_INVITE_REVOKED = "invite.revoked"
     LIMITS_CHANGED = "limits.changed"
@@ -48,7 +49,12 @@ class AuditEntry(Model):
     """
 
     __tablename__ = "audit_entries"
-    __table_args__ = (Index(None, "actor_id", "id"), Index(None, "action", "id"), Index(None, "target_id", "id"))
+    __table_args__ = (
+        Index(None, "actor_id", "id"),
+        Index(None, "action", "id"),
+        Index(None, "target_id", "id"),
+        Index(None, "created_at"),
+    )
 
     actor_id: Mapped[UUID | None]
     key_id: Mapped[UUID | None]

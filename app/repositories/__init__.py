@@ -18,8 +18,10 @@ from app.repositories.keys import APIKeyRepository
 from app.repositories.logins import LoginRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.projects import ProjectRepository
+from app.repositories.registration import RegistrationRepository
 from app.repositories.retrieval import RetrievalRepository
 from app.repositories.sessions import SessionRepository
+from app.repositories.statistics import StatisticsRepository
 from app.repositories.tasks import TaskRepository
 from app.repositories.users import UserRepository
 
@@ -45,8 +47,10 @@ class UnitOfWork:
         self.logins = LoginRepository(session)
         self.messages = MessageRepository(session)
         self.projects = ProjectRepository(session)
+        self.registration = RegistrationRepository(session)
         self.retrieval = RetrievalRepository(session)
         self.sessions = SessionRepository(session)
+        self.statistics = StatisticsRepository(session)
         self.tasks = TaskRepository(session)
         self.users = UserRepository(session)
         return self

@@ -138,9 +138,20 @@ class TaskRepository:
         before: UUID | None,
         limit: int,
     ) -> Sequence[Task]:
-        query = self._visible_to(actor)
-        for column, value in ((Task.project_id, project_id), (Task.status, status), (Task.task_type, task_type)):
-            query = query if value is None else query.where(column == value)
+        query = _narrowed(self._visible_to(actor), project_id=project_id, status=status, task_type=task_type)
+        return await newest_first(self._session, query, Task, before=before, limit=limit)
+
+    async def list_all(
+        self,
+        *,
+        project_id: UUID | None,
+        status: str | None,
+        task_type: str | None,
+        before: UUID | None,
+        limit: int,
+    ) -> Sequence[Task]:
+        """For admins: of all projects, the internal ones, too; the newest first."""
+        query = _narrowed(select(Task), project_id=project_id, status=status, task_type=task_type)
         return await newest_first(self._session, query, Task, before=before, limit=limit)
 
     async def list_active(self, project_id: UUID) -> Sequence[Task]:
@@ -245,6 +256,13 @@ class TaskRepository:
     def _visible_to(self, actor: Principal) -> Select[Task]:
         own = select(Member.project_id).where(Member.user_id == actor.user_id)
         return select(Task).where(Task.project_id.in_(own), ~Task.is_internal)
+
+
+def _narrowed(
+    query: Select[Task], *, project_id: UUID | None, status: str | None, task_type: str | None
+) -> Select[Task]:
+    same = {Task.project_id: project_id, Task.status: status, Task.task_type: task_type}
+    return query.where(*(column == value for column, value in same.items() if value is not None))
 
 
 def _held(task_id: UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:

@@ -16,6 +16,8 @@ class SecretKind(StrEnum):
     API_KEY = "hearth_key_"
     REFRESH_TOKEN = "hearth_rt_"  # noqa: S105 - a prefix
     INVITE = "hearth_inv_"
+    MAIL_TOKEN = "hearth_mail_"  # noqa: S105 - a prefix
+    REGISTRATION_INVITE = "hearth_reg_"
 
 
 def make_secret(kind: SecretKind) -> str:
