@@ -19,5 +19,5 @@ async def get_me(actor: Actor, services: ServicesDep, conditional: ConditionalDe
 async def update_me(
     actor: Actor, services: ServicesDep, changes: UserUpdate, expected: IfMatch, conditional: ConditionalDep
 ) -> User:
-    """Change your name or your preferences."""
+    """Change your profile, your settings or your preferences; address, password and role are changed elsewhere."""
     return conditional.tag(await services.users.update(actor, changes, expected=expected))

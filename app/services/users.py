@@ -1,10 +1,13 @@
 """What people say about themselves."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from app.errors import NotFound
 from app.models import User
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
-from app.schemas.users import UserUpdate
+from app.schemas.users import UserSettingsUpdate, UserUpdate
 from app.services.known_callers import KnownCallers
 from app.services.versions import Versions, require_version
 
@@ -24,13 +27,20 @@ class UserService:
         async with self._uow() as uow:
             user = _there(await uow.users.lock(actor.user_id))
             require_version(user, expected)
-            if changes.name is not None:
-                user.name = changes.name
-            if changes.preferences is not None:
-                user.preferences = changes.preferences
+            for name in ("name", "about", "preferences"):
+                value = getattr(changes, name)
+                setattr(user, name, getattr(user, name) if value is None else value)
+            if changes.settings is not None:
+                user.settings = _merged(user.settings, changes.settings)
             await uow.flush()
         self._known.forget_user(user.id)
         return user
+
+
+def _merged(settings: Mapping[str, Any], changes: UserSettingsUpdate) -> dict[str, Any]:
+    """Only what is set is kept, so that defaults of later versions reach those who chose nothing."""
+    merged = {**settings, **changes.model_dump(exclude_unset=True)}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _there(user: User | None) -> User:

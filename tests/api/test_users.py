@@ -1,14 +1,23 @@
 """What people see and change of their own account."""
 
-from httpx import AsyncClient
+from uuid import UUID
 
+import pytest
+from httpx import AsyncClient
+from pydantic import ValidationError
+from sqlalchemy import select
+
+from app.models import User as Account
+from app.schemas import users
+from app.schemas.users import UserSettingsUpdate
 from app.services.callers import Credentials
+from tests.factories import execute
 
 ME = "/api/v1/users/me"
 
 
 async def test_people_change_their_name_and_their_preferences(client: AsyncClient, owner):
-    preferences = {"theme": "dark", "nested": {"list": [1, None, "🌍"]}}
+    preferences = {"theme": "dark", "nested": {"none": None, "list": [1, None, "🌍"]}}
     changed = await client.patch(ME, headers=owner.headers, json={"preferences": preferences})
     assert (changed.status_code, changed.json()["preferences"], changed.json()["name"]) == (200, preferences, "Owner")
 
@@ -17,9 +26,49 @@ async def test_people_change_their_name_and_their_preferences(client: AsyncClien
     assert (me["name"], me["preferences"], me["role"]) == ("Ada Lovelace", preferences, "user")
     assert me["updated_at"] > me["created_at"]
 
-    await client.patch(ME, headers=owner.headers, json={"preferences": {}, "role": "admin", "email": "x@example.com"})
+    await client.patch(ME, headers=owner.headers, json={"preferences": {}, "about": " Keeper of the lamp.\nAt sea. "})
     me = (await client.get(ME, headers=owner.headers)).json()
-    assert (me["preferences"], me["role"], me["email"]) == ({}, "user", owner.email)
+    assert (me["preferences"], me["about"], me["email_verified"]) == ({}, "Keeper of the lamp.\nAt sea.", False)
+
+
+async def test_settings_are_changed_one_by_one_and_only_what_was_set_is_stored(client: AsyncClient, resources, owner):
+    async def change(**settings: str | None) -> dict:
+        response = await client.patch(ME, headers=owner.headers, json={"settings": settings})
+        assert response.status_code == 200, response.text
+        return response.json()["settings"]
+
+    nothing = {"language": None, "timezone": None, "default_quality": None}
+    assert (await client.get(ME, headers=owner.headers)).json()["settings"] == nothing
+    assert await change(language="DE-at", timezone="Europe/Vienna") == {
+        "language": "de-AT",
+        "timezone": "Europe/Vienna",
+        "default_quality": None,
+    }
+    assert (await change(language="zh-hant-TW"))["timezone"] == "Europe/Vienna"
+    assert await change(language=None, default_quality="high") == nothing | {
+        "timezone": "Europe/Vienna",
+        "default_quality": "high",
+    }
+    stored = await execute(resources, select(Account.settings).where(Account.id == UUID(owner.id)))
+    assert stored == {"timezone": "Europe/Vienna", "default_quality": "high"}
+
+
+def test_without_time_zone_data_a_name_has_to_look_like_one(monkeypatch):
+    monkeypatch.setattr(users, "_known_timezones", frozenset)
+    assert UserSettingsUpdate(timezone="America/Argentina/Ushuaia").timezone == "America/Argentina/Ushuaia"
+    with pytest.raises(ValidationError):
+        UserSettingsUpdate(timezone="../../etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["role", "is_active", "email", "id", "password_hash", "email_verified", "email_verified_at", "created_at"],
+)
+async def test_nobody_gives_themselves_what_is_not_theirs_to_give(client: AsyncClient, owner, field: str):
+    before = (await client.get(ME, headers=owner.headers)).json()
+    refused = await client.patch(ME, headers=owner.headers, json={"name": "Eve", field: "admin"})
+    assert (refused.status_code, refused.json()["error"]["details"]["errors"][0]["type"]) == (422, "extra_forbidden")
+    assert (await client.get(ME, headers=owner.headers)).json() == before
 
 
 async def test_what_cannot_be_kept_is_refused(client: AsyncClient, owner):
@@ -32,6 +81,14 @@ async def test_what_cannot_be_kept_is_refused(client: AsyncClient, owner):
         {"preferences": "dark"},
         {"preferences": {"x": "y" * 17_000}},
         {"preferences": {"x": "\u0000"}},
+        {"about": "x" * 501},
+        {"about": "\u202egnp.exe"},
+        {"settings": {"language": "english please"}},
+        {"settings": {"language": "en-"}},
+        {"settings": {"timezone": "Mars/Olympus"}},
+        {"settings": {"timezone": "../etc/localtime"}},
+        {"settings": {"default_quality": "best"}},
+        {"settings": {"theme": "dark"}},
     ):
         refused = await client.patch(ME, headers=owner.headers, json=bad)
         assert (refused.status_code, refused.json()["error"]["code"]) == (422, "VALIDATION_ERROR"), bad
