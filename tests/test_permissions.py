@@ -1,25 +1,37 @@
-"""Every route × every kind of caller. A route without a row here fails the walk."""
+"""Every route and every command of a socket × every kind of caller. What has no row here fails the walk."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+from websockets.exceptions import ConnectionClosed
 
+from app.events import ProjectCommand, RoomCommand
 from app.main import create_app
 from app.resources import Resources
-from tests.factories import make_user, share
+from tests.factories import PASSWORD, User, make_key, make_user, share
+from tests.processes import LiveServer
+from tests.rooms import Visitor, visit
 
-CALLERS = ("anonymous", "guest", "stranger", "admin", "viewer", "owner")
-"""From least to most, so that what the owner deletes was there for everybody before."""
+CALLERS = ("anonymous", "guest", "stranger", "admin", "viewer", "editor", "owner")
+"""Columns of the table. The others below are the owner (or the admin) in another guise, and follow from these."""
+GUISES = ("owner's cookie", "owner's cookie from elsewhere", "owner's reading key", "owner's key", "admin's key")
+SAFE = ("GET", "HEAD")
 
 Expected = Mapping[str, int]
 
 
-def row(anonymous: int, guest: int, stranger: int, admin: int, viewer: int, owner: int) -> Expected:
-    return dict(zip(CALLERS, (anonymous, guest, stranger, admin, viewer, owner), strict=True))
+def row(
+    anonymous: int, guest: int, stranger: int, admin: int, viewer: int, owner: int, *, editor: int | None = None
+) -> Expected:
+    """An editor may do what an owner may, unless it is said."""
+    columns = (anonymous, guest, stranger, admin, viewer, owner if editor is None else editor, owner)
+    return dict(zip(CALLERS, columns, strict=True))
 
 
 def public(status: int) -> Expected:
@@ -32,13 +44,50 @@ def personal(status: int) -> Expected:
     return row(401, 403, status, status, status, status)
 
 
-def in_project(*, viewer: int, owner: int) -> Expected:
+def in_project(*, viewer: int, owner: int, editor: int | None = None) -> Expected:
     """A thing in a project: outsiders, admins among them, do not even learn that it is there."""
-    return row(401, 403, 404, 404, viewer, owner)
+    return row(401, 403, 404, 404, viewer, owner, editor=editor)
 
 
 def in_room(*, guest: int, viewer: int, owner: int) -> Expected:
     return row(401, guest, 404, 404, viewer, owner)
+
+
+def for_admins(status: int) -> Expected:
+    return row(401, 403, 403, status, 403, 403)
+
+
+READS_BY_POST = {"POST /api/v1/search", "POST /api/v1/query"}
+"""A key with the scope `read` is enough for these."""
+FOR_PERSONS = {
+    "GET /api/v1/users/me/devices",
+    "DELETE /api/v1/users/me/devices",
+    "DELETE /api/v1/users/me/devices/{device_id}",
+}
+"""Whoever has a key only does not get at these, whatever its scopes."""
+
+
+OTHERWISE = {
+    "POST /api/v1/auth/session": {"owner's cookie from elsewhere": 403},
+    "POST /api/v1/sessions/join": {"owner's cookie from elsewhere": 403},  # it would join as the owner
+}
+
+
+def in_guise(name: str, expected: Expected) -> dict[str, int]:
+    """What the owner and the admin get when they come in another way."""
+    method = name.split(" ")[0]
+    if len(set(expected.values())) == 1:  # public
+        return dict.fromkeys(GUISES, expected["owner"]) | OTHERWISE.get(name, {})
+    reads = method in SAFE or name in READS_BY_POST
+    by_key = 403 if name in FOR_PERSONS else expected["owner"]
+    is_for_admins = expected["admin"] < 300 and expected["owner"] == 403
+    return {
+        "owner's cookie": expected["owner"],
+        "owner's cookie from elsewhere": expected["owner"] if method in SAFE else 403,
+        "owner's reading key": by_key if reads else 403,
+        "owner's key": by_key,
+        "admin's key": 403 if is_for_admins or name in FOR_PERSONS else expected["admin"],
+    }
 
 
 @dataclass
@@ -46,6 +95,7 @@ class World:
     """Callers around one project with a document, a room, a task and a key."""
 
     client: AsyncClient
+    people: dict[str, User] = field(default_factory=dict)
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
@@ -56,11 +106,10 @@ class World:
 
 async def make_world(client: AsyncClient) -> World:
     world = World(client)
-    admin, owner, viewer, stranger, other = [
-        await make_user(client, name=name) for name in ("Admin", "Owner", "Viewer", "Stranger", "Other")
-    ]
-    people = {"admin": admin, "owner": owner, "viewer": viewer, "stranger": stranger}
-    world.headers = {"anonymous": {}} | {name: user.headers for name, user in people.items()}
+    names = ("admin", "owner", "editor", "viewer", "stranger", "other")
+    world.people = {name: await make_user(client, name=name.title()) for name in names}
+    owner, viewer, stranger, other = [world.people[name] for name in ("owner", "viewer", "stranger", "other")]
+    world.headers = {"anonymous": {}} | {name: user.headers for name, user in world.people.items()}
 
     async def create(path: str, **json: Any) -> dict[str, Any]:
         response = await client.post(f"/api/v1{path}", json=json, headers=owner.headers)
@@ -70,12 +119,15 @@ async def make_world(client: AsyncClient) -> World:
     project = await create("/projects", name="Lighthouse")
     await share(client, owner, project["id"], viewer, "viewer")
     await share(client, owner, project["id"], other, "viewer")
+    await share(client, owner, project["id"], world.people["editor"], "editor")
     accepted = await create("/documents", text="The lamp is lit at nine.", title="Lamp", project_id=project["id"])
     room = await create("/sessions", name="Kitchen", project_id=project["id"])
     invite = (await create(f"/sessions/{room['id']}/invites", max_uses=20))["invite"]
     guest = await client.post("/api/v1/sessions/join", json={"invite": invite, "name": "Guest"})
     world.headers["guest"] = {"Authorization": f"Bearer {guest.json()['access_token']}"}
     key = await create("/api-keys", name="script")
+    world.headers |= await other_guises(client, owner, world.people["admin"])
+    devices = (await client.get("/api/v1/users/me/devices", headers=owner.headers)).json()["items"]
     world.ids = {
         "project_id": project["id"],
         "document_id": accepted["document"]["id"],
@@ -83,9 +135,28 @@ async def make_world(client: AsyncClient) -> World:
         "session_id": room["id"],
         "key_id": key["id"],
         "user_id": other.id,
+        "device_id": devices[0]["id"],  # the cookie's, which is the newest
     }
     world.secrets = {"invite": invite, "email": stranger.email}
     return world
+
+
+async def other_guises(client: AsyncClient, owner: User, admin: User) -> dict[str, dict[str, str]]:
+    form = {"username": owner.email, "password": PASSWORD}
+    session = await client.post("/api/v1/auth/session", data=form)
+    cookie = {"Cookie": f"hearth_session={client.cookies['hearth_session']}"}
+    client.cookies.clear()
+
+    async def key(user: User, *scopes: str) -> dict[str, str]:
+        return {"X-API-Key": (await make_key(client, user, scopes=scopes))["key"]}
+
+    return {
+        "owner's cookie": cookie | {"X-CSRF-Token": session.json()["csrf_token"], "Origin": "http://localhost:3000"},
+        "owner's cookie from elsewhere": cookie | {"Origin": "https://evil.example"},
+        "owner's reading key": await key(owner, "read"),
+        "owner's key": await key(owner, "read", "write"),
+        "admin's key": await key(admin, "read", "write"),
+    }
 
 
 Body = Callable[[World], dict[str, Any]]
@@ -118,23 +189,31 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {V1}/auth/register": (public(409), json(email=known("email"), password="a good password", name="Twin")),
     f"POST {V1}/auth/login": (public(422), None),  # a form: its own tests
     f"POST {V1}/auth/refresh": (public(401), json(refresh_token="hearth_rt_unknown")),
+    f"POST {V1}/auth/session": (public(422), None),  # a form: its own tests
+    f"GET {V1}/auth/session": (personal(200), None),
     f"POST {V1}/auth/logout": (row(401, 403, 204, 204, 204, 204), json()),
     f"POST {V1}/ws-tickets": (row(401, 201, 201, 201, 201, 201), None),
     f"GET {V1}/users/me": (personal(200), None),
     f"PATCH {V1}/users/me": (personal(200), json(name="Renamed")),
+    f"GET {V1}/users/me/devices": (personal(200), None),
+    f"DELETE {V1}/users/me/devices": (personal(204), None),
+    f"DELETE {V1}/users/me/devices/{{device_id}}": (row(401, 403, 404, 404, 404, 204, editor=404), None),
     f"POST {V1}/api-keys": (personal(201), json(name="another")),
     f"GET {V1}/api-keys": (personal(200), None),
-    f"GET {V1}/api-keys/{{key_id}}": (row(401, 403, 404, 404, 404, 200), None),
-    f"DELETE {V1}/api-keys/{{key_id}}": (row(401, 403, 404, 404, 404, 204), None),
+    f"GET {V1}/api-keys/{{key_id}}": (row(401, 403, 404, 404, 404, 200, editor=404), None),
+    f"DELETE {V1}/api-keys/{{key_id}}": (row(401, 403, 404, 404, 404, 204, editor=404), None),
     # projects
     f"POST {V1}/projects": (personal(201), json(name="Another")),
     f"GET {V1}/projects": (personal(200), None),
     f"GET {PROJECT}": (in_project(viewer=200, owner=200), None),
-    f"PATCH {PROJECT}": (in_project(viewer=403, owner=200), json(name="Renamed")),
-    f"DELETE {PROJECT}": (in_project(viewer=403, owner=204), None),
+    f"PATCH {PROJECT}": (in_project(viewer=403, editor=403, owner=200), json(name="Renamed")),
+    f"DELETE {PROJECT}": (in_project(viewer=403, editor=403, owner=204), None),
     f"GET {PROJECT}/members": (in_project(viewer=200, owner=200), None),
-    f"POST {PROJECT}/members": (in_project(viewer=403, owner=201), json(email=known("email"), role="editor")),
-    f"DELETE {PROJECT}/members/{{user_id}}": (in_project(viewer=403, owner=204), None),
+    f"POST {PROJECT}/members": (
+        in_project(viewer=403, editor=403, owner=201),
+        json(email=known("email"), role="editor"),
+    ),
+    f"DELETE {PROJECT}/members/{{user_id}}": (in_project(viewer=403, editor=403, owner=204), None),
     f"POST {PROJECT}/tasks": (in_project(viewer=403, owner=202), json(task_type="reingest_project")),
     # documents
     f"POST {V1}/documents": (in_project(viewer=403, owner=202), json(text="New.", project_id=known("project_id"))),
@@ -169,7 +248,8 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
 }
 
 
-async def call(world: World, caller: str, method: str, template: str, body: Body | None) -> Response:
+async def call(world: World, caller: str, name: str, body: Body | None) -> Response:
+    method, template = name.split(" ", 1)
     json = body(world) if body else None
     return await world.client.request(method, world.path(template), json=json, headers=world.headers[caller])
 
@@ -179,15 +259,126 @@ def routes_of(app: FastAPI) -> set[str]:
     return {f"{method.upper()} {path}" for path, operations in paths.items() for method in operations}
 
 
-@pytest.mark.parametrize("name", ROWS)
-async def test_a_route_lets_in_whom_its_row_says_and_nobody_else(client: AsyncClient, name: str):
-    expected, body = ROWS[name]
-    method, template = name.split(" ", 1)
-    world = await make_world(client)
-    for caller in CALLERS:
-        response = await call(world, caller, method, template, body)
-        assert response.status_code == expected[caller], (name, caller, response.text)
+async def test_a_route_lets_in_whom_its_row_says_and_nobody_else(
+    client: AsyncClient, resources: Resources, shared_connection: AsyncConnection
+):
+    """One world for all: what a call changes is taken back before the next."""
+    await resources.services.health.warm_up()
+    world, redis = await make_world(client), resources.foundation.redis
+    log_ins = {key: await redis.get(key) for key in await redis.keys(f"{resources.settings.redis.prefix}login:*")}
+    wrong = []
+    for name, (columns, body) in sorted(ROWS.items(), key=lambda item: item[0].startswith("DELETE")):  # files go, too
+        for caller, status in {**columns, **in_guise(name, columns)}.items():
+            await shared_connection.exec_driver_sql("SAVEPOINT before_the_call")
+            await redis.mset(log_ins)
+            response = await call(world, caller, name, body)
+            await shared_connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_the_call")
+            if response.status_code != status:
+                wrong.append(f"{name} as {caller}: {response.status_code}, not {status}: {response.text[:200]}")
+    assert wrong == [], "\n".join(wrong)
 
 
 async def test_every_route_has_a_row(resources: Resources):
     assert routes_of(create_app(resources=resources)) == set(ROWS)
+    assert set(ROWS) >= FOR_PERSONS | READS_BY_POST
+
+
+# --- sockets --------------------------------------------------------------------------------------------------------
+
+ROOM_COMMANDS: dict[str, Body] = {
+    "send_message": json(text="Good evening"),
+    "typing": json(),
+    "stop": json(),
+    "resume": json(after_seq=0),
+    "ping": json(),
+    "authenticate": json(token="any"),
+}
+PROJECT_COMMANDS: dict[str, Body] = {
+    "start_generation": json(task_type="reingest_project"),
+    "cancel_task": json(task_id=known("task_id")),
+    "resume": json(after_seq=0),
+    "ping": json(),
+    "authenticate": json(token="any"),
+}
+READING = {"resume": "ok", "ping": "ok", "authenticate": "BAD_REQUEST"}
+TALKING = READING | {"send_message": "ok", "typing": "ok", "stop": "ok"}
+LISTENING = READING | dict.fromkeys(("send_message", "typing", "stop"), "PERMISSION_DENIED")
+WORKING = READING | {"start_generation": "ok", "cancel_task": "ok"}
+WATCHING = READING | dict.fromkeys(("start_generation", "cancel_task"), "PERMISSION_DENIED")
+
+IN_ROOM: dict[str, int | dict[str, str]] = {
+    "anonymous": 4401,
+    "guest": TALKING,
+    "stranger": 4404,
+    "admin": 4404,
+    "viewer": TALKING,
+    "editor": TALKING,
+    "owner": TALKING,
+    "owner's cookie": TALKING,
+    "owner's cookie from elsewhere": 4403,
+    "owner's reading key": LISTENING,
+    "owner's key": TALKING,
+    "admin's key": 4404,
+}
+IN_PROJECT = IN_ROOM | {
+    "guest": 4404,
+    "viewer": WATCHING,
+    "editor": WORKING,
+    "owner": WORKING,
+    "owner's cookie": WORKING,
+    "owner's reading key": WATCHING,
+    "owner's key": WORKING,
+}
+
+
+async def outcome_of(visitor: Visitor, kind: str, fields: dict[str, Any]) -> str:
+    """`ok`, or the code of the error that comes before the answer to a ping."""
+    await visitor.send(kind, **fields)
+    if kind != "ping":
+        await visitor.send("ping")
+    outcome = "ok"
+    while (frame := await visitor.next())["type"] != "pong":
+        if frame["type"] == "error" and frame.get("task_id") is None:
+            outcome = frame["error_code"]
+    return "ok" if outcome == "CONFLICT" else outcome  # let in, and the task had ended already
+
+
+async def outcomes_of(
+    live: LiveServer, world: World, caller: str, channel: str, commands: dict[str, Body]
+) -> int | dict[str, str]:
+    """The code that the door closes with, or what becomes of each command."""
+    async with visit(live, channel, world.headers[caller]) as visitor:
+        if caller == "anonymous":
+            await visitor.send("ping")  # instead of `authenticate`
+        try:
+            await visitor.next_of("welcome")
+        except ConnectionClosed:
+            return visitor.socket.close_code or 0
+        return {kind: await outcome_of(visitor, kind, fields(world)) for kind, fields in commands.items()}
+
+
+@pytest.mark.parametrize(
+    ("channel", "commands", "expected"),
+    [("session_id", ROOM_COMMANDS, IN_ROOM), ("project_id", PROJECT_COMMANDS, IN_PROJECT)],
+    ids=["room", "project"],
+)
+async def test_a_socket_obeys_whom_its_row_says_and_nobody_else(
+    live: LiveServer, channel: str, commands: dict[str, Body], expected: dict[str, int | dict[str, str]]
+):
+    async with live.client() as client:
+        await make_user(client, name="First")  # so that the world's admin is one by right
+        world = await make_world(client)
+        found = await asyncio.gather(
+            *(outcomes_of(live, world, caller, world.ids[channel], commands) for caller in expected)
+        )
+    assert dict(zip(expected, found, strict=True)) == expected
+
+
+def types_of(commands: Any) -> set[str]:
+    return {get_args(command.model_fields["type"].annotation)[0] for command in get_args(commands)}
+
+
+def test_every_command_and_every_caller_has_a_row():
+    assert types_of(RoomCommand) == set(ROOM_COMMANDS)
+    assert types_of(ProjectCommand) == set(PROJECT_COMMANDS)
+    assert set(IN_ROOM) == set(IN_PROJECT) == {*CALLERS, *GUISES}
