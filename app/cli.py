@@ -24,9 +24,6 @@ from app.settings import Settings, load_settings
 if TYPE_CHECKING:
     from app.client import Client, Outcome
 
-KEEP_ALIVE = 75  # seconds; longer than proxies and clients keep a connection that they may still use
-GRACE = 10  # seconds for open requests when the server is asked to stop
-
 # Tracebacks that show local variables would show secrets.
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
@@ -48,24 +45,7 @@ def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")]
     """The HTTP and WebSocket server alone."""
     _load("app.parent").exit_with_parent()
     with _servers(_settings()) as settings:
-        _load("uvicorn").run(
-            "app.main:create_app",
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            workers=workers,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=list(settings.trusted_proxies),
-            ws_max_size=settings.realtime.max_frame_bytes,
-            ws_ping_interval=settings.realtime.heartbeat.total_seconds(),
-            ws_ping_timeout=settings.realtime.heartbeat.total_seconds(),
-            ws_per_message_deflate=False,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=GRACE,
-        )
+        _load("uvicorn").run(**_load("app.server").server_options(settings), workers=workers)
 
 
 @app.command()

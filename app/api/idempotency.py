@@ -17,6 +17,7 @@ from app.services.idempotency import FirstAnswer
 
 LONGEST_KEY: Final = 255
 LARGEST_ANSWER: Final = 1_048_576  # bytes; a larger one is not kept
+NOT_KEPT: Final = frozenset({413, 429})  # the body of the first is not worth reading for its digest
 CARRIED_HEADERS: Final = frozenset({"content-type", "location", "etag"})
 
 
@@ -101,7 +102,7 @@ class Exchange:
     async def answer(self) -> FirstAnswer | None:
         """What to keep; None for a stream, a broken response, or a failure on our side: that may be tried again."""
         is_whole = self._is_complete and not self._is_stream and len(self._body) <= LARGEST_ANSWER
-        if not is_whole or self._status >= 500 or self._status == 429:
+        if not is_whole or self._status >= 500 or self._status in NOT_KEPT:
             return None
         body = None if self._is_secret else self._body
         return FirstAnswer(await self.fingerprint(), self._status, self._headers, body)

@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
@@ -64,6 +65,8 @@ class RequestMiddleware:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:  # in the middle of the body: there is nobody to answer to
+            log.info("request.abandoned", method=scope["method"], path=scope["path"])
         except Exception as error:
             if status:  # too late for an error response: the connection breaks, which is the truth
                 log.exception("request.broken")
@@ -127,8 +130,17 @@ class SecurityHeadersMiddleware:
                 headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if 300 <= message["status"] < 400:
+                    _forget_host(scope, headers)
                 if scope["scheme"] == "https":
                     headers.setdefault("Strict-Transport-Security", HSTS)
             await send(message)
 
         return await self._app(scope, receive, send_with_headers)
+
+
+def _forget_host(scope: Scope, headers: MutableHeaders) -> None:
+    """The framework redirects to the host that the request named, which may be anybody's: the path is enough."""
+    here = f"{scope['scheme']}://{Headers(scope=scope).get('host', '')}/"
+    if headers.get("location", "").startswith(here):
+        headers["Location"] = headers["Location"][len(here) - 1 :]

@@ -18,6 +18,7 @@ from app.schemas.documents import DocumentFields, DocumentTextCreate, DocumentUr
 from app.services import Services
 from app.services.documents import Upload
 
+MAX_FORM_BYTES: Final = 1_048_576  # of a form beside its file
 MAX_JSON_BYTES: Final = 8_388_608  # a JSON body is read as a whole; longer texts are uploaded as files
 
 REQUEST_BODY: Final[dict[str, Any]] = {
@@ -47,6 +48,7 @@ async def receive_upload(request: Request, actor: Actor, services: ServicesDep) 
 
     The body is not a declared parameter, for FastAPI would read it as a whole, and before it knows who is calling.
     """
+    _refuse_announced(request, services.blobs.max_bytes + MAX_FORM_BYTES)
     content_type = request.headers.get("content-type", "")
     match content_type.partition(";")[0].strip().lower():
         case "multipart/form-data":
@@ -97,7 +99,15 @@ class _Form:
         self.blob = await services.blobs.store(body.data())
 
 
+def _refuse_announced(request: Request, limit: int) -> None:
+    """Nobody needs to send 50 MB to hear that they are too many; a chunked body is counted as it comes."""
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) > limit:
+        raise PayloadTooLarge(f"A request may have at most {limit:,} bytes here.", max_bytes=limit)
+
+
 async def _receive_json(actor: Principal, request: Request, services: Services) -> Upload:
+    _refuse_announced(request, MAX_JSON_BYTES)
     given = _parse(await _read_bounded(request.stream()))
     if isinstance(given, dict) and "url" in given:
         return await services.documents.fetch(actor, _validate(DocumentUrlCreate, given))

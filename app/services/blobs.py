@@ -19,7 +19,7 @@ class BlobService:
         self._uow = uow
         self._storage = storage
         self._fetcher = fetcher
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
 
     async def store(self, stream: AsyncIterator[bytes]) -> StoredBlob:
         """Keep the bytes of a document to be; whoever calls this names them by a document, or discards them.
@@ -27,7 +27,7 @@ class BlobService:
         Raises:
             PayloadTooLarge: there are more than a document may have.
         """
-        return await self._storage.put(stream, max_bytes=self._max_bytes)
+        return await self._storage.put(stream, max_bytes=self.max_bytes)
 
     async def fetch(self, url: str) -> tuple[StoredBlob, str]:
         """Keep the file behind `url`, as `store` does; with its name.
@@ -36,7 +36,7 @@ class BlobService:
             InvalidInput: the URL is not acceptable, or its server does not give the file.
             PayloadTooLarge: the file is larger than a document may be.
         """
-        async with self._fetcher.open(url, max_bytes=self._max_bytes) as fetched:
+        async with self._fetcher.open(url, max_bytes=self.max_bytes) as fetched:
             return await self.store(fetched.pieces), fetched.filename
 
     async def find(self, sha256: str) -> Path:
