@@ -24,8 +24,6 @@ JSON = "application/json"
 CHANGES_BY_ITSELF = re.compile(
     r'^{"id":"[^"]*"|"(request_id|timestamp|timings_ms|retry_after[a-z_]*)": ?("[^"]*"|\{[^}]*\}|[0-9.]+)'
 )
-    r'^{"id":"[^"]*"|"(request_id|timestamp|timings_ms|retry_after[a-z_]*)": ?("[^"]*"|\{[^}]*\}|[0-9.]+)'
-)
 
 
 @dataclass(frozen=True)
