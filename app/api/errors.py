@@ -36,6 +36,7 @@ CODES = {
     503: "SERVICE_UNAVAILABLE",
 }
 RETRY_AFTER = "5"  # seconds after which a dependency is worth another try
+NOT_VALID = "The request is not valid."
 DEPENDENCY_DOWN = (
     RedisConnectionError,
     RedisTimeoutError,
@@ -71,6 +72,11 @@ def is_dependency_down(error: Exception) -> bool:
 
 
 async def _app_error(_: Request, error: Exception) -> JSONResponse:
+def _printable(part: int | str) -> int | str:
+    """A name that a caller gave may hold half a character, which no answer can hold."""
+    return part.encode(errors="replace").decode() if isinstance(part, str) else part
+
+
     assert isinstance(error, AppError)
     headers: dict[str, str] = {}
     if error.status == 401:
@@ -91,9 +97,15 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
-    return error_response(422, "VALIDATION_ERROR", "The request is not valid.", {"errors": errors})
+    errors = [
+        {"loc": [_printable(part) for part in e["loc"]], "msg": e["msg"], "type": e["type"]} for e in error.errors()
+    ]
+    return error_response(422, "VALIDATION_ERROR", NOT_VALID, {"errors": errors})
 
+    if error.status_code == 400 and isinstance(error.__cause__, (ValueError, RecursionError)):
+        # not UTF-8, nested a thousand levels deep, a number with thousands of digits
+        problem = {"loc": ["body"], "msg": "This JSON cannot be read", "type": "json_invalid"}
+        return error_response(422, "VALIDATION_ERROR", NOT_VALID, {"errors": [problem]})
 
 def unexpected_error_response(error: Exception) -> JSONResponse:
     """503 when a dependency is down; else 500 that names nothing internal."""
@@ -106,6 +118,9 @@ def unexpected_error_response(error: Exception) -> JSONResponse:
 
 
 async def _not_modified(_: Request, error: Exception) -> Response:
+    if is_unstorable(error):
+        log.warning("request.unstorable", exc_info=error)  # a schema should have refused it, and said where
+        return error_response(422, "VALIDATION_ERROR", "The request holds a value that cannot be stored.", {})
     assert isinstance(error, NotModified)
     return Response(status_code=304, headers={"ETag": error.etag})
 
@@ -114,4 +129,12 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(NotModified, _not_modified)
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(HTTPException, _http_error)
+def is_unstorable(error: Exception) -> bool:
+    """Whether PostgreSQL, or its driver, refused a value: NUL in a text, a number that is too large."""
+    if not isinstance(error, DBAPIError) or error.connection_invalidated:
+        return False
+    code = str(getattr(error.orig, "sqlstate", None) or "")
+    return code.startswith("22") or isinstance(getattr(error.orig, "__cause__", None), ValueError)
+
+
     app.add_exception_handler(RequestValidationError, _validation_error)

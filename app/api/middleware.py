@@ -16,7 +16,7 @@ from app.observability import Origin, origin, request_id
 
 log = structlog.get_logger("app.access")
 
-WELL_FORMED_ID = re.compile(r"^[A-Za-z0-9._-]{8,128}$")
+WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/api/v1/health", "/api/v1/metrics"})
 
 CONTENT_SECURITY_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -42,7 +42,7 @@ class RequestMiddleware:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         given = Headers(scope=scope).get("x-request-id", "")
-        token = request_id.set(given if WELL_FORMED_ID.match(given) else uuid7().hex)
+        token = request_id.set(given if WELL_FORMED_ID.fullmatch(given) else uuid7().hex)
         address = scope["client"][0] if scope.get("client") else ""
         came_from = origin.set(Origin(address, Headers(scope=scope).get("user-agent", "")))
         try:
