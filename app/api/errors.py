@@ -35,8 +35,8 @@ CODES = {
     429: "RATE_LIMITED",
     503: "SERVICE_UNAVAILABLE",
 }
-RETRY_AFTER = "5"  # seconds after which a dependency is worth another try
 NOT_VALID = "The request is not valid."
+RETRY_AFTER = "5"  # seconds after which a dependency is worth another try
 DEPENDENCY_DOWN = (
     RedisConnectionError,
     RedisTimeoutError,
@@ -71,12 +71,12 @@ def is_dependency_down(error: Exception) -> bool:
     return code.startswith(("08", "57P0", "53", "40"))
 
 
-async def _app_error(_: Request, error: Exception) -> JSONResponse:
 def _printable(part: int | str) -> int | str:
     """A name that a caller gave may hold half a character, which no answer can hold."""
     return part.encode(errors="replace").decode() if isinstance(part, str) else part
 
 
+async def _app_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AppError)
     headers: dict[str, str] = {}
     if error.status == 401:
@@ -91,6 +91,10 @@ def _printable(part: int | str) -> int | str:
 async def _http_error(_: Request, error: Exception) -> JSONResponse:
     """Errors of the framework itself: no such route, wrong method, body too large."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 400 and isinstance(error.__cause__, (ValueError, RecursionError)):
+        # not UTF-8, nested a thousand levels deep, a number with thousands of digits
+        problem = {"loc": ["body"], "msg": "This JSON cannot be read", "type": "json_invalid"}
+        return error_response(422, "VALIDATION_ERROR", NOT_VALID, {"errors": [problem]})
     code = CODES.get(error.status_code, "BAD_REQUEST" if error.status_code < 500 else "INTERNAL_ERROR")
     return error_response(error.status_code, code, str(error.detail), {}, error.headers)
 
@@ -102,13 +106,12 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     ]
     return error_response(422, "VALIDATION_ERROR", NOT_VALID, {"errors": errors})
 
-    if error.status_code == 400 and isinstance(error.__cause__, (ValueError, RecursionError)):
-        # not UTF-8, nested a thousand levels deep, a number with thousands of digits
-        problem = {"loc": ["body"], "msg": "This JSON cannot be read", "type": "json_invalid"}
-        return error_response(422, "VALIDATION_ERROR", NOT_VALID, {"errors": [problem]})
 
 def unexpected_error_response(error: Exception) -> JSONResponse:
     """503 when a dependency is down; else 500 that names nothing internal."""
+    if is_unstorable(error):
+        log.warning("request.unstorable", exc_info=error)  # a schema should have refused it, and said where
+        return error_response(422, "VALIDATION_ERROR", "The request holds a value that cannot be stored.", {})
     if is_dependency_down(error):
         log.warning("request.dependency_down", error=repr(error))
         message = "A part of the service is not available at the moment. Please try again."
@@ -117,18 +120,6 @@ def unexpected_error_response(error: Exception) -> JSONResponse:
     return error_response(500, "INTERNAL_ERROR", "Something went wrong on our side.", {})
 
 
-async def _not_modified(_: Request, error: Exception) -> Response:
-    if is_unstorable(error):
-        log.warning("request.unstorable", exc_info=error)  # a schema should have refused it, and said where
-        return error_response(422, "VALIDATION_ERROR", "The request holds a value that cannot be stored.", {})
-    assert isinstance(error, NotModified)
-    return Response(status_code=304, headers={"ETag": error.etag})
-
-
-def add_error_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(NotModified, _not_modified)
-    app.add_exception_handler(AppError, _app_error)
-    app.add_exception_handler(HTTPException, _http_error)
 def is_unstorable(error: Exception) -> bool:
     """Whether PostgreSQL, or its driver, refused a value: NUL in a text, a number that is too large."""
     if not isinstance(error, DBAPIError) or error.connection_invalidated:
@@ -137,4 +128,13 @@ def is_unstorable(error: Exception) -> bool:
     return code.startswith("22") or isinstance(getattr(error.orig, "__cause__", None), ValueError)
 
 
+async def _not_modified(_: Request, error: Exception) -> Response:
+    assert isinstance(error, NotModified)
+    return Response(status_code=304, headers={"ETag": error.etag})
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(NotModified, _not_modified)
+    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
