@@ -60,6 +60,7 @@ def for_admins(status: int) -> Expected:
 READS_BY_POST = {"POST /api/v1/search", "POST /api/v1/query"}
 """A key with the scope `read` is enough for these."""
 FOR_PERSONS = {
+    "DELETE /api/v1/users/me",
     "GET /api/v1/users/me/devices",
     "DELETE /api/v1/users/me/devices",
     "DELETE /api/v1/users/me/devices/{device_id}",
@@ -195,6 +196,10 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {V1}/ws-tickets": (row(401, 201, 201, 201, 201, 201), None),
     f"GET {V1}/users/me": (personal(200), None),
     f"PATCH {V1}/users/me": (personal(200), json(name="Renamed")),
+    f"DELETE {V1}/users/me": (  # the last admin stays, and whoever owns what others work in is asked again
+        row(401, 403, 204, 409, 204, 409, editor=204),
+        json(password=PASSWORD),
+    ),
     f"GET {V1}/users/me/devices": (personal(200), None),
     f"DELETE {V1}/users/me/devices": (personal(204), None),
     f"DELETE {V1}/users/me/devices/{{device_id}}": (row(401, 403, 404, 404, 404, 204, editor=404), None),

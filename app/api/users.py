@@ -1,11 +1,12 @@
 """The caller's own account."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, status
 
 from app.api.conditional import ConditionalDep, IfMatch
-from app.api.deps import Actor, ServicesDep
+from app.api.deps import Actor, ServicesDep, SignedInPerson
 from app.models import User
-from app.schemas.users import UserRead, UserUpdate
+from app.schemas.common import ErrorResponse
+from app.schemas.users import AccountDeletion, UserRead, UserUpdate
 
 router = APIRouter(prefix="/users/me", tags=["accounts"])
 
@@ -21,3 +22,19 @@ async def update_me(
 ) -> User:
     """Change your profile, your settings or your preferences; address, password and role are changed elsewhere."""
     return conditional.tag(await services.users.update(actor, changes, expected=expected))
+
+
+@router.delete(
+    "",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses={409: {"model": ErrorResponse, "description": "The last admin, or others work in what would be deleted"}},
+)
+async def delete_me(
+    actor: SignedInPerson, services: ServicesDep, expected: IfMatch, wishes: AccountDeletion | None = None
+) -> None:
+    """Delete your account and everything that it alone owns.
+
+    With the answer, every log-in and key has ended, nobody sees anything of it any more, and the address is free.
+    Rows and files are removed right after, by a worker.
+    """
+    await services.users.delete(actor, actor.user_id, wishes or AccountDeletion(), expected=expected)

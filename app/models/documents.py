@@ -26,6 +26,7 @@ class Document(Model):
     __table_args__ = (
         Index("uq_documents_project_id_sha256", "project_id", "sha256", unique=True),
         Index(None, "project_id", "id"),
+        Index(None, "owner_id"),
         Index(None, "sha256"),
     )
 

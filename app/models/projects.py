@@ -11,6 +11,7 @@ from app.models.base import Base, Model
 class Project(Model):
     __tablename__ = "projects"
     __table_args__ = (
+        Index(None, "owner_id"),
         Index("uq_projects_owner_id_default", "owner_id", unique=True, postgresql_where=text("is_default")),
     )
 

@@ -23,7 +23,7 @@ class Session(Model):
     """A chat room. Its channel in the event log has the same id."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index(None, "project_id", "id"),)
+    __table_args__ = (Index(None, "project_id", "id"), Index(None, "owner_id"))
 
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -61,6 +61,7 @@ class Message(Model):
 
     __tablename__ = "messages"
     __table_args__ = (
+        Index(None, "user_id", "id", postgresql_where=sql_text("user_id IS NOT NULL")),
         Index("uq_messages_session_id_seq", "session_id", "seq", unique=True),
         UniqueConstraint("session_id", "user_id", "client_id"),  # those of removed accounts may be alike
         Index("uq_messages_in_reply_to", "in_reply_to", unique=True, postgresql_where=sql_text("is_spirit")),

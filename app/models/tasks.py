@@ -33,6 +33,7 @@ class Task(Model):
     __tablename__ = "tasks"
     __table_args__ = (
         Index(None, "project_id", "id"),
+        Index(None, "owner_id"),
         Index("ix_tasks_queue", "project_id", desc("priority"), "id", postgresql_where=text(IS_UNFINISHED)),
         Index("ix_tasks_serial_key_unfinished", "serial_key", postgresql_where=text(IS_UNFINISHED)),
         Index("uq_tasks_serial_key_running", "serial_key", unique=True, postgresql_where=text("status = 'running'")),

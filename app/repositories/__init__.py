@@ -12,6 +12,7 @@ from app.repositories.admissions import AdmissionRepository
 from app.repositories.audit import AuditRepository
 from app.repositories.chunks import ChunkRepository
 from app.repositories.documents import DocumentRepository
+from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.keys import APIKeyRepository
@@ -42,6 +43,7 @@ class UnitOfWork:
         self.audit = AuditRepository(session)
         self.chunks = ChunkRepository(session)
         self.documents = DocumentRepository(session)
+        self.erasure = ErasureRepository(session)
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.logins = LoginRepository(session)

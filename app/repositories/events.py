@@ -52,6 +52,12 @@ class EventRepository:
         self.outgoing.append(Frame(channel_id, number, text))
         return number
 
+    async def rewrite(self, channel_id: UUID, seq: int, event: DurableEvent) -> None:
+        """Put `event` in the place of the one with this number; nothing is done where the log has forgotten it."""
+        text = event.model_copy(update={"seq": seq}).model_dump_json()
+        there = update(EventRow).where(EventRow.channel_id == channel_id, EventRow.seq == seq)
+        await self._session.execute(there.values(frame=text), execution_options={"synchronize_session": False})
+
     def announce(self, channel_id: UUID, event: EphemeralEvent) -> None:
         """Tell who is there now; nothing is stored."""
         self.outgoing.append(Frame(channel_id, None, event.model_dump_json()))

@@ -174,6 +174,12 @@ class TaskRepository:
             finished_at=case((is_queued, CLOCK)),
         )
 
+    async def start_again(self, task_type: str) -> None:
+        """Queue those that failed or were cancelled; for work that has to be done however often it fails."""
+        ended = Task.status.in_((TaskStatus.FAILED, TaskStatus.CANCELLED))
+        values = {"status": TaskStatus.QUEUED, "attempts": 0, "cancel_requested": False, "error": None}
+        await self._update(Task.task_type == task_type, ended, finished_at=None, leased_until=None, **values)
+
     async def forget_internal_older_than(self, age: timedelta) -> None:
         """Delete finished tasks that no user ever saw."""
         old = (Task.is_internal, Task.finished_at < CLOCK - age)

@@ -74,3 +74,12 @@ class AnswerMessageParams(BaseModel):
 
     session_id: UUID
     message_id: UUID
+
+
+class DeleteAccountParams(BaseModel):
+    """Remove what a deleted account leaves behind, and the account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: UUID
+    erase_messages: bool = False

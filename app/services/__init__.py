@@ -9,6 +9,7 @@ from app.realtime.hub import Hub
 from app.realtime.logins import CookieSessions
 from app.realtime.presence import Presence
 from app.realtime.state import AnswerState, Tickets
+from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
 from app.schemas.tasks import IngestDocumentParams, ReingestProjectParams
 from app.security import Passwords, make_tokens
@@ -21,6 +22,7 @@ from app.services.callers import CallerService
 from app.services.chat import ChatService
 from app.services.citations import Citations
 from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
+from app.services.erasure import ErasureService
 from app.services.evidence import Evidence
 from app.services.execution import TaskExecution
 from app.services.health import HealthService
@@ -49,6 +51,7 @@ class Services:
     callers: CallerService
     chat: ChatService
     documents: DocumentService
+    erasure: ErasureService
     execution: TaskExecution
     health: HealthService
     idempotency: IdempotencyService
@@ -79,6 +82,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     retrieval = RetrievalService(uow, foundation.embedder)
     answers = _build_answers(foundation, uow, retrieval)
     ways_in = build_ways_in(foundation, uow, known)
+    erasure = _build_erasure(foundation, uow, blobs)
     answer_state = AnswerState(foundation.redis, prefix=settings.redis.prefix)
     chat = ChatService(uow, hub, settings.chat, answers=answer_state, tasks=tasks)
     return Services(
@@ -90,6 +94,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         callers=ways_in.callers,
         chat=chat,
         documents=DocumentService(uow, blobs, tasks),
+        erasure=erasure,
         execution=TaskExecution(uow, settings.task, task_types),
         health=_build_health(foundation, uow),
         idempotency=IdempotencyService(uow),
@@ -100,7 +105,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=SpiritService(uow, hub, answers, chat, answer_state, settings.chat),
         tasks=tasks,
-        users=UserService(uow, known),
+        users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
     )
 
 
@@ -114,6 +119,13 @@ def _build_answers(foundation: Foundation, uow: OpenUnitOfWork, retrieval: Retri
         foundation.llm,
         history_messages=foundation.settings.chat.history_messages,
     )
+
+
+def _build_erasure(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> ErasureService:
+    settings = foundation.settings
+    traces = Traces(foundation.redis, prefix=settings.redis.prefix)
+    guests_kept = settings.jwt.guest_ttl + settings.realtime.retention  # the log speaks of them as long
+    return ErasureService(uow, blobs, traces, guests_kept=guests_kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,13 @@ class BlobService:
     async def discard(self, sha256: str) -> None:
         """Remove the bytes, unless a document names them; uploads of the same bytes wait for that."""
         async with self._uow() as uow:
-            await uow.documents.lock_blob(sha256)
-            if not await uow.documents.list_named([sha256]):
-                await self._storage.delete(sha256)
+            await self.discard_within(uow, sha256)
+
+    async def discard_within(self, uow: UnitOfWork, sha256: str) -> None:
+        """The same, in the transaction that deletes documents; if it fails, they are there without their bytes."""
+        await uow.documents.lock_blob(sha256)
+        if not await uow.documents.list_named([sha256]):
+            await self._storage.delete(sha256)
 
     async def discard_unnamed(self) -> None:
         """Remove what a crash, or the deletion of a whole project, left in the store."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from app.errors import InvalidCredentials, NotFound, TokenExpired
+from app.errors import InvalidCredentials, NotFound, PermissionDenied, TokenExpired
 from app.events import utc_now
 from app.models import AuditAction, Login, LoginKind, RefreshToken, User
 from app.observability import origin
@@ -22,6 +22,7 @@ from app.services.known_callers import KnownCallers
 from app.settings import Settings
 
 LONGEST_USER_AGENT: Final = 300
+FRESH: Final = timedelta(minutes=5)
 ENDED_LOGINS_KEPT: Final = timedelta(days=7)  # so that the second use of a refresh token is still noticed
 
 
@@ -143,6 +144,22 @@ class LoginService:
         if refused and refused[0].used_at is None and refused[1].revoked_at is None:
             raise TokenExpired("The refresh token has expired.")
         raise InvalidCredentials("The refresh token is not valid.")
+
+    async def confirm(self, actor: Principal, password: str | None) -> None:
+        """Make sure that the person is there, not somebody at their open device, before what cannot be undone.
+
+        Raises:
+            PermissionDenied: the password is wrong; or the account has none, and the log-in is not fresh.
+        """
+        async with self._uow() as uow:
+            user = await uow.users.get(actor.user_id)
+            found = None if actor.login_id is None else await uow.logins.get_open_with_user(actor.login_id)
+        if user is not None and user.password_hash is not None:
+            verdict = await self._passwords.verify(password or "", user.password_hash)
+            if not verdict.is_right:
+                raise PermissionDenied("Please confirm this with your password.")
+        elif found is None or found[0].created_at < utc_now() - FRESH:
+            raise PermissionDenied("Please sign in again, and repeat this within five minutes.")
 
     # --- out --------------------------------------------------------------------------------------------------------
 

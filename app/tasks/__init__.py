@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.services import Services
 from app.tasks.answer_message import AnswerMessage
+from app.tasks.delete_account import DeleteAccount
 from app.tasks.dispatcher import TaskHandler
 from app.tasks.ingest_document import IngestDocument
 from app.tasks.reingest_project import ReingestProject
@@ -13,6 +14,7 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
     """Everything that a worker can do."""
     return [
         AnswerMessage(services.spirit),
+        DeleteAccount(services.erasure),
         IngestDocument(services.ingestion),
         ReingestProject(services.documents),
     ]

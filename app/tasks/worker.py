@@ -88,6 +88,7 @@ class Worker:
                 self._renewal_wanted.set()
 
     async def _sweep(self) -> None:
+        await self._services.erasure.sweep()  # first: what was given up long ago is about to be forgotten
         await self._services.execution.forget(events_older_than=self._settings.realtime.retention)
         await self._services.blobs.discard_unnamed()
         await self._services.logins.sweep()
