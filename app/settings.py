@@ -202,6 +202,12 @@ class HTTPSettings(Group):
     max_headers: int = Field(100, ge=10, description="Headers that a request may have.")
 
 
+class AuditSettings(Group):
+    retention: Seconds = Field(
+        timedelta(days=400), ge=timedelta(days=1), description="Entries of the audit log, addresses included, go then."
+    )
+
+
 class LogSettings(Group):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
     format: Literal["auto", "console", "json"] = Field("auto", description="auto: JSON in production.")
@@ -243,6 +249,7 @@ class Settings(BaseSettings):
     task: TaskSettings = TaskSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     http: HTTPSettings = HTTPSettings()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
 
     @property

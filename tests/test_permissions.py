@@ -128,6 +128,7 @@ async def make_world(client: AsyncClient) -> World:
     world.headers["guest"] = {"Authorization": f"Bearer {guest.json()['access_token']}"}
     key = await create("/api-keys", name="script")
     world.headers |= await other_guises(client, owner, world.people["admin"])
+    for_strangers = await client.post("/api/v1/admin/invites", json={}, headers=world.people["admin"].headers)
     devices = (await client.get("/api/v1/users/me/devices", headers=owner.headers)).json()["items"]
     world.ids = {
         "project_id": project["id"],
@@ -136,6 +137,7 @@ async def make_world(client: AsyncClient) -> World:
         "session_id": room["id"],
         "key_id": key["id"],
         "user_id": other.id,
+        "invite_id": for_strangers.json().get("id", key["id"]),  # in the database of the sockets others were first
         "device_id": devices[0]["id"],  # the cookie's, which is the newest
     }
     world.secrets = {"invite": invite, "email": stranger.email}
@@ -238,6 +240,18 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {V1}/tasks/{{task_id}}": (in_project(viewer=200, owner=200), None),
     f"DELETE {V1}/tasks/{{task_id}}": (in_project(viewer=403, owner=202), None),
     f"GET {V1}/task-types": (personal(200), None),
+    # administration
+    f"GET {V1}/admin/users": (for_admins(200), None),
+    f"GET {V1}/admin/users/{{user_id}}": (for_admins(200), None),
+    f"PATCH {V1}/admin/users/{{user_id}}": (for_admins(200), json(name="Renamed")),
+    f"POST {V1}/admin/invites": (for_admins(201), json()),
+    f"GET {V1}/admin/invites": (for_admins(200), None),
+    f"DELETE {V1}/admin/invites/{{invite_id}}": (for_admins(204), None),
+    f"GET {V1}/admin/stats": (for_admins(200), None),
+    f"GET {V1}/admin/tasks": (for_admins(200), None),
+    f"DELETE {V1}/admin/tasks/{{task_id}}": (for_admins(202), None),
+    f"GET {V1}/admin/audit": (for_admins(200), None),
+    f"GET {V1}/admin/audit/export": (for_admins(200), None),
     # rooms
     f"POST {V1}/sessions": (in_project(viewer=403, owner=201), json(name="Another", project_id=known("project_id"))),
     f"GET {V1}/sessions": (row(401, 200, 200, 200, 200, 200), None),

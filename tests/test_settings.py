@@ -61,6 +61,7 @@ def test_every_setting_is_read_from_the_environment_under_its_name(monkeypatch: 
     different = {"HOST": "0.0.0.0", "ENVIRONMENT": "testing", "REGISTRATION": "closed", "JWT_SECRET": SECRET}
     different |= {"JWT_PREVIOUS_SECRETS": SECRET, "LOG_LEVEL": "error", "LOG_FORMAT": "json"}
     different |= {"EMBEDDING_PRECISION": "fp32", "LLM_TEMPERATURE": "0.5", "COOKIE_SECURE": "always"}
+    different |= {"AUDIT_RETENTION": "90000"}
     different |= {"ENCRYPTION_KEY": SECRET, "ENCRYPTION_PREVIOUS_KEYS": SECRET}
     defaults = flat(Settings(_env_file=None))
     for name, default in defaults.items():

@@ -5,6 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from app.api import api_keys, auth, chat, devices, documents, health, projects, query, sessions, tasks, tickets, users
+from app.api.admin import router as admin_router
+from app.api.audit import router as audit_router
 from app.api.limits import check_limits
 from app.schemas.common import ErrorResponse
 
@@ -36,4 +38,6 @@ def v1_router() -> APIRouter:
     router.include_router(sessions.router)
     router.include_router(chat.router)
     router.include_router(tasks.router)
+    router.include_router(admin_router)
+    router.include_router(audit_router)
     return router

@@ -49,6 +49,7 @@ class UserCreate(BaseModel):
     email: Email = Field(examples=["ada@example.com"])
     password: Password = Field(examples=["correct horse battery staple"])
     name: Name = Field(examples=["Ada"])
+    invite: str | None = Field(None, max_length=128, description="Where registration is by invite.")
 
 
 class RefreshTokenUse(BaseModel):

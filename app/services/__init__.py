@@ -14,9 +14,11 @@ from app.repositories import OpenUnitOfWork
 from app.schemas.tasks import IngestDocumentParams, ReingestProjectParams
 from app.security import Passwords, make_tokens
 from app.services.accounts import AccountService
+from app.services.administration import AdministrationService
 from app.services.admissions import AdmissionService
 from app.services.answers import AnswerService
 from app.services.api_keys import APIKeyService
+from app.services.audit import AuditService
 from app.services.blobs import BlobService
 from app.services.callers import CallerService
 from app.services.chat import ChatService
@@ -31,6 +33,7 @@ from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
 from app.services.logins import LoginService
 from app.services.projects import ProjectService
+from app.services.registration import RegistrationService
 from app.services.retrieval import RetrievalService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
@@ -44,9 +47,11 @@ class Services:
     """One attribute per noun."""
 
     accounts: AccountService
+    administration: AdministrationService
     admissions: AdmissionService
     answers: AnswerService
     api_keys: APIKeyService
+    audit: AuditService
     blobs: BlobService
     callers: CallerService
     chat: ChatService
@@ -58,6 +63,7 @@ class Services:
     ingestion: IngestionService
     logins: LoginService
     projects: ProjectService
+    registration: RegistrationService
     retrieval: RetrievalService
     sessions: SessionService
     spirit: SpiritService
@@ -87,9 +93,11 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     chat = ChatService(uow, hub, settings.chat, answers=answer_state, tasks=tasks)
     return Services(
         accounts=ways_in.accounts,
+        administration=AdministrationService(uow, ways_in.logins, tasks),
         admissions=AdmissionService(uow),
         answers=answers,
         api_keys=APIKeyService(uow, known),
+        audit=AuditService(uow, settings.audit.retention),
         blobs=blobs,
         callers=ways_in.callers,
         chat=chat,
@@ -101,6 +109,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         ingestion=ingestion,
         logins=ways_in.logins,
         projects=ProjectService(uow),
+        registration=RegistrationService(uow),
         retrieval=retrieval,
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=SpiritService(uow, hub, answers, chat, answer_state, settings.chat),

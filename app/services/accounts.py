@@ -6,13 +6,15 @@ from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from app.errors import Conflict, InvalidInput, PermissionDenied
-from app.models import AuditAction, Project, User
+from app.events import utc_now
+from app.models import AuditAction, Project, RegistrationInvite, User
 from app.permissions import Role
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.auth import UserCreate
 from app.security import Passwords
 from app.services.audit import record
 from app.services.projects import add_project
+from app.services.registration import lock_invite
 from app.settings import Settings
 
 DEFAULT_PROJECT: Final = "My project"
@@ -28,7 +30,7 @@ class AccountService:
         """Make an account with its default project; the first one ever is the admin's.
 
         Raises:
-            PermissionDenied: registration is not open.
+            PermissionDenied: registration is not open, or the invite is not good.
             Conflict: the address has an account.
             InvalidInput: the password is too short.
         """
@@ -36,28 +38,47 @@ class AccountService:
         if len(password) < self._settings.password.min_length:
             raise InvalidInput(f"Needs {self._settings.password.min_length} characters at least.", field="password")
         async with self._uow() as uow:
-            self._require_open_registration(is_first=not await uow.users.has_accounts())
+            if await uow.users.has_accounts():
+                await self._admit(uow, data.email, data.invite)
         password_hash = await self._passwords.hash(password)
         user = User(id=uuid7(), email=data.email, name=data.name, password_hash=password_hash)
         try:
             async with self._uow() as uow:
-                await self._add_account(uow, user)
+                await self._add_account(uow, user, data.invite)
         except IntegrityError as error:
             raise Conflict("This e-mail address has an account already.", email=data.email) from error
         return user
 
-    def _require_open_registration(self, *, is_first: bool) -> None:
-        if self._settings.registration != "open" and not is_first:
-            raise PermissionDenied("Registration is not open here.", registration=self._settings.registration)
+    async def _admit(self, uow: UnitOfWork, email: str, invite: str | None) -> RegistrationInvite | None:
+        """The invite by which somebody comes in, kept for this transaction; None where nobody needs one.
 
-    async def _add_account(self, uow: UnitOfWork, user: User) -> None:
-        if not await uow.users.has_accounts():
-            await uow.users.lock_registration()
-            is_first = not await uow.users.has_accounts()  # somebody else may have been the first while we waited
-            self._require_open_registration(is_first=is_first)
-            user.role = Role.ADMIN if is_first else Role.USER
+        Raises:
+            PermissionDenied: registration is closed, or there is no invite where one is needed, or it is not good.
+        """
+        registration = self._settings.registration
+        if registration == "closed" or (registration == "invite" and invite is None):
+            raise PermissionDenied("Registration is not open here.", registration=registration)
+        return None if invite is None else await lock_invite(uow, invite, email)
+
+    async def _add_account(self, uow: UnitOfWork, user: User, invite: str | None) -> None:
+        used = None
+        if await _is_first(uow):
+            user.role = Role.ADMIN
+        else:
+            used = await self._admit(uow, user.email or "", invite)
+            user.role = used.role if used else Role.USER
         uow.users.add(user)
         await uow.flush()
+        if used is not None:
+            used.used_at, used.used_by = utc_now(), user.id
         uow.events.open(user.id)
         await add_project(uow, Project(owner_id=user.id, name=DEFAULT_PROJECT, is_default=True))
         record(uow, AuditAction.USER_CREATED, actor_id=user.id, target_type="user", target_id=user.id, role=user.role)
+
+
+async def _is_first(uow: UnitOfWork) -> bool:
+    """Whether nobody has an account; then nobody else makes one until this transaction ends."""
+    if await uow.users.has_accounts():
+        return False
+    await uow.users.lock_registration()
+    return not await uow.users.has_accounts()  # somebody else may have been the first while we waited

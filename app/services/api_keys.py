@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from uuid_utils.compat import uuid7
+
 from app.errors import Conflict, NotFound, PermissionDenied
-from app.models import APIKey
+from app.models import APIKey, AuditAction
 from app.permissions import Principal, may_grant
 from app.repositories import OpenUnitOfWork
 from app.schemas.api_keys import APIKeyCreate
 from app.security import SecretKind, digest_of, make_secret
+from app.services.audit import record_by
 from app.services.known_callers import KnownCallers
 
 MOST_KEYS: Final = 50  # of one account
@@ -36,6 +39,7 @@ class APIKeyService:
             raise PermissionDenied("A key cannot have more scopes than whoever makes it.", scopes=sorted(data.scopes))
         key = make_secret(SecretKind.API_KEY)
         row = APIKey(
+            id=uuid7(),
             user_id=actor.user_id,
             name=data.name,
             prefix=key[:SHOWN_PREFIX],
@@ -48,6 +52,8 @@ class APIKeyService:
             if await uow.api_keys.count_own(actor.user_id) >= MOST_KEYS:
                 raise Conflict(f"You have {MOST_KEYS} keys: delete one first.", limit=MOST_KEYS)
             uow.api_keys.add(row)
+            scopes = {"scopes": row.scopes}
+            record_by(uow, actor, AuditAction.KEY_CREATED, target_type="api_key", target_id=row.id, **scopes)
             await uow.flush()
         return NewKey(row, key)
 
@@ -68,6 +74,7 @@ class APIKeyService:
         """The key stops working: here at once, in other processes within two seconds. Raises NotFound."""
         async with self._uow() as uow:
             digest = await uow.api_keys.delete_own(actor.user_id, key_id)
-        if digest is None:
-            raise NotFound("API key not found", key_id=str(key_id))
+            if digest is None:
+                raise NotFound("API key not found", key_id=str(key_id))
+            record_by(uow, actor, AuditAction.KEY_DELETED, target_type="api_key", target_id=key_id)
         self._known.keys.forget(digest)

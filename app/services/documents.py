@@ -12,11 +12,12 @@ from uuid_utils.compat import uuid7
 from app.adapters.media_types import SUPPORTED, refusal, sniff
 from app.adapters.storage import StoredBlob
 from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied, UnsupportedMediaType
-from app.models import Chunk, Document, DocumentStatus, Task
+from app.models import AuditAction, Chunk, Document, DocumentStatus, Task
 from app.permissions import Action, Principal, may
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.documents import DocumentFilter
 from app.schemas.documents import DocumentFields, DocumentUpdate, DocumentUrlCreate
+from app.services.audit import record_by
 from app.services.blobs import BlobService
 from app.services.execution import RunningTask
 from app.services.task_types import queue_task
@@ -178,6 +179,10 @@ class DocumentService:
         await self._tasks.cancel_serial(serial_key(document_id))
         async with self._uow() as uow:
             await uow.documents.delete(document_id)
+            in_project = {"project_id": str(document.project_id)}
+            record_by(
+                uow, actor, AuditAction.DOCUMENT_DELETED, target_type="document", target_id=document_id, **in_project
+            )
         await self._blobs.discard(document.sha256)
 
     async def reingest_project(self, task: RunningTask, *, only_failed: bool) -> Mapping[str, Any]:

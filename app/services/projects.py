@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.errors import Conflict, NotFound, PermissionDenied
-from app.models import Project, User
+from app.models import AuditAction, Project, User
 from app.permissions import Action, Principal, ProjectRole, may
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.projects import MemberRow
 from app.schemas.projects import MemberPut, ProjectCreate, ProjectUpdate
+from app.services.audit import record_by
 from app.services.versions import Versions, require_version
 
 
@@ -79,6 +80,7 @@ class ProjectService:
             if project.is_default:
                 raise Conflict("The default project stays.", project_id=str(project_id))
             await uow.projects.delete(project)
+            _record(uow, actor, AuditAction.PROJECT_DELETED, project_id)
 
     async def list_members(
         self, actor: Principal, project_id: UUID, *, before: UUID | None, limit: int
@@ -105,6 +107,8 @@ class ProjectService:
             if before is ProjectRole.OWNER and data.role is not ProjectRole.OWNER:
                 await _replace_owner(uow, project, user.id)
             await uow.projects.set_member(project_id, user.id, data.role)
+            changes = {"user_id": str(user.id), "role": data.role, "before": before}
+            _record(uow, actor, AuditAction.MEMBER_SET, project_id, **changes)
             return _membership(user, data.role, is_new=before is None)
 
     async def remove_member(self, actor: Principal, project_id: UUID, user_id: UUID) -> None:
@@ -124,6 +128,7 @@ class ProjectService:
             if role is ProjectRole.OWNER:
                 await _replace_owner(uow, project, user_id)
             await uow.projects.remove_member(project_id, user_id)
+            _record(uow, actor, AuditAction.MEMBER_REMOVED, project_id, user_id=str(user_id), before=role)
 
 
 async def _replace_owner(uow: UnitOfWork, project: Project, leaving: UUID) -> None:
@@ -135,6 +140,10 @@ async def _replace_owner(uow: UnitOfWork, project: Project, leaving: UUID) -> No
         raise Conflict("A project needs an owner: make somebody else one first.", project_id=str(project.id))
     if project.owner_id == leaving:
         project.owner_id = other
+
+
+def _record(uow: UnitOfWork, actor: Principal, action: AuditAction, project_id: UUID, **details: object) -> None:
+    record_by(uow, actor, action, target_type="project", target_id=project_id, **details)
 
 
 def _membership(user: User, role: ProjectRole, *, is_new: bool) -> Membership:

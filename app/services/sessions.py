@@ -10,12 +10,13 @@ from uuid_utils.compat import uuid7
 
 from app.errors import NotFound, PermissionDenied
 from app.events import Person, utc_now
-from app.models import Invite, Session, User
+from app.models import AuditAction, Invite, Session, User
 from app.permissions import Action, Principal, Role, may
 from app.realtime.presence import Presence
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.sessions import InviteCreate, SessionCreate, SessionUpdate
 from app.security import SecretKind, digest_of, make_secret
+from app.services.audit import record_by
 from app.services.callers import CallerService
 from app.services.versions import Versions, require_version
 
@@ -96,6 +97,7 @@ class SessionService:
         async with self._uow() as uow:
             room = await self._to_change(uow, actor, session_id, expected)
             await uow.sessions.delete(room)
+            record_by(uow, actor, AuditAction.ROOM_DELETED, target_type="session", target_id=session_id)
 
     async def participants(self, actor: Principal, session_id: UUID) -> Sequence[Person]:
         """Who is there now. Raises NotFound, ServiceUnavailable."""
@@ -135,6 +137,8 @@ class SessionService:
                     uses_left=data.max_uses,
                 )
             )
+            uses = {"max_uses": data.max_uses, "expires_in": data.expires_in}
+            record_by(uow, actor, AuditAction.ROOM_INVITE_CREATED, target_type="session", target_id=session_id, **uses)
         return NewInvite(secret, session_id, data.max_uses, expires_at)
 
     async def join(self, actor: Principal | None, *, invite: str, name: str | None) -> Joined:

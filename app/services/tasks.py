@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from app.events import TaskState
-from app.models import Task, TaskStatus
+from app.models import AuditAction, Task, TaskStatus
 from app.permissions import Action, Principal, may
 from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.services.audit import record_by
 from app.services.task_types import TaskType, TaskTypes, TaskWasCancelled, announce_failure, queue_task
 
 
@@ -95,9 +96,17 @@ class TaskService:
                 raise PermissionDenied("Viewers of a project cannot cancel its tasks.", task_id=str(task_id))
             changed = await self._cancel(uow, [task_id])
             task = changed[0] if changed else await _visible(uow, actor, task_id)
-        if task.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED):
-            raise Conflict("The task has ended already.", task_id=str(task_id), status=task.status)
-        return task
+        return _cancelled(task)
+
+    async def cancel_for(self, admin: Principal, task_id: UUID) -> Task:
+        """The same for an admin, whosever it is. Raises NotFound. Conflict: it has ended otherwise."""
+        async with self._uow() as uow:
+            task = _there(await uow.tasks.get(task_id), task_id)
+            changed = await self._cancel(uow, [task_id])
+            if changed:
+                task = changed[0]
+                record_by(uow, admin, AuditAction.TASK_CANCELLED, target_type="task", target_id=task_id)
+        return _cancelled(task)
 
     async def cancel_serial(self, serial_key: str) -> None:
         """Cancel whatever runs or waits under a serial key."""
@@ -126,7 +135,17 @@ class TaskService:
 
 
 async def _visible(uow: UnitOfWork, actor: Principal, task_id: UUID) -> Task:
-    task = await uow.tasks.get_visible(actor, task_id)
+    return _there(await uow.tasks.get_visible(actor, task_id), task_id)
+
+
+def _there(task: Task | None, task_id: UUID) -> Task:
     if task is None:
         raise NotFound("Task not found", task_id=str(task_id))
+    return task
+
+
+def _cancelled(task: Task) -> Task:
+    """Raises Conflict: it has ended otherwise."""
+    if task.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED):
+        raise Conflict("The task has ended already.", task_id=str(task.id), status=task.status)
     return task

@@ -92,6 +92,7 @@ class Worker:
         await self._services.execution.forget(events_older_than=self._settings.realtime.retention)
         await self._services.blobs.discard_unnamed()
         await self._services.logins.sweep()
+        await self._services.audit.sweep()
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], wanted: asyncio.Event, interval: float) -> None:
