@@ -81,11 +81,14 @@ class InvalidInput(AppError):
 
 
 class RateLimited(AppError):
+    """`most`: how many uses the budget has that is used up, if it is one of those that headers tell of."""
+
     status, code = 429, "RATE_LIMITED"
 
-    def __init__(self, message: str, *, retry_after: timedelta, **details: object) -> None:
+    def __init__(self, message: str, *, retry_after: timedelta, most: int | None = None, **details: object) -> None:
         super().__init__(message, **details)
         self.retry_after = retry_after
+        self.most = most
 
 
 class ServiceUnavailable(AppError):

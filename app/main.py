@@ -19,6 +19,7 @@ from app.api.limits import RateLimitHeadersMiddleware, RouteLimits
 from app.api.metrics import Metrics
 from app.api.middleware import RequestMiddleware, SecurityHeadersMiddleware, TooLargeMiddleware
 from app.api.pages import add_pages
+from app.api.proxies import ForwardedMiddleware
 from app.observability import configure_logging
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
@@ -82,6 +83,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     """Outermost first."""
     starlette_compress.remove_compress_type("text/event-stream")  # a compressor would hold events back
     return [
+        Middleware(ForwardedMiddleware, trusted=settings.trusted_proxies),
         Middleware(RateLimitHeadersMiddleware),
         Middleware(RequestMiddleware, metrics=metrics),
         Middleware(SecurityHeadersMiddleware),

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from app.events import Frame
 from app.foundation import Foundation, open_foundation
 from app.realtime.hub import Hub
-from app.realtime.limits import RateLimits
 from app.realtime.presence import Presence
 from app.realtime.visits import Visits
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
@@ -25,7 +24,6 @@ class Resources:
     hub: Hub
     uow: OpenUnitOfWork
     services: Services
-    limits: RateLimits
     visits: Visits
 
     @property
@@ -63,10 +61,9 @@ async def open_services(
     presence = Presence(foundation.redis, hub.publish, settings.realtime, prefix=settings.redis.prefix)
     async with hub, presence:
         uow = make_uow(hub.publish)
-        limits = RateLimits(foundation.redis, settings.rate_limit, prefix=settings.redis.prefix)
         services = build_services(foundation, uow, hub, presence)
         async with Visits(services.admissions.judge) as visits:
-            yield Resources(foundation, hub, uow, services, limits, visits)
+            yield Resources(foundation, hub, uow, services, visits)
 
 
 @contextlib.asynccontextmanager

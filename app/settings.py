@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
-from limits import parse
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.rates import parse_rate
 
 MIN_SECRET_BYTES = 32
 FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
@@ -38,12 +39,12 @@ def _seconds(value: object) -> object:
 
 
 def _rate(value: str) -> str:
-    """`600/minute`, `10 per 30 seconds`, ….
+    """`600/minute`, `10 per 30 seconds`, `unlimited`, ….
 
     Raises:
         ValueError: not one rate.
     """
-    parse(value)
+    parse_rate(value)
     return value
 
 
@@ -188,10 +189,17 @@ class TaskSettings(Group):
 
 
 class RateLimitSettings(Group):
+    """`unlimited` is a rate, too. Roles and API keys may have others than these."""
+
     enabled: bool = Field(True, description="Off only behind a gateway that limits.")
-    requests: Rate = Field("600/minute", description="Of one caller, over all routes.")
-    login: Rate = Field("10/minute", description="Log-ins, registrations and token refreshes of one address.")
-    messages: Rate = Field("120/minute", description="What one caller sends through WebSockets.")
+    requests: Rate = Field("600/minute", description="Of one caller, over all routes, and WebSockets that are opened.")
+    uploads: Rate = Field("300/minute", description="Documents that one caller adds or has read again.")
+    queries: Rate = Field("300/minute", description="Searches and questions of one caller.")
+    messages: Rate = Field("120/minute", description="What one caller says in rooms: posts and WebSocket frames.")
+    tokens: Rate = Field("2000000/day", description="Of the language model, asked and answered, for one account.")
+    login: Rate = Field("10/minute", description="Log-ins, registrations, refreshes, invites used, of one address.")
+    failures: Rate = Field("60/minute", description="Bad tokens, keys and cookies from one address.")
+    mails: Rate = Field("5/hour", description="Mails to one address, and mails that one person asks for.")
 
 
 class HTTPSettings(Group):
@@ -231,7 +239,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".hearth"), description="Embedded databases, uploads, models, generated secrets.")
     cors_origins: CommaSeparated = Field(("http://localhost:3000",), description="Web pages that may call the API.")
     registration: Literal["open", "invite", "closed"] = Field("open", description="Who may make an account.")
-    trusted_proxies: CommaSeparated = Field((), description="Addresses whose X-Forwarded-For is believed.")
+    trusted_proxies: Networks = Field((), description="Addresses and networks whose X-Forwarded-For is believed.")
     max_body_bytes: int = Field(1_048_576, ge=1, description="Largest request body, uploads apart.")
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()

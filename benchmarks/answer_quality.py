@@ -8,6 +8,7 @@ import random
 from collections.abc import Sequence
 from uuid import UUID
 
+from app.permissions import Principal
 from app.resources import Resources
 from app.schemas.search import SearchFields
 from app.services.answers import AnswerService
@@ -27,7 +28,7 @@ async def quoted(answers: AnswerService, user_id: UUID, question: Question) -> S
     inquiry = await answers.look_up(user_id, question.text, TEN)
     if not inquiry.passages:
         return None
-    parts = [part async for part in answers.tell(inquiry, [])]
+    parts = [part async for part in answers.tell(Principal(user_id, ""), inquiry, [])]
     return [citation.quote for citation in parts[-1].citations]
 
 

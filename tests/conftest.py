@@ -22,6 +22,7 @@ from app.embedded import embedded_servers
 from app.foundation import Foundation, open_foundation
 from app.main import create_app
 from app.migrations import migrate
+from app.rates import Budget
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
 from app.resources import Resources, open_resources, open_services
 from app.settings import PasswordSettings, RateLimitSettings, RedisSettings, Settings
@@ -62,7 +63,7 @@ async def settings(session_data_dir: Path) -> AsyncIterator[Settings]:
         environment="testing",
         data_dir=session_data_dir,
         password=PasswordSettings(memory_kib=64, time_cost=1),
-        rate_limit=RateLimitSettings(requests=NO_LIMIT, login=NO_LIMIT, messages=NO_LIMIT),
+        rate_limit=RateLimitSettings(**dict.fromkeys(Budget, NO_LIMIT)),
     )
     async with embedded_servers(base) as running:
         prefixed = RedisSettings(url=running.redis.url, prefix=f"test-{uuid4().hex}:")

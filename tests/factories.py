@@ -5,11 +5,14 @@ from typing import Any
 from uuid import uuid4
 
 from httpx import AsyncClient
+from redis.asyncio import Redis
 from sqlalchemy import Executable, Select
 
+from app.realtime.presence import Presence
 from app.resources import Resources
-from app.services import build_ways_in
+from app.services import build_services, build_ways_in
 from app.services.known_callers import KnownCallers
+from app.settings import RateLimitSettings
 
 PASSWORD = "correct horse battery staple"
 
@@ -75,6 +78,15 @@ def with_fresh_accounts(resources: Resources, **settings: Any) -> Resources:
     """As another process would have them: nobody is remembered; other settings, if given."""
     changed = resources.settings.model_copy(update=settings)
     foundation = replace(resources.foundation, settings=changed)
-    ways_in = build_ways_in(foundation, resources.uow, KnownCallers())
+    ways_in = build_ways_in(foundation, resources.uow, KnownCallers(), resources.services.limits)
     services = replace(resources.services, accounts=ways_in.accounts, logins=ways_in.logins, callers=ways_in.callers)
+    return replace(resources, foundation=foundation, services=services)
+
+
+def with_limits(resources: Resources, rates: RateLimitSettings, redis: Redis | None = None) -> Resources:
+    """The same resources with other limits, as another process would have them; `redis` may be another one."""
+    settings = resources.settings.model_copy(update={"rate_limit": rates})
+    foundation = replace(resources.foundation, settings=settings, redis=redis or resources.foundation.redis)
+    presence = Presence(foundation.redis, resources.hub.publish, settings.realtime, prefix=settings.redis.prefix)
+    services = build_services(foundation, resources.uow, resources.hub, presence)
     return replace(resources, foundation=foundation, services=services)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from httpx import AsyncClient, HTTPError
 
+from app.rates import Budget
 from app.settings import Settings, environment_names
 
 REPOSITORY = Path(__file__).parent.parent
@@ -54,9 +55,7 @@ def environment_of(settings: Settings, **overrides: str) -> dict[str, str]:
         "REDIS_PREFIX": settings.redis.prefix,
         "PASSWORD_MEMORY_KIB": str(settings.password.memory_kib),
         "PASSWORD_TIME_COST": str(settings.password.time_cost),
-        "RATE_LIMIT_REQUESTS": settings.rate_limit.requests,
-        "RATE_LIMIT_LOGIN": settings.rate_limit.login,
-        "RATE_LIMIT_MESSAGES": settings.rate_limit.messages,
+        **{f"RATE_LIMIT_{budget.name}": getattr(settings.rate_limit, budget) for budget in Budget},
         "LOG_LEVEL": "warning",
         **overrides,
     }

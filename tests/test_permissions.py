@@ -208,7 +208,10 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {V1}/api-keys": (personal(201), json(name="another")),
     f"GET {V1}/api-keys": (personal(200), None),
     f"GET {V1}/api-keys/{{key_id}}": (row(401, 403, 404, 404, 404, 200, editor=404), None),
+    f"PATCH {V1}/api-keys/{{key_id}}": (row(401, 403, 404, 404, 404, 200, editor=404), json(name="renamed")),
     f"DELETE {V1}/api-keys/{{key_id}}": (row(401, 403, 404, 404, 404, 204, editor=404), None),
+    f"GET {V1}/admin/limits": (for_admins(200), None),
+    f"PUT {V1}/admin/limits": (for_admins(200), json(role="guest", budget="tokens", rate="0/day")),
     # projects
     f"POST {V1}/projects": (personal(201), json(name="Another")),
     f"GET {V1}/projects": (personal(200), None),

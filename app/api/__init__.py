@@ -8,6 +8,7 @@ from app.api import api_keys, auth, chat, devices, documents, health, projects, 
 from app.api.admin import router as admin_router
 from app.api.audit import router as audit_router
 from app.api.limits import check_limits
+from app.api.role_limits import router as role_limits_router
 from app.schemas.common import ErrorResponse
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -38,6 +39,7 @@ def v1_router() -> APIRouter:
     router.include_router(sessions.router)
     router.include_router(chat.router)
     router.include_router(tasks.router)
+    router.include_router(role_limits_router)
     router.include_router(admin_router)
     router.include_router(audit_router)
     return router

@@ -4,9 +4,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response, status
 
+from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
 from app.models import APIKey
-from app.schemas.api_keys import APIKeyCreate, APIKeyCreated, APIKeyRead
+from app.schemas.api_keys import APIKeyCreate, APIKeyCreated, APIKeyRead, APIKeyUpdate
 from app.schemas.common import ErrorResponse, Page
 
 router = APIRouter(prefix="/api-keys", tags=["accounts"])
@@ -36,8 +37,21 @@ async def list_api_keys(
 
 
 @router.get("/{key_id}", response_model=APIKeyRead)
-async def get_api_key(actor: Actor, services: ServicesDep, key_id: UUID) -> APIKey:
-    return await services.api_keys.get(actor, key_id)
+async def get_api_key(actor: Actor, services: ServicesDep, key_id: UUID, conditional: ConditionalDep) -> APIKey:
+    return conditional.tag(await services.api_keys.get(actor, key_id))
+
+
+@router.patch("/{key_id}", response_model=APIKeyRead)
+async def update_api_key(
+    actor: Actor,
+    services: ServicesDep,
+    key_id: UUID,
+    data: APIKeyUpdate,
+    expected: IfMatch,
+    conditional: ConditionalDep,
+) -> APIKey:
+    """Rename a key, or give it other limits. They count within two seconds."""
+    return conditional.tag(await services.api_keys.update(actor, key_id, data, expected=expected))
 
 
 @router.delete("/{key_id}", status_code=status.HTTP_204_NO_CONTENT)

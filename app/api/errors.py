@@ -1,5 +1,6 @@
 """One adapter that turns every failure into the contract's error response; framework errors included."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,8 +85,16 @@ async def _app_error(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, ServiceUnavailable):
         headers["Retry-After"] = RETRY_AFTER
     if isinstance(error, RateLimited):
-        headers["Retry-After"] = str(max(1, round(error.retry_after.total_seconds())))
+        headers |= _limit_headers(error)
     return error_response(error.status, error.code, error.message, error.details, headers)
+
+
+def _limit_headers(error: RateLimited) -> Mapping[str, str]:
+    seconds = str(max(1, math.ceil(error.retry_after.total_seconds())))
+    if error.most is None:
+        return {"Retry-After": seconds}
+    standing = {"RateLimit-Limit": str(error.most), "RateLimit-Remaining": "0", "RateLimit-Reset": seconds}
+    return {"Retry-After": seconds, **standing}
 
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:

@@ -1,78 +1,98 @@
-"""Rate limits of routes: slowapi declares them, `realtime/limits.py` counts.
+"""Rate limits of routes and sockets: slowapi declares them, `services/limits.py` knows the rates and has them counted.
 
 slowapi's own checks are synchronous and its middleware passes over included routers, so neither is used.
 """
 
-import ipaddress
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any, Final
 
 from fastapi import Request
+from limits import RateLimitItem
+from limits.limits import RateLimitItemPerYear
 from slowapi import Limiter
-from slowapi.wrappers import Limit, LimitGroup
+from slowapi.wrappers import Limit
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import auth, health
+from app.api import auth, chat, documents, health, query, sessions
+from app.api.callers import Caller
 from app.api.deps import CallerDep, ResourcesDep
-from app.realtime.limits import Allowance, Budget
+from app.errors import AppError, InvalidCredentials, RateLimited
+from app.permissions import Principal
+from app.rates import LARGEST_AMOUNT, Budget, parse_rate
+from app.realtime.limits import Allowance
+from app.services.limits import LimitService, address_key, caller_key
 from app.settings import RateLimitSettings
 
 Endpoint = Callable[..., Any]
 
-GENERAL: Final = "requests"
-LOGIN: Final = "login"
 LIMITED_LIKE_LOGIN: Final[Sequence[Endpoint]] = (
     auth.register_user,
     auth.login_user,
     auth.refresh_tokens,
     auth.begin_session,
+    sessions.join_session,
 )
-EXEMPT: Final[Sequence[Endpoint]] = (health.read_health, health.read_metrics)
-NETWORK_BITS: Final = 64  # of an IPv6 address: whoever has one has all that begin alike
+TIGHTER: Final[Sequence[tuple[Budget, Sequence[Endpoint]]]] = (
+    (Budget.LOGIN, LIMITED_LIKE_LOGIN),
+    (Budget.UPLOADS, (documents.create_document, documents.reingest_document)),
+    (Budget.QUERIES, (query.search, query.answer_question)),
+    (Budget.MESSAGES, (chat.post_message,)),
+)
+"""What has a budget beside that of all routes."""
+EXEMPT: Final[Sequence[Endpoint]] = (health.read_health,)
+COUNTED_WHEN_REFUSED: Final[Sequence[Endpoint]] = (health.read_metrics,)
+"""As often as one likes, with good credentials."""
+NO_RATE: Final = RateLimitItemPerYear(LARGEST_AMOUNT)  # for slowapi, which knows none that is unlimited
 
 
-def caller_key(request: Request) -> str:
+def caller_of(request: Request) -> str:
     """API key, else user, else address."""
-    caller = request.state.caller
-    if caller is None:
-        return address_key(request)
-    return f"key:{caller.key_id}" if caller.key_id else f"user:{caller.user_id}"
+    caller: Principal | None = request.state.caller
+    return caller_key(caller, host_of(request))
 
 
-def address_key(request: Request) -> str:
-    host = request.client.host if request.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:  # a Unix socket has no address
-        return f"address:{host}"
-    bits = NETWORK_BITS if address.version == 6 else address.max_prefixlen
-    return f"address:{ipaddress.ip_network((host, bits), strict=False)}"
+def address_of(request: Request) -> str:
+    return address_key(host_of(request))
+
+
+def host_of(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
 
 
 class RouteLimits(Limiter):
     """What is declared for each route: the general limit, tighter ones beside it, or that it is exempt."""
 
     def __init__(self, settings: RateLimitSettings) -> None:
-        super().__init__(caller_key, default_limits=[settings.requests], storage_uri="memory://")
-        self._declared: dict[Endpoint, Sequence[Limit]] = {}
+        super().__init__(caller_of, storage_uri="memory://")
+        self._declared: dict[Endpoint, Sequence[Limit] | None] = {}
+        self._general = _limit(Budget.REQUESTS, settings)
         for endpoint in EXEMPT:
             self.exempt(endpoint)  # type: ignore[no-untyped-call]
-        login = LimitGroup(settings.login, address_key, LOGIN, False, None, None, None, 1, False)
-        for endpoint in LIMITED_LIKE_LOGIN:  # slowapi's decorator would want every route to take the request
-            self._route_limits[_name_of(endpoint)] = list(login)
+        for budget, endpoints in TIGHTER:
+            for endpoint in endpoints:  # slowapi's decorator would want every route to take the request
+                self._route_limits.setdefault(_name_of(endpoint), []).append(_limit(budget, settings))
 
-    def of(self, endpoint: Endpoint) -> Sequence[Limit]:
-        """None at all for an exempt route."""
+    def of(self, endpoint: Endpoint) -> Sequence[Limit] | None:
+        """None for an exempt route."""
         if endpoint not in self._declared:
-            self._declared[endpoint] = self._look_up(_name_of(endpoint))
+            self._declared[endpoint] = self._look_up(endpoint)
         return self._declared[endpoint]
 
-    def _look_up(self, name: str) -> Sequence[Limit]:
+    def _look_up(self, endpoint: Endpoint) -> Sequence[Limit] | None:
+        name = _name_of(endpoint)
         if name in self._exempt_routes:
-            return ()
-        return [*self._route_limits.get(name, ()), *chain.from_iterable(self._default_limits)]
+            return None
+        general = [] if endpoint in COUNTED_WHEN_REFUSED else [self._general]
+        return [*self._route_limits.get(name, ()), *general]
+
+
+def _limit(budget: Budget, settings: RateLimitSettings) -> Limit:
+    """Whose count it is, and the rate of callers who have no other."""
+    rate: RateLimitItem = parse_rate(getattr(settings, budget)) or NO_RATE
+    key = address_of if budget is Budget.LOGIN else caller_of
+    return Limit(rate, key, budget, False, None, None, None, 1, False)
 
 
 def _name_of(endpoint: Endpoint) -> str:
@@ -83,14 +103,50 @@ def _name_of(endpoint: Endpoint) -> str:
 async def check_limits(request: Request, caller: CallerDep, resources: ResourcesDep) -> None:
     """Raises RateLimited: the caller, or its address, has used up what the route allows."""
     route_limits: RouteLimits = request.app.state.route_limits
-    declared = route_limits.of(request.scope["endpoint"])
-    if not declared or not resources.limits.is_enabled:
+    declared, limits = route_limits.of(request.scope["endpoint"]), resources.services.limits
+    if declared is None or not limits.is_enabled:
         return
-    request.state.caller = await caller.principal_if_known()
-    wanted = [(Budget(limit.scope or GENERAL, limit.limit), limit.key_func(request)) for limit in declared]
-    allowance = await resources.limits.take(wanted)
+    request.state.caller, is_bad = await _judged(caller)
+    wanted = [(Budget(limit.scope), limit.key_func(request)) for limit in declared]
+    if is_bad:
+        wanted.append((Budget.FAILURES, address_of(request)))
+    allowance = await limits.take(wanted, request.state.caller)
     request.state.allowance = allowance
-    allowance.require()
+    if allowance is not None:
+        allowance.require()
+
+
+async def check_opening(socket: HTTPConnection, caller: Caller, limits: LimitService) -> None:
+    """A WebSocket counts as a request of the caller, or without good credentials as one of the address.
+
+    Raises RateLimited.
+    """
+    if not limits.is_enabled:
+        return
+    principal, is_bad = await _judged(caller)
+    wanted = [(Budget.REQUESTS, caller_key(principal, host_of(socket)))]
+    if is_bad:
+        wanted.append((Budget.FAILURES, address_key(host_of(socket))))
+    allowance = await limits.take(wanted, principal)
+    if allowance is not None:
+        allowance.require()
+
+
+async def note_failure(socket: HTTPConnection, limits: LimitService) -> None:
+    """Credentials that came later, in a frame, were not good. Raises RateLimited."""
+    allowance = await limits.take([(Budget.FAILURES, address_key(host_of(socket)))])
+    if allowance is not None:
+        allowance.require()
+
+
+async def _judged(caller: Caller) -> tuple[Principal | None, bool]:
+    """Who it is, if it is known; whether its credentials are such that somebody may be guessing."""
+    try:
+        return await caller.principal(), False
+    except (InvalidCredentials, RateLimited):
+        return None, True
+    except AppError:
+        return None, False
 
 
 class RateLimitHeadersMiddleware:
@@ -108,9 +164,10 @@ class RateLimitHeadersMiddleware:
             allowance: Allowance | None = state.get("allowance")
             if message["type"] == "http.response.start" and allowance is not None:
                 headers = MutableHeaders(scope=message)
-                headers["RateLimit-Limit"] = str(allowance.budget.rate.amount)
-                headers["RateLimit-Remaining"] = str(allowance.remaining)
-                headers["RateLimit-Reset"] = str(int(allowance.reset_after.total_seconds()))
+                if "RateLimit-Limit" not in headers:  # else a budget refuses that no route declares
+                    headers["RateLimit-Limit"] = str(allowance.rate.amount)
+                    headers["RateLimit-Remaining"] = str(allowance.remaining)
+                    headers["RateLimit-Reset"] = str(int(allowance.reset_after.total_seconds()))
             await send(message)
 
         return await self._app(scope, receive, send_with_headers)

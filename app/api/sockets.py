@@ -14,9 +14,11 @@ from app.api.callers import Caller
 from app.api.conversations import Conversation, ProjectConversation, RoomConversation
 from app.api.deps import CallerDep, ResourcesDep
 from app.api.errors import is_dependency_down
+from app.api.limits import check_opening, note_failure
 from app.errors import (
     AppError,
     BadRequest,
+    InvalidCredentials,
     InvalidInput,
     NotAuthenticated,
     NotFound,
@@ -26,6 +28,7 @@ from app.errors import (
 )
 from app.events import Authenticate, ErrorOccurred
 from app.permissions import Action, Principal, may
+from app.rates import Budget
 from app.realtime.cancellation import cancel_until_done
 from app.realtime.channels import Listener
 from app.realtime.outbox import CloseCode, CutOff
@@ -116,6 +119,8 @@ class Door:
 
     async def _principal(self) -> Principal:
         """Whoever the handshake's credentials stand for, or those of a first frame."""
+        limits = self._resources.services.limits
+        await check_opening(self._socket, self._caller, limits)
         try:
             return await self._caller.principal()
         except NotAuthenticated:
@@ -126,7 +131,13 @@ class Door:
                 frame = authenticate.validate_json(await self._receive() or "")
         except (TimeoutError, ValidationError) as error:
             raise NotAuthenticated("Send credentials, or an `authenticate` frame first.") from error
-        return await self._resources.services.callers.identify(Credentials(bearer=frame.token))
+        try:
+            actor = await self._resources.services.callers.identify(Credentials(bearer=frame.token))
+        except InvalidCredentials:
+            await note_failure(self._socket, limits)
+            raise
+        await limits.take_one(Budget.REQUESTS, actor)
+        return actor
 
     async def _converse(self, actor: Principal, conversation: Conversation, after_seq: int | None) -> None:
         """One task writes, one reads; the connection ends with the first of them, or when it is cut off.
@@ -154,14 +165,14 @@ class Door:
 
     async def _read(self, actor: Principal, conversation: Conversation, after_seq: int | None) -> None:
         await conversation.begin(after_seq)
-        limits, key = self._resources.limits, f"key:{actor.key_id}" if actor.key_id else f"user:{actor.user_id}"
+        limits = self._resources.services.limits
         refusals = 0
         for number in itertools.count():
             text = await self._receive()
             if number % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)  # frames that came together are taken without a pause, and writers need theirs
             try:
-                await limits.check(limits.messages, key)
+                await limits.take_one(Budget.MESSAGES, actor)
                 refusals = 0
                 await _carry_out(conversation, text)
             except RateLimited as error:

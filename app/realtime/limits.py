@@ -1,4 +1,4 @@
-"""How often a caller may do something: counted in Redis for all processes, and by each alone while Redis is away."""
+"""How often something was done: counted in Redis for all processes, and by each alone while Redis is away."""
 
 import asyncio
 import math
@@ -6,78 +6,37 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Final
 
 import structlog
-from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits import RateLimitItem
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.errors import RateLimited
-from app.settings import RateLimitSettings
+from app.rates import Budget, written
+from app.realtime.scripts import COUNT
 
 log = structlog.get_logger(__name__)
 
 PATIENCE: Final = 0.25  # seconds for an answer of Redis
-PAUSE: Final = 2.0  # seconds without asking Redis again after it failed, so that not every request waits
-
-# A sliding window made of two counters: calls of this window, and those of the last one as far as it still counts.
-# KEYS: one hash per budget. ARGV: for each its amount and its window in milliseconds.
-# A call is counted in every budget or, when one of them is used up, in none.
-# Returns, for the refusing budget or else the one with least left: its position, whether it refuses, how many calls
-# are left, and in how many milliseconds there is more.
-TAKE_FROM_BUDGETS: Final = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local counts, tightest, refused = {}, nil, 0
-
-for i, key in ipairs(KEYS) do
-    local amount, window = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-    local number = math.floor(now / window)
-    local left = window - now % window
-    local stored = redis.call('HMGET', key, 'number', 'current', 'previous')
-    local age = number - (tonumber(stored[1]) or number)
-    local current, previous = 0, 0
-    if age <= 0 then
-        current, previous = tonumber(stored[2]) or 0, tonumber(stored[3]) or 0
-    elseif age == 1 then
-        previous = tonumber(stored[2]) or 0
-    end
-    local remaining = amount - current - math.floor(previous * left / window)
-    counts[i] = {number, current, previous, window}
-    if not tightest or remaining < tightest[2] then
-        local wait = left
-        if current < amount then
-            wait = left - math.floor(window * (amount - current) / math.max(previous, 1))
-        end
-        tightest = {i, remaining, left, math.max(wait, 0) + 1}
-    end
-end
-
-if tightest[2] < 1 then
-    return {tightest[1], 1, 0, tightest[4]}
-end
-for i, key in ipairs(KEYS) do
-    local number, current, previous, window = unpack(counts[i])
-    redis.call('HSET', key, 'number', number, 'current', current + 1, 'previous', previous)
-    redis.call('PEXPIRE', key, window * 2)
-end
-return {tightest[1], 0, tightest[2] - 1, tightest[3]}
-"""
+PAUSE: Final = 2.0  # seconds without asking Redis again after it failed, so that not every call waits
+MOST_COUNTS: Final = 50_000  # that are kept in memory while Redis is away; of more, those unused for longest go
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """`rate` (such as 600 per minute) of each caller; `name` keeps the counts of different budgets apart."""
+class Use:
+    """One use, or `cost` uses at once, of the budget that `who` has."""
 
-    name: str
+    budget: Budget
     rate: RateLimitItem
+    who: str
+    cost: int = 1
 
-    @classmethod
-    def of(cls, name: str, rate: str) -> "Budget":
-        return cls(name, parse(rate))
+    @property
+    def key(self) -> str:
+        return f"{self.budget}:{self.rate.get_expiry()}:{self.who}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +44,7 @@ class Allowance:
     """What is left of a budget; `reset_after` is when there is more again, or, when refused, when to come back."""
 
     budget: Budget
+    rate: RateLimitItem
     is_refused: bool
     remaining: int
     reset_after: timedelta
@@ -93,50 +53,123 @@ class Allowance:
         """Raises RateLimited: there was nothing left."""
         if self.is_refused:
             raise RateLimited(
-                "Too many requests: please slow down.",
+                "Too many requests: please slow down."
+                if self.budget is not Budget.TOKENS
+                else "The language model's tokens are used up for now.",
                 retry_after=self.reset_after,
-                limit=str(self.budget.rate),
+                most=self.rate.amount,
+                budget=self.budget.value,
+                limit=written(self.rate),
                 retry_after_seconds=int(self.reset_after.total_seconds()),
             )
 
 
+class Counting(StrEnum):
+    """`TAKE` in every budget or, when one is used up, in none; `CHARGE` in all, come what may; `LOOK` in none."""
+
+    TAKE = "take"
+    CHARGE = "charge"
+    LOOK = "look"
+
+
+Standing = tuple[int, bool, int, int]
+"""Of the refusing budget or else the one with least left: its position, whether it refuses, how many uses are left, and
+in how many milliseconds there is more."""
+
+
 class RateLimits:
-    def __init__(self, redis: Redis, settings: RateLimitSettings, *, prefix: str) -> None:
-        self.messages = Budget.of("messages", settings.messages)
-        self.is_enabled = settings.enabled
+    """A sliding window made of two counters: uses of this window, and those of the last as far as it still counts."""
+
+    def __init__(self, redis: Redis, *, prefix: str) -> None:
         self._prefix = f"{prefix}limit:"
-        self._script = redis.register_script(TAKE_FROM_BUDGETS)
-        self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._script = redis.register_script(COUNT)
+        self._memory = MemoryCounts()
         self._ask_redis_from = 0.0
 
-    async def check(self, budget: Budget, key: str) -> None:
-        """Count one use of `budget` by the caller `key`. Raises RateLimited: it is used up."""
-        if self.is_enabled:
-            (await self.take([(budget, key)])).require()
+    async def take(self, uses: Sequence[Use], counting: Counting = Counting.TAKE) -> Allowance:
+        """Count all `uses` at once, of which there is at least one; says what is left of the tightest budget."""
+        position, is_refused, remaining, milliseconds = await self._count(uses, counting)
+        use = uses[position]
+        return Allowance(
+            use.budget, use.rate, is_refused, remaining, timedelta(seconds=max(1, math.ceil(milliseconds / 1000)))
+        )
 
-    async def take(self, wanted: Sequence[tuple[Budget, str]]) -> Allowance:
-        """Count one use of every budget, or of none if one of them is used up; says what is left of the tightest."""
-        if time.monotonic() >= self._ask_redis_from:
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    return await self._take_from_redis(wanted)
-            except (RedisError, OSError, TimeoutError) as error:
-                self._ask_redis_from = time.monotonic() + PAUSE
-                log.warning("limits.redis_lost", error=repr(error))
-        return await self._take_from_memory(wanted)
+    async def _count(self, uses: Sequence[Use], counting: Counting) -> Standing:
+        if time.monotonic() < self._ask_redis_from:
+            return self._memory.count(uses, counting)
+        was_lost = self._ask_redis_from > 0.0
+        if was_lost:  # one call tries it, and no other waits for the outcome
+            self._ask_redis_from = time.monotonic() + PAUSE
+        try:
+            async with asyncio.timeout(PATIENCE):
+                standing = await self._count_in_redis(uses, counting)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._ask_redis_from = time.monotonic() + PAUSE
+            log.warning("limits.redis_lost", error=repr(error))
+            return self._memory.count(uses, counting)
+        if was_lost:
+            self._ask_redis_from = 0.0
+            self._memory = MemoryCounts()
+        return standing
 
-    async def _take_from_redis(self, wanted: Sequence[tuple[Budget, str]]) -> Allowance:
-        keys = [f"{self._prefix}{budget.name}:{key}" for budget, key in wanted]
-        rates = [number for budget, _ in wanted for number in (budget.rate.amount, budget.rate.get_expiry() * 1000)]
-        index, is_refused, remaining, reset_ms = await self._script(keys=keys, args=rates)
-        reset_after = timedelta(seconds=math.ceil(int(reset_ms) / 1000))
-        return Allowance(wanted[int(index) - 1][0], bool(int(is_refused)), int(remaining), reset_after)
+    async def _count_in_redis(self, uses: Sequence[Use], counting: Counting) -> Standing:
+        numbers = [number for use in uses for number in (use.rate.amount, use.rate.get_expiry() * 1000, use.cost)]
+        answer = await self._script(keys=[self._prefix + use.key for use in uses], args=[counting.value, *numbers])
+        position, is_refused, remaining, milliseconds = map(int, answer)
+        return position - 1, bool(is_refused), remaining, milliseconds
 
-    async def _take_from_memory(self, wanted: Sequence[tuple[Budget, str]]) -> Allowance:
-        left = []
-        for budget, key in wanted:
-            is_refused = not await self._memory.hit(budget.rate, budget.name, key)
-            state = await self._memory.get_window_stats(budget.rate, budget.name, key)
-            reset_after = timedelta(seconds=max(1, math.ceil(state.reset_time - time.time())))
-            left.append(Allowance(budget, is_refused, state.remaining, reset_after))
-        return min(left, key=lambda allowance: (not allowance.is_refused, allowance.remaining))
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    number: int
+    current: int
+    previous: int
+
+
+class MemoryCounts:
+    """The same as the script does in Redis, for this process alone."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, _Window] = {}
+
+    def count(self, uses: Sequence[Use], counting: Counting) -> Standing:
+        now = int(time.time() * 1000)
+        windows = [self._window(use, now) for use in uses]
+        standings = [
+            _standing(index, use, window, now) for index, (use, window) in enumerate(zip(uses, windows, strict=True))
+        ]
+        tightest = min(standings, key=lambda standing: (not standing[1], standing[2]))
+        if counting is Counting.LOOK or (counting is Counting.TAKE and tightest[1]):
+            return tightest
+        for use, window in zip(uses, windows, strict=True):
+            self._put(use.key, _Window(window.number, window.current + use.cost, window.previous))
+        index, is_refused, remaining, wait = tightest
+        return index, is_refused, max(0, remaining - uses[index].cost), wait
+
+    def _window(self, use: Use, now: int) -> _Window:
+        number = now // (use.rate.get_expiry() * 1000)
+        there = self._windows.get(use.key)
+        if there is None or number - there.number > 1:
+            return _Window(number, 0, 0)
+        return there if number <= there.number else _Window(number, 0, there.current)
+
+    def _put(self, key: str, window: _Window) -> None:
+        self._windows.pop(key, None)  # so that the order is that of use
+        self._windows[key] = window
+        if len(self._windows) > MOST_COUNTS:
+            del self._windows[next(iter(self._windows))]
+
+
+def _standing(index: int, use: Use, window: _Window, now: int) -> Standing:
+    length = use.rate.get_expiry() * 1000
+    left = length - now % length
+    remaining = use.rate.amount - window.current - window.previous * left // length
+    needed = max(use.cost, 1)
+    if remaining >= needed:
+        return index, False, remaining, left
+    room = use.rate.amount - needed + 1
+    if window.current < room:
+        wait = left - length * (room - window.current) // max(window.previous, 1)
+    else:
+        wait = left + length - length * room // max(window.current, 1)
+    return index, True, max(0, remaining), max(wait, 0) + 1

@@ -79,3 +79,55 @@ redis.call('HSET', KEYS[1], 'text', redis.call('HGET', KEYS[1], 'text') .. ARGV[
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return redis.call('HINCRBY', KEYS[1], 'length', ARGV[3]) - ARGV[3]
 """
+
+# A sliding window made of two counters: uses of this window, and those of the last one as far as it still counts.
+# KEYS: one hash per budget. ARGV[1]: 'take' counts in every budget or, when one of them is used up, in none; 'charge'
+# counts in all, come what may; 'look' in none. Then for each budget its amount, its window in milliseconds, its cost.
+# Returns, for the refusing budget or else the one with least left: its position, whether it refuses, how many uses
+# are left, and in how many milliseconds there is more.
+COUNT = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local counts, tightest = {}, nil
+
+for i, key in ipairs(KEYS) do
+    local amount, window, cost = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
+    local number, left = math.floor(now / window), window - now % window
+    local stored = redis.call('HMGET', key, 'number', 'current', 'previous')
+    local age = number - (tonumber(stored[1]) or number)
+    local current, previous = 0, 0
+    if age <= 0 then
+        current, previous = tonumber(stored[2]) or 0, tonumber(stored[3]) or 0
+    elseif age == 1 then
+        previous = tonumber(stored[2]) or 0
+    end
+    counts[i] = {number, current + cost, previous, window}
+
+    local needed = math.max(cost, 1)
+    local remaining = amount - current - math.floor(previous * left / window)
+    local room = amount - needed + 1
+    local refused, wait = 0, left
+    if remaining < needed then
+        refused = 1
+        if current < room then
+            wait = left - math.floor(window * (room - current) / math.max(previous, 1))
+        else
+            wait = left + window - math.floor(window * room / math.max(current, 1))
+        end
+        wait = math.max(wait, 0) + 1
+    end
+    if not tightest or refused > tightest[2] or (refused == tightest[2] and remaining < tightest[3]) then
+        tightest = {i, refused, remaining, wait, cost}
+    end
+end
+
+if ARGV[1] == 'look' or (ARGV[1] == 'take' and tightest[2] == 1) then
+    return {tightest[1], tightest[2], math.max(tightest[3], 0), tightest[4]}
+end
+for i, key in ipairs(KEYS) do
+    local number, current, previous, window = unpack(counts[i])
+    redis.call('HSET', key, 'number', number, 'current', current, 'previous', previous)
+    redis.call('PEXPIRE', key, window * 2)
+end
+return {tightest[1], tightest[2], math.max(tightest[3] - tightest[5], 0), tightest[4]}
+"""

@@ -16,6 +16,7 @@ from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.keys import APIKeyRepository
+from app.repositories.limits import RoleLimitRepository
 from app.repositories.logins import LoginRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.projects import ProjectRepository
@@ -51,6 +52,7 @@ class UnitOfWork:
         self.projects = ProjectRepository(session)
         self.registration = RegistrationRepository(session)
         self.retrieval = RetrievalRepository(session)
+        self.role_limits = RoleLimitRepository(session)
         self.sessions = SessionRepository(session)
         self.statistics = StatisticsRepository(session)
         self.tasks = TaskRepository(session)

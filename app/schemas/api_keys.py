@@ -5,14 +5,16 @@ from datetime import timedelta
 from typing import Annotated, Final, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.events import utc_now
 from app.models import APIKey
 from app.permissions import Scope
 from app.schemas.common import Read, Timestamp
+from app.schemas.limits import KeyLimits
 from app.schemas.users import Name
 
+LIMITS: Final = "Rates of its own, by budget: at most what its owner has."
 LONGEST_LIFE: Final = timedelta(days=36_525)
 
 
@@ -27,6 +29,16 @@ class APIKeyCreate(BaseModel):
     name: Name = Field(examples=["backup script"])
     scopes: frozenset[Scope] = Field(frozenset({Scope.READ, Scope.WRITE}), min_length=1)
     expires_at: Annotated[AwareDatetime, AfterValidator(_to_come)] | None = None
+    limits: KeyLimits = Field(default_factory=dict, description=LIMITS, examples=[{"queries": "10/minute"}])
+
+
+class APIKeyUpdate(BaseModel):
+    """What is left out stays as it is; `limits` replace those that were there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    limits: KeyLimits | None = Field(None, description=LIMITS)
 
 
 class APIKeyRead(Read):
@@ -36,6 +48,7 @@ class APIKeyRead(Read):
     name: str
     prefix: str
     scopes: Sequence[Scope]
+    limits: dict[str, str]
     expires_at: Timestamp | None
     last_used_at: Timestamp | None
     created_at: Timestamp

@@ -68,12 +68,13 @@ class ReingestProjectParams(BaseModel):
 
 
 class AnswerMessageParams(BaseModel):
-    """Let the spirit answer a message in a room."""
+    """Let the spirit answer a message in a room; `key_id` is the API key that it was sent with."""
 
     model_config = ConfigDict(extra="forbid")
 
     session_id: UUID
     message_id: UUID
+    key_id: UUID | None = None
 
 
 class DeleteAccountParams(BaseModel):

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 from app.foundation import Foundation
 from app.realtime.hub import Hub
+from app.realtime.limits import RateLimits
 from app.realtime.logins import CookieSessions
 from app.realtime.presence import Presence
+from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
@@ -31,6 +33,7 @@ from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
+from app.services.limits import LimitService
 from app.services.logins import LoginService
 from app.services.projects import ProjectService
 from app.services.registration import RegistrationService
@@ -61,6 +64,7 @@ class Services:
     health: HealthService
     idempotency: IdempotencyService
     ingestion: IngestionService
+    limits: LimitService
     logins: LoginService
     projects: ProjectService
     registration: RegistrationService
@@ -85,9 +89,10 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     task_types = {kind.name: kind for kind in _task_types(ingestion)}
     tasks = TaskService(uow, task_types)
     known = KnownCallers()
+    limits = build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder)
-    answers = _build_answers(foundation, uow, retrieval)
-    ways_in = build_ways_in(foundation, uow, known)
+    answers = _build_answers(foundation, uow, retrieval, limits)
+    ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
     answer_state = AnswerState(foundation.redis, prefix=settings.redis.prefix)
     chat = ChatService(uow, hub, settings.chat, answers=answer_state, tasks=tasks)
@@ -96,7 +101,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         administration=AdministrationService(uow, ways_in.logins, tasks),
         admissions=AdmissionService(uow),
         answers=answers,
-        api_keys=APIKeyService(uow, known),
+        api_keys=APIKeyService(uow, known, limits),
         audit=AuditService(uow, settings.audit.retention),
         blobs=blobs,
         callers=ways_in.callers,
@@ -107,6 +112,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         health=_build_health(foundation, uow),
         idempotency=IdempotencyService(uow),
         ingestion=ingestion,
+        limits=limits,
         logins=ways_in.logins,
         projects=ProjectService(uow),
         registration=RegistrationService(uow),
@@ -118,7 +124,15 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     )
 
 
-def _build_answers(foundation: Foundation, uow: OpenUnitOfWork, retrieval: RetrievalService) -> AnswerService:
+def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:
+    redis, settings = foundation.redis, foundation.settings
+    counts = RateLimits(redis, prefix=settings.redis.prefix)
+    return LimitService(uow, settings.rate_limit, counts=counts, proven=ProvenKeys(redis, prefix=settings.redis.prefix))
+
+
+def _build_answers(
+    foundation: Foundation, uow: OpenUnitOfWork, retrieval: RetrievalService, limits: LimitService
+) -> AnswerService:
     evidence = Evidence(foundation.embedder)
     return AnswerService(
         uow,
@@ -126,6 +140,7 @@ def _build_answers(foundation: Foundation, uow: OpenUnitOfWork, retrieval: Retri
         evidence,
         Citations(uow, evidence),
         foundation.llm,
+        limits,
         history_messages=foundation.settings.chat.history_messages,
     )
 
@@ -146,7 +161,7 @@ class WaysIn:
     callers: CallerService
 
 
-def build_ways_in(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCallers) -> WaysIn:
+def build_ways_in(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCallers, limits: LimitService) -> WaysIn:
     settings = foundation.settings
     passwords, tokens = Passwords(settings.password), make_tokens(settings)
     cookies = CookieSessions(foundation.redis, ttl=settings.cookie.ttl, prefix=settings.redis.prefix)
@@ -154,7 +169,9 @@ def build_ways_in(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCalle
     return WaysIn(
         accounts=AccountService(uow, settings, passwords=passwords),
         logins=LoginService(uow, settings, passwords=passwords, tokens=tokens, cookies=cookies, known=known),
-        callers=CallerService(uow, settings, tokens=tokens, tickets=tickets, cookies=cookies, known=known),
+        callers=CallerService(
+            uow, settings, tokens=tokens, tickets=tickets, cookies=cookies, known=known, limits=limits
+        ),
     )
 
 

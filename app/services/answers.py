@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -28,6 +29,8 @@ from app.schemas.query import (
 from app.schemas.search import MAX_QUESTION_LENGTH, SearchFields
 from app.services.citations import Citations, MarkerFilter, quoting_line
 from app.services.evidence import Evidence, Passage, choose_passages, choose_quotations
+from app.services.limits import LimitService
+from app.services.metering import metered
 from app.services.prompts import MOST_CHARACTERS, answer_from, last_question, turns_of
 from app.services.retrieval import RetrievalService, milliseconds_since
 from app.services.sessions import visible_room
@@ -89,6 +92,7 @@ class AnswerService:
         evidence: Evidence,
         citations: Citations,
         llm: LanguageModel | None,
+        limits: LimitService,
         *,
         history_messages: int,
     ) -> None:
@@ -98,6 +102,7 @@ class AnswerService:
         self._evidence = evidence
         self._citations = citations
         self._llm = llm
+        self._limits = limits
 
     @property
     def model(self) -> str:
@@ -114,6 +119,7 @@ class AnswerService:
 
         Raises:
             NotFound: there is no such room.
+            RateLimited: the actor has no tokens of the language model left.
             ServiceUnavailable: the embedding model or the language model does not answer.
         """
         async with contextlib.aclosing(await self.stream(actor, request)) as parts:
@@ -123,12 +129,19 @@ class AnswerService:
         """The same in pieces: what was retrieved, tokens, citations, the whole. Returns when the passages are there.
 
         Raises:
-            NotFound, ServiceUnavailable: as `answer`, and from the pieces too.
+            NotFound, RateLimited, ServiceUnavailable: as `answer`; the last from the pieces too.
         """
         fields, said = await self._conversation(actor, request)
         inquiry = await self.look_up(actor.user_id, request.question, fields, earlier=last_question(said))
         turns = answer_from(inquiry.passages, request.question, turns_of(said)) if inquiry.passages else []
-        return self.tell(inquiry, turns)
+        if turns:
+            await self.require_tokens(actor)
+        return self.tell(actor, inquiry, turns)
+
+    async def require_tokens(self, asker: Principal) -> None:
+        """Raises RateLimited: the asker has no tokens of the language model left. Without a model nobody needs any."""
+        if self._llm is not None:
+            await self._limits.require_tokens(asker)
 
     async def look_up(
         self, user_id: UUID, question: str, fields: SearchFields, *, earlier: str | None = None
@@ -149,8 +162,10 @@ class AnswerService:
             passages = choose_passages(question, found.matches, most_characters=MOST_CHARACTERS)
         return Inquiry(question, passages, found.vector, dict(found.timings_ms), started)
 
-    def tell(self, inquiry: Inquiry, turns: Sequence[Turn]) -> AsyncGenerator[AnswerPart, None]:
+    def tell(self, asker: Principal, inquiry: Inquiry, turns: Sequence[Turn]) -> AsyncGenerator[AnswerPart, None]:
         """What the language model says to `turns`; where there is none, or no turns, the passages are quoted.
+
+        Its tokens are charged to `asker`, also those of an answer that is not heard to its end.
 
         No database connection is held while the model speaks. Closing the generator stops the model.
 
@@ -158,7 +173,7 @@ class AnswerService:
             ServiceUnavailable: the embedding model or the language model does not answer.
         """
         if self._llm is not None and turns:
-            return _in_order(inquiry, self._talk(self._llm, inquiry, turns))
+            return _in_order(inquiry, self._talk(self._llm, asker, inquiry, turns))
         return _in_order(inquiry, self._quote(inquiry))
 
     async def _conversation(self, actor: Principal, request: QueryRequest) -> tuple[SearchFields, Sequence[Message]]:
@@ -172,10 +187,12 @@ class AnswerService:
         project_ids = [room.project_id] if asked is None or room.project_id in asked else []
         return request.model_copy(update={"project_ids": project_ids}), list(reversed(said))
 
-    async def _talk(self, llm: LanguageModel, inquiry: Inquiry, turns: Sequence[Turn]) -> _Telling:
+    async def _talk(self, llm: LanguageModel, asker: Principal, inquiry: Inquiry, turns: Sequence[Turn]) -> _Telling:
         said, usage = "", NO_USAGE
         markers = MarkerFilter({passage.marker for passage in inquiry.passages})
-        async with contextlib.aclosing(llm.stream(turns)) as parts:
+        async with contextlib.aclosing(
+            metered(llm.stream(turns), turns, partial(self._limits.charge_tokens, asker))
+        ) as parts:
             async for part in parts:
                 if isinstance(part, TokenUsage):
                     usage = part

@@ -11,10 +11,12 @@ from app.errors import Conflict, NotFound, PermissionDenied
 from app.models import APIKey, AuditAction
 from app.permissions import Principal, may_grant
 from app.repositories import OpenUnitOfWork
-from app.schemas.api_keys import APIKeyCreate
+from app.schemas.api_keys import APIKeyCreate, APIKeyUpdate
 from app.security import SecretKind, digest_of, make_secret
 from app.services.audit import record_by
 from app.services.known_callers import KnownCallers
+from app.services.limits import LimitService
+from app.services.versions import Versions, require_version
 
 MOST_KEYS: Final = 50  # of one account
 SHOWN_PREFIX: Final = len(SecretKind.API_KEY) + 6
@@ -29,14 +31,23 @@ class NewKey:
 
 
 class APIKeyService:
-    def __init__(self, uow: OpenUnitOfWork, known: KnownCallers) -> None:
+    def __init__(self, uow: OpenUnitOfWork, known: KnownCallers, limits: LimitService) -> None:
         self._uow = uow
         self._known = known
+        self._limits = limits
 
     async def create(self, actor: Principal, data: APIKeyCreate) -> NewKey:
-        """Raises PermissionDenied: more scopes than the actor has. Conflict: too many keys."""
+        """Make a key.
+
+        Raises:
+            PermissionDenied: more scopes than the actor has, or the actor is a key with limits of its own.
+            InvalidInput: higher limits than the actor's.
+            Conflict: too many keys.
+        """
+        _require_no_own_limits(actor)
         if not may_grant(actor, data.scopes):
             raise PermissionDenied("A key cannot have more scopes than whoever makes it.", scopes=sorted(data.scopes))
+        await self._limits.require_within(actor, data.limits)
         key = make_secret(SecretKind.API_KEY)
         row = APIKey(
             id=uuid7(),
@@ -45,6 +56,7 @@ class APIKeyService:
             prefix=key[:SHOWN_PREFIX],
             digest=digest_of(key),
             scopes=sorted(data.scopes),
+            limits={budget.value: rate for budget, rate in data.limits.items()},
             expires_at=data.expires_at,
         )
         async with self._uow() as uow:
@@ -70,6 +82,30 @@ class APIKeyService:
         async with self._uow() as uow:
             return await uow.api_keys.list_own(actor.user_id, before=before, limit=limit)
 
+    async def update(
+        self, actor: Principal, key_id: UUID, changes: APIKeyUpdate, *, expected: Versions | None
+    ) -> APIKey:
+        """Rename it, or replace its limits; they count here at once, in other processes within two seconds.
+
+        Raises:
+            NotFound, PreconditionFailed
+            PermissionDenied: the actor is a key with limits of its own.
+            InvalidInput: higher limits than the actor's.
+        """
+        _require_no_own_limits(actor)
+        await self._limits.require_within(actor, changes.limits or {})
+        async with self._uow() as uow:
+            key = await uow.api_keys.get_own(actor.user_id, key_id)
+            if key is None:
+                raise NotFound("API key not found", key_id=str(key_id))
+            require_version(key, expected)
+            key.name = changes.name or key.name
+            if changes.limits is not None:
+                key.limits = {budget.value: rate for budget, rate in changes.limits.items()}
+            await uow.flush()
+        self._known.keys.forget(key.digest)
+        return key
+
     async def delete(self, actor: Principal, key_id: UUID) -> None:
         """The key stops working: here at once, in other processes within two seconds. Raises NotFound."""
         async with self._uow() as uow:
@@ -78,3 +114,9 @@ class APIKeyService:
                 raise NotFound("API key not found", key_id=str(key_id))
             record_by(uow, actor, AuditAction.KEY_DELETED, target_type="api_key", target_id=key_id)
         self._known.keys.forget(digest)
+
+
+def _require_no_own_limits(actor: Principal) -> None:
+    """Raises PermissionDenied: by other keys a key could have more than its own limits allow."""
+    if actor.limits:
+        raise PermissionDenied("A key with limits of its own cannot make or change keys.")

@@ -14,6 +14,7 @@ from app.realtime.state import TICKET_LIFE, Tickets
 from app.repositories import OpenUnitOfWork
 from app.security import Claims, SecretKind, Tokens, TokenType, digest_of, is_secret
 from app.services.known_callers import KnownCallers, KnownKey, Person
+from app.services.limits import LimitService
 from app.settings import Settings
 
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
@@ -50,6 +51,7 @@ class CallerService:
         tickets: Tickets,
         cookies: CookieSessions,
         known: KnownCallers,
+        limits: LimitService,
     ) -> None:
         self._uow = uow
         self._settings = settings
@@ -57,6 +59,7 @@ class CallerService:
         self._tickets = tickets
         self._cookies = cookies
         self._known = known
+        self._limits = limits
 
     async def identify(self, credentials: Credentials) -> Principal:
         """Whoever calls with these credentials; of several, the first of bearer, key, ticket, cookie counts.
@@ -64,6 +67,7 @@ class CallerService:
         Raises:
             NotAuthenticated: nothing is given.
             InvalidCredentials, TokenExpired: what is given is not good.
+            RateLimited: too much that is not good came from this address to look at an unknown key.
         """
         match credentials:
             case Credentials(bearer=str(bearer)) if bearer:
@@ -107,8 +111,10 @@ class CallerService:
         digest = digest_of(key)
         known = self._known.keys.get(digest)
         if known is None:
+            await self._limits.require_trust(digest)
             known = await self._look_up_key(digest)
             self._known.keys.put(digest, known)
+            await self._limits.trust(digest)
         if known.expires_at is not None and known.expires_at <= utc_now():
             raise TokenExpired("The API key has expired.")
         return known.principal

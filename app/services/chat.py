@@ -180,7 +180,11 @@ class ChatService:
                 project_id=room.project_id,
                 owner_id=room.owner_id,
                 task_type=ANSWER_MESSAGE,
-                params={"session_id": str(room.id), "message_id": str(message.id)},
+                params={
+                    "session_id": str(room.id),
+                    "message_id": str(message.id),
+                    "key_id": str(actor.key_id) if actor.key_id else None,
+                },
                 is_internal=True,
                 serial_key=serial_key(room.id),
                 priority=ANSWER_PRIORITY,

@@ -2,20 +2,24 @@
 
 import asyncio
 import contextlib
+import math
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 
-from app.errors import ServiceUnavailable
+from app.adapters.llm import Turn
+from app.errors import RateLimited, ServiceUnavailable
 from app.events import Citation, EphemeralEvent, Frame, SpiritThinking, SpiritToken
 from app.models import Message, Session
+from app.permissions import Principal, Role
 from app.realtime.hub import Hub
 from app.realtime.state import AnswerState
-from app.repositories import OpenUnitOfWork
+from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.query import QueryResult, TokenEvent
 from app.schemas.search import SearchFields
 from app.services.answers import AnswerService, Inquiry
@@ -35,12 +39,18 @@ NOTHING_FITS = (
     "them."
 )
 NO_ANSWER = "I cannot answer at the moment. Please ask me again later."
+NO_TOKENS = "{name} has used up what the language model may cost. There is more in {time}."
+BUT_QUOTED = "Until then I quote what the documents say:"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A message that the spirit is to answer, and what was said before it, the oldest first."""
+    """A message that the spirit is to answer, and what was said before it, the oldest first.
 
+    `asker` is whom the language model's tokens are charged to.
+    """
+
+    asker: Principal
     room: Session
     message: Message
     said: Sequence[Message]
@@ -64,15 +74,17 @@ class SpiritService:
         self._settings = settings
         self._mention = re.compile(rf"@{re.escape(settings.spirit_name)}\b[,:]?", re.IGNORECASE)
 
-    async def answer(self, task: RunningTask, session_id: UUID, message_id: UUID) -> Mapping[str, Any]:
-        """Answer a message of a room. Safe to run again: the answer is given once.
+    async def answer(
+        self, task: RunningTask, session_id: UUID, message_id: UUID, *, key_id: UUID | None = None
+    ) -> Mapping[str, Any]:
+        """Answer a message of a room, sent with the API key `key_id` perhaps. Run again, it still answers once.
 
         A person's stop posts what was said so far; a worker that stops leaves the answer to another one.
 
         Raises:
             ServiceUnavailable: a model does not answer, and another attempt may help.
         """
-        call = await self._call(session_id, message_id)
+        call = await self._call(session_id, message_id, key_id)
         if call is None:
             return {"message_id": None}  # the room or the message was removed
         voice = Voice(session_id, message_id, self._hub, self._state)
@@ -92,24 +104,46 @@ class SpiritService:
         posting = asyncio.ensure_future(self._post(voice, text, citations))
         return await asyncio.shield(posting)  # a stop at this moment comes too late: what was said is said
 
-    async def _call(self, session_id: UUID, message_id: UUID) -> Call | None:
+    async def _call(self, session_id: UUID, message_id: UUID, key_id: UUID | None) -> Call | None:
         async with self._uow() as uow:
             room = await uow.sessions.get(session_id)
             message = await uow.messages.get(session_id, message_id)
-        if room is None or message is None:
-            return None
+            if room is None or message is None:
+                return None
+            asker = await _asker(uow, message.user_id or room.owner_id, key_id)
         limit = self._settings.history_messages
-        return Call(room, message, await self._chat.history(session_id, before_seq=message.seq, limit=limit))
+        return Call(asker, room, message, await self._chat.history(session_id, before_seq=message.seq, limit=limit))
 
     async def _speak(self, call: Call, voice: "Voice") -> tuple[str, Sequence[Citation]]:
         """The whole answer, when all of it was said."""
         question = self._mention.sub("", call.message.text).strip() or call.message.text
         inquiry = await self._look_up(call, question)
+        try:
+            await self._answers.require_tokens(call.asker)
+        except RateLimited as error:
+            return await self._quote(call, inquiry, voice, no_tokens_for=error.retry_after)
         if not inquiry.passages and not self._answers.converses:
             return NOTHING_FITS, []
         spoken = f"{call.message.user_name}: {question}"
         turns = converse(self._settings.spirit_name, inquiry.passages, spoken, turns_of(call.said))
-        async with contextlib.aclosing(self._answers.tell(inquiry, turns)) as parts:
+        return await self._tell(call, inquiry, turns, voice)
+
+    async def _quote(
+        self, call: Call, inquiry: Inquiry, voice: "Voice", *, no_tokens_for: timedelta
+    ) -> tuple[str, Sequence[Citation]]:
+        """What the documents say, since the asker has used up the language model."""
+        said = NO_TOKENS.format(name=call.message.user_name, time=_in_words(no_tokens_for))
+        if not inquiry.passages:
+            return said, []
+        said = f"{said} {BUT_QUOTED}\n\n"
+        voice.say(said)
+        quoted, citations = await self._tell(call, inquiry, [], voice)
+        return said + quoted, citations
+
+    async def _tell(
+        self, call: Call, inquiry: Inquiry, turns: Sequence[Turn], voice: "Voice"
+    ) -> tuple[str, Sequence[Citation]]:
+        async with contextlib.aclosing(self._answers.tell(call.asker, inquiry, turns)) as parts:
             async for part in parts:
                 if isinstance(part, TokenEvent):
                     voice.say(part.delta)
@@ -132,6 +166,23 @@ class SpiritService:
         message = await self._chat.post_spirit(voice.session_id, text, citations, in_reply_to=voice.in_reply_to)
         await voice.end()
         return {"message_id": str(message.id) if message else None}
+
+
+async def _asker(uow: UnitOfWork, user_id: UUID, key_id: UUID | None) -> Principal:
+    user = await uow.users.get(user_id)
+    key = await uow.api_keys.get_own(user_id, key_id) if key_id else None
+    role = Role(user.role) if user else Role.GUEST
+    return Principal(
+        user_id, user.name if user else "", role, key_id=key.id if key else None, limits=key.limits if key else {}
+    )
+
+
+def _in_words(time: timedelta) -> str:
+    minutes = math.ceil(time.total_seconds() / 60)
+    hours = math.ceil(minutes / 60)
+    if minutes > 90:
+        return f"{hours} hours"
+    return f"{minutes} minutes" if minutes > 1 else "a minute"
 
 
 class Voice:

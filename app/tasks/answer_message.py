@@ -22,4 +22,4 @@ class AnswerMessage:
         self._spirit = spirit
 
     async def process(self, task: RunningTask, params: AnswerMessageParams) -> Mapping[str, Any]:
-        return await self._spirit.answer(task, params.session_id, params.message_id)
+        return await self._spirit.answer(task, params.session_id, params.message_id, key_id=params.key_id)

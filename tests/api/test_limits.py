@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -13,10 +12,11 @@ from redis.asyncio import Redis
 
 from app.errors import RateLimited
 from app.main import create_app
-from app.realtime.limits import Budget, RateLimits
+from app.rates import Budget, parse_rate
+from app.realtime.limits import MOST_COUNTS, Counting, MemoryCounts, RateLimits, Use
 from app.resources import Resources
 from app.settings import RateLimitSettings
-from tests.factories import login, make_key, make_user, register
+from tests.factories import login, make_key, make_user, register, with_limits
 
 ME = "/api/v1/users/me"
 EXEMPT = {"/api/v1/health", "/api/v1/metrics"}
@@ -31,15 +31,9 @@ def limited(resources: Resources) -> Limited:
 
     @asynccontextmanager
     async def open_client(*, address: str = "127.0.0.1", redis: Redis | None = None, **rates: object):
-        settings = RateLimitSettings(**({"requests": "1000/hour", "login": "1000/hour"} | rates))
-        limits = RateLimits(
-            redis or resources.foundation.redis, settings, prefix=f"{resources.settings.redis.prefix}t:"
-        )
+        settings = RateLimitSettings(**(dict.fromkeys(Budget, "1000/hour") | rates))
         await resources.foundation.redis.flushdb()
-        whole = resources.settings.model_copy(update={"rate_limit": settings})
-        app = create_app(
-            resources=replace(resources, foundation=replace(resources.foundation, settings=whole), limits=limits)
-        )
+        app = create_app(resources=with_limits(resources, settings, redis))
         transport = ASGITransport(app, client=(address, 1234))
         async with AsyncClient(transport=transport, base_url="http://test") as client:
             yield client
@@ -137,24 +131,70 @@ async def test_while_redis_does_not_answer_each_process_counts_alone(limited: Li
                 assert int(answers[-1].headers["Retry-After"]) >= 1
 
 
-async def test_a_budget_is_never_overdrawn_and_comes_back(resources: Resources):
-    limits = RateLimits(resources.foundation.redis, RateLimitSettings(), prefix=f"test-{uuid4().hex}:")
-    budget = Budget.of("test", "5/second")
-    taken = await asyncio.gather(*(limits.take([(budget, "ada")]) for _ in range(20)))
+@pytest.fixture
+def counts(resources: Resources) -> RateLimits:
+    return RateLimits(resources.foundation.redis, prefix=f"test-{uuid4().hex}:")
+
+
+def use(rate: str, who: str = "ada", *, budget: Budget = Budget.REQUESTS, cost: int = 1) -> Use:
+    return Use(budget, parse_rate(rate), who, cost)
+
+
+async def test_a_budget_is_never_overdrawn_and_comes_back(counts: RateLimits):
+    taken = await asyncio.gather(*(counts.take([use("5/second")]) for _ in range(20)))
     assert 5 <= sum(not one.is_refused for one in taken) <= 6  # 6: a second may end in between
+    again = await asyncio.gather(*(counts.take([use("5/second")]) for _ in range(6)))
     with pytest.raises(RateLimited) as refused:
-        await asyncio.gather(*(limits.check(budget, "ada") for _ in range(6)))
-    await limits.check(budget, "grace")
+        next(one for one in again if one.is_refused).require()
+    (await counts.take([use("5/second", "grace")])).require()
     assert 1 <= refused.value.retry_after.total_seconds() <= 2
     await asyncio.sleep(refused.value.retry_after.total_seconds())
-    await limits.check(budget, "ada")
+    (await counts.take([use("5/second")])).require()
 
 
-async def test_what_one_budget_refuses_is_not_counted_in_another(resources: Resources):
-    limits = RateLimits(resources.foundation.redis, RateLimitSettings(), prefix=f"test-{uuid4().hex}:")
-    tight, wide = Budget.of("tight", "1/hour"), Budget.of("wide", "10/hour")
-    both = [(wide, "ada"), (tight, "ada")]
-    first, second = await limits.take(both), await limits.take(both)
-    assert (first.budget, first.remaining, first.is_refused) == (tight, 0, False)
-    assert (second.budget, second.is_refused) == (tight, True)
-    assert (await limits.take([(wide, "ada")])).remaining == 8
+async def test_what_one_budget_refuses_is_not_counted_in_another(counts: RateLimits):
+    both = [use("10/hour"), use("1/hour", budget=Budget.LOGIN)]
+    first, second = await counts.take(both), await counts.take(both)
+    assert (first.budget, first.remaining, first.is_refused) == (Budget.LOGIN, 0, False)
+    assert (second.budget, second.is_refused) == (Budget.LOGIN, True)
+    assert (await counts.take([use("10/hour")])).remaining == 8
+
+
+async def test_many_uses_are_charged_at_once_and_a_debt_is_paid_off(counts: RateLimits):
+    await asyncio.gather(*(counts.take([use("1000/hour", cost=30)], Counting.CHARGE) for _ in range(20)))
+    assert (await counts.take([use("1000/hour")], Counting.LOOK)).remaining == 400
+    assert (await counts.take([use("1000/hour", cost=401)])).is_refused
+    assert not (await counts.take([use("1000/hour", cost=400)])).is_refused
+    indebted = await counts.take([use("2/second", "grace", cost=6)], Counting.CHARGE)
+    assert indebted.remaining == 0
+    refused = await counts.take([use("2/second", "grace")], Counting.LOOK)
+    assert refused.is_refused
+    await asyncio.sleep(refused.reset_after.total_seconds())
+    assert not (await counts.take([use("2/second", "grace")])).is_refused
+
+
+async def test_memory_counts_as_redis_does(counts: RateLimits):
+    memory = MemoryCounts()
+    steps = [
+        ([use("3/hour"), use("9/day", budget=Budget.LOGIN)], Counting.TAKE),
+        ([use("3/hour", cost=2)], Counting.TAKE),
+        ([use("3/hour"), use("9/day", budget=Budget.LOGIN)], Counting.TAKE),
+        ([use("9/day", budget=Budget.LOGIN)], Counting.LOOK),
+        ([use("9/day", budget=Budget.LOGIN, cost=12)], Counting.CHARGE),
+        ([use("9/day", budget=Budget.LOGIN)], Counting.TAKE),
+        ([use("0/day", "grace")], Counting.TAKE),
+    ]
+    for uses, counting in steps:
+        stored, kept = await counts._count_in_redis(uses, counting), memory.count(uses, counting)
+        assert stored[:3] == kept[:3]
+        assert abs(stored[3] - kept[3]) < 1000
+
+
+def test_memory_forgets_whoever_was_away_for_longest():
+    memory = MemoryCounts()
+    memory.count([use("1/day")], Counting.TAKE)
+    assert memory.count([use("1/day")], Counting.LOOK)[1]
+    for number in range(MOST_COUNTS):
+        memory.count([use("1/day", str(number))], Counting.TAKE)
+    assert len(memory._windows) == MOST_COUNTS
+    assert not memory.count([use("1/day")], Counting.LOOK)[1]
