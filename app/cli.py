@@ -73,6 +73,14 @@ def doctor() -> None:
     raise typer.Exit(0 if is_well else 1)
 
 
+@app.command(name="rotate-keys")
+def rotate_keys() -> None:
+    """Encrypt with ENCRYPTION_KEY what ENCRYPTION_PREVIOUS_KEYS encrypted, so that those can go; at any time."""
+    with _servers(_settings()) as settings:
+        is_complete = asyncio.run(_load("app.doctor").rotate(settings, console))
+    raise typer.Exit(0 if is_complete else 1)
+
+
 @app.command()
 def login(
     email: Annotated[str, typer.Option(prompt=True)],

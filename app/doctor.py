@@ -1,16 +1,22 @@
-"""`hearth doctor`: looks at every dependency and says what to do."""
+"""`hearth doctor` looks at every dependency and says what to do; `hearth rotate-keys` does what it says of keys."""
 
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from app.foundation import Foundation, open_foundation
 from app.migrations import current_revision, expected_revision
+from app.repositories import UnitOfWork
+from app.repositories.engine import create_engine
+from app.security import make_cipher
+from app.services.encryption import EncryptionService
 from app.settings import Settings
 
 PATIENCE = 20.0  # seconds for one examination
@@ -55,12 +61,37 @@ async def _language_model(foundation: Foundation) -> str:
     return foundation.llm.name
 
 
+async def _provider(foundation: Foundation) -> str:
+    if foundation.provider is None:
+        return "none: people sign in with passwords (set OIDC_ISSUER for a provider)"
+    await foundation.provider.check()
+    return f"{foundation.provider.name}, {foundation.provider.issuer}"
+
+
+async def _encryption(foundation: Foundation) -> str:
+    standings = await _encryption_service(foundation.engine, foundation.settings).survey()
+    current, old, lost = (sum(getattr(each, name) for each in standings) for name in ("current", "old", "lost"))
+    if lost:
+        names = ", ".join(f"{each.name} ({each.lost})" for each in standings if each.lost)
+        raise Unwell(f"no key decrypts {names}: put the key that is missing into ENCRYPTION_PREVIOUS_KEYS")
+    if old:
+        return f"{current} values under the newest key, {old} under earlier ones: run `hearth rotate-keys`"
+    return f"{current} values, all under the newest key: ENCRYPTION_PREVIOUS_KEYS may be empty"
+
+
+def _encryption_service(engine: AsyncEngine, settings: Settings) -> EncryptionService:
+    uow = partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False), lambda _: None)
+    return EncryptionService(uow, make_cipher(settings))
+
+
 EXAMINATIONS: dict[str, tuple[Callable[[Foundation], Awaitable[str]], str]] = {
     "database": (_database, "check DATABASE_URL, and that PostgreSQL accepts connections from here"),
     "redis": (_redis, "check REDIS_URL, and that Redis or Valkey accepts connections from here"),
     "workspace": (_storage, "make DATA_DIR writable for this user, and look for free space"),
     "embedder": (_embedder, "run `make install` again, or check EMBEDDING_BASE_URL and EMBEDDING_API_KEY"),
     "llm": (_language_model, "check LLM_BASE_URL, LLM_API_KEY and LLM_MODEL"),
+    "sign-in": (_provider, "check OIDC_ISSUER, spelt as in its discovery document, and that it answers from here"),
+    "encryption": (_encryption, "run `hearth migrate`, and look at the database"),
 }
 
 
@@ -80,3 +111,21 @@ async def examine(settings: Settings, console: Console) -> bool:
                 table.add_row(name, "[red]ill[/]", escape(reason))
     console.print(table)
     return is_well
+
+
+async def rotate(settings: Settings, console: Console) -> bool:
+    """Encrypt everything with the newest key and print how much; True when nothing is left under another."""
+    engine = create_engine(settings.database)
+    try:
+        rotations = await _encryption_service(engine, settings).rotate()
+    finally:
+        await engine.dispose()
+    table = Table("column", "renewed", "changed meanwhile", "undecryptable", box=None)
+    for each in rotations:
+        table.add_row(each.name, str(each.renewed), str(each.passed_over), str(each.lost))
+    console.print(table)
+    if any(each.lost for each in rotations):
+        console.print("Some values cannot be decrypted: put the key that is missing into ENCRYPTION_PREVIOUS_KEYS.")
+        return False
+    console.print("ENCRYPTION_PREVIOUS_KEYS may be empty now, once every process runs with the new ENCRYPTION_KEY.")
+    return True

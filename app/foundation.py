@@ -13,6 +13,7 @@ from app.adapters.embeddings import Embedder, open_embedder
 from app.adapters.extraction import Extractor
 from app.adapters.fetching import Fetcher
 from app.adapters.llm import LanguageModel, open_language_model
+from app.adapters.oidc import OpenIDProvider, open_provider
 from app.adapters.storage import LocalStorage, Storage
 from app.repositories.engine import create_engine
 from app.settings import RedisSettings, Settings
@@ -20,7 +21,7 @@ from app.settings import RedisSettings, Settings
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What services are built upon; `llm` is None where no language model is configured."""
+    """What services are built upon; `llm` and `provider` are None where none is configured."""
 
     settings: Settings
     engine: AsyncEngine
@@ -31,6 +32,7 @@ class Foundation:
     extractor: Extractor
     embedder: Embedder
     llm: LanguageModel | None
+    provider: OpenIDProvider | None
 
 
 def create_redis(settings: RedisSettings) -> Redis:
@@ -70,4 +72,5 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         stack.callback(fetcher.close)
         llm = await stack.enter_async_context(open_language_model(settings.llm))
         extractor = await stack.enter_async_context(Extractor(settings.document))
-        yield Foundation(settings, engine, redis, pubsub_redis, storage, fetcher, extractor, embedder, llm)
+        provider = await stack.enter_async_context(open_provider(settings.oidc))
+        yield Foundation(settings, engine, redis, pubsub_redis, storage, fetcher, extractor, embedder, llm, provider)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
@@ -117,6 +118,26 @@ class EncryptionSettings(Group):
         description="At least 32 bytes; encrypts sensitive columns. Required in production, else made and kept.",
     )
     previous_keys: Secrets = Field((), description="Still decrypt after a rotation of ENCRYPTION_KEY.")
+
+
+class OIDCSettings(Group):
+    """Signing in with accounts of an OpenID provider."""
+
+    issuer: str = Field("", description="OpenID provider, as its discovery document spells it; empty: none.")
+    client_id: str = Field("", description="What the provider calls this server.")
+    client_secret: SecretStr = Field(SecretStr(""), description="Empty for a public client, which has PKCE alone.")
+    name: str = Field("OpenID Connect", description="What people call the provider.")
+    scopes: str = Field(
+        "openid email profile", description="What is asked for; with offline_access, the provider's tokens are kept."
+    )
+    redirect_uri: str = Field(
+        "", description="https://…/api/v1/auth/oidc/callback as registered there; empty: made from the request."
+    )
+    trust_emails: bool = Field(
+        False, description="Take addresses as verified where the provider does not say: only if it does verify them."
+    )
+    email_domains: CommaSeparated = Field((), description="New accounts only for verified addresses of these domains.")
+    timeout: Seconds = Field(timedelta(seconds=5), description="For one call to the provider.")
 
 
 class PasswordSettings(Group):
@@ -247,6 +268,7 @@ class Settings(BaseSettings):
     jwt: JWTSettings = JWTSettings()
     cookie: CookieSettings = CookieSettings()
     encryption: EncryptionSettings = EncryptionSettings()
+    oidc: OIDCSettings = OIDCSettings()
     password: PasswordSettings = PasswordSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     chat: ChatSettings = ChatSettings()
@@ -279,9 +301,23 @@ class Settings(BaseSettings):
             problems.append("DATABASE_URL: production needs a PostgreSQL of its own")
         if self.is_production and not self.redis.url.get_secret_value():
             problems.append("REDIS_URL: production needs a Redis of its own")
+        problems += self._provider_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _provider_problems(self) -> Iterator[str]:
+        issuer = urlsplit(self.oidc.issuer)
+        if not self.oidc.issuer:
+            return
+        if issuer.scheme not in {"http", "https"} or not issuer.netloc or issuer.query or issuer.fragment:
+            yield "OIDC_ISSUER: needs to be a URL such as https://accounts.example.org"
+        if self.is_production and issuer.scheme != "https":
+            yield "OIDC_ISSUER: production needs https"
+        if not self.oidc.client_id:
+            yield "OIDC_CLIENT_ID: the provider gave you one"
+        if "openid" not in self.oidc.scopes.split():
+            yield "OIDC_SCOPES: needs openid among them"
 
     def _weak_secrets(self) -> Iterator[str]:
         """Names of settings that are too short, or missing where they must be given."""

@@ -64,6 +64,9 @@ FOR_PERSONS = {
     "GET /api/v1/users/me/devices",
     "DELETE /api/v1/users/me/devices",
     "DELETE /api/v1/users/me/devices/{device_id}",
+    "GET /api/v1/users/me/identities",
+    "POST /api/v1/users/me/identities",
+    "DELETE /api/v1/users/me/identities/{identity_id}",
 }
 """Whoever has a key only does not get at these, whatever its scopes."""
 
@@ -138,6 +141,7 @@ async def make_world(client: AsyncClient) -> World:
         "key_id": key["id"],
         "user_id": other.id,
         "invite_id": for_strangers.json().get("id", key["id"]),  # in the database of the sockets others were first
+        "identity_id": key["id"],  # nobody has one
         "device_id": devices[0]["id"],  # the cookie's, which is the newest
     }
     world.secrets = {"invite": invite, "email": stranger.email}
@@ -196,7 +200,12 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {V1}/auth/session": (personal(200), None),
     f"POST {V1}/auth/logout": (row(401, 403, 204, 204, 204, 204), json()),
     f"POST {V1}/ws-tickets": (row(401, 201, 201, 201, 201, 201), None),
+    f"GET {V1}/auth/oidc/login": (public(404), None),  # no provider is set up here: its own tests
+    f"GET {V1}/auth/oidc/callback": (public(422), None),
     f"GET {V1}/users/me": (personal(200), None),
+    f"GET {V1}/users/me/identities": (personal(200), None),
+    f"POST {V1}/users/me/identities": (personal(404), json(redirect_to="/")),
+    f"DELETE {V1}/users/me/identities/{{identity_id}}": (personal(404), None),
     f"PATCH {V1}/users/me": (personal(200), json(name="Renamed")),
     f"DELETE {V1}/users/me": (  # the last admin stays, and whoever owns what others work in is asked again
         row(401, 403, 204, 409, 204, 409, editor=204),

@@ -14,8 +14,7 @@ class SessionCookie:
     """The cookie a request brought along, and the one that its response sets."""
 
     def __init__(self, request: Request) -> None:
-        self._settings: Settings = request.app.state.resources.settings
-        self._is_secure = _is_secure(self._settings, request)
+        self._is_secure = is_secure(request.app.state.resources.settings, request)
         self.value = request.cookies.get(SESSION_COOKIE)
 
     def set(self, response: Response, login: CookieLogin) -> None:
@@ -30,12 +29,17 @@ class SessionCookie:
             samesite="lax",
         )
 
+    def set_if_signed_in(self, response: Response, login: CookieLogin | None) -> None:
+        if login is not None:
+            self.set(response, login)
+
     def clear(self, response: Response) -> None:
         if self.value is not None:
             response.delete_cookie(SESSION_COOKIE, secure=self._is_secure, httponly=True, samesite="lax")
 
 
-def _is_secure(settings: Settings, request: Request) -> bool:
+def is_secure(settings: Settings, request: Request) -> bool:
+    """Whether a cookie is to travel over https alone."""
     if settings.cookie.secure == "auto":
         return settings.is_production or request.url.scheme == "https"
     return settings.cookie.secure == "always"

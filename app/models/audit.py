@@ -27,6 +27,7 @@ class AuditAction(StrEnum):
     PASSWORD_RESET = "password.reset"  # noqa: S105 - an action
     EMAIL_VERIFIED = "email.verified"
     IDENTITY_LINKED = "identity.linked"
+    IDENTITY_REMOVED = "identity.removed"
     KEY_CREATED = "api_key.created"
     KEY_DELETED = "api_key.deleted"
     PROJECT_DELETED = "project.deleted"

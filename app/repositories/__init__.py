@@ -12,9 +12,11 @@ from app.repositories.admissions import AdmissionRepository
 from app.repositories.audit import AuditRepository
 from app.repositories.chunks import ChunkRepository
 from app.repositories.documents import DocumentRepository
+from app.repositories.encrypted import EncryptedRepository
 from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.idempotency import IdempotencyRepository
+from app.repositories.identities import IdentityRepository
 from app.repositories.keys import APIKeyRepository
 from app.repositories.limits import RoleLimitRepository
 from app.repositories.logins import LoginRepository
@@ -44,9 +46,11 @@ class UnitOfWork:
         self.audit = AuditRepository(session)
         self.chunks = ChunkRepository(session)
         self.documents = DocumentRepository(session)
+        self.encrypted = EncryptedRepository(session)
         self.erasure = ErasureRepository(session)
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session)
+        self.identities = IdentityRepository(session)
         self.logins = LoginRepository(session)
         self.messages = MessageRepository(session)
         self.projects = ProjectRepository(session)

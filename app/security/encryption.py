@@ -48,9 +48,18 @@ class Cipher:
         except (InvalidTag, ValueError) as error:
             raise Undecryptable("not what was encrypted for this place") from error
 
+    @property
+    def mark(self) -> bytes:
+        """Whatever the newest key encrypted begins with it."""
+        return FORMAT + self._newest
+
+    def holds(self, mark: bytes) -> bool:
+        """Whether a key of the ring makes what begins so."""
+        return mark[:1] == FORMAT and mark[1:] in self._ring
+
     def is_current(self, stored: bytes) -> bool:
         """Whether the newest key encrypted it; else a rotation encrypts it again."""
-        return stored[: 1 + ID_BYTES] == FORMAT + self._newest
+        return stored.startswith(self.mark)
 
 
 def make_cipher(settings: Settings) -> Cipher:

@@ -18,6 +18,7 @@ class SecretKind(StrEnum):
     INVITE = "hearth_inv_"
     MAIL_TOKEN = "hearth_mail_"  # noqa: S105 - a prefix
     REGISTRATION_INVITE = "hearth_reg_"
+    SIGN_IN = "hearth_oidc_"
 
 
 def make_secret(kind: SecretKind) -> str:

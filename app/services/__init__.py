@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from app.foundation import Foundation
 from app.realtime.hub import Hub
+from app.realtime.identities import PendingSignIns
 from app.realtime.limits import RateLimits
 from app.realtime.logins import CookieSessions
 from app.realtime.presence import Presence
@@ -14,7 +15,7 @@ from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
 from app.schemas.tasks import IngestDocumentParams, ReingestProjectParams
-from app.security import Passwords, make_tokens
+from app.security import Passwords, make_cipher, make_tokens
 from app.services.accounts import AccountService
 from app.services.administration import AdministrationService
 from app.services.admissions import AdmissionService
@@ -26,11 +27,13 @@ from app.services.callers import CallerService
 from app.services.chat import ChatService
 from app.services.citations import Citations
 from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
+from app.services.encryption import EncryptionService
 from app.services.erasure import ErasureService
 from app.services.evidence import Evidence
 from app.services.execution import TaskExecution
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
+from app.services.identities import IdentityService
 from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
 from app.services.limits import LimitService
@@ -59,10 +62,12 @@ class Services:
     callers: CallerService
     chat: ChatService
     documents: DocumentService
+    encryption: EncryptionService
     erasure: ErasureService
     execution: TaskExecution
     health: HealthService
     idempotency: IdempotencyService
+    identities: IdentityService
     ingestion: IngestionService
     limits: LimitService
     logins: LoginService
@@ -107,10 +112,12 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         callers=ways_in.callers,
         chat=chat,
         documents=DocumentService(uow, blobs, tasks),
+        encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, task_types),
         health=_build_health(foundation, uow),
-        idempotency=IdempotencyService(uow),
+        idempotency=IdempotencyService(uow, make_cipher(settings)),
+        identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
         ingestion=ingestion,
         limits=limits,
         logins=ways_in.logins,
@@ -172,6 +179,21 @@ def build_ways_in(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCalle
         callers=CallerService(
             uow, settings, tokens=tokens, tickets=tickets, cookies=cookies, known=known, limits=limits
         ),
+    )
+
+
+def build_identities(
+    foundation: Foundation, uow: OpenUnitOfWork, accounts: AccountService, logins: LoginService
+) -> IdentityService:
+    settings = foundation.settings
+    return IdentityService(
+        uow,
+        settings,
+        provider=foundation.provider,
+        pending=PendingSignIns(foundation.redis, prefix=settings.redis.prefix),
+        accounts=accounts,
+        logins=logins,
+        cipher=make_cipher(settings),
     )
 
 

@@ -49,6 +49,14 @@ class AccountService:
             raise Conflict("This e-mail address has an account already.", email=data.email) from error
         return user
 
+    async def add(self, uow: UnitOfWork, user: User) -> None:
+        """An account for somebody who has proved elsewhere who they are, in the transaction that takes note of it.
+
+        Raises:
+            PermissionDenied: registration is not open.
+        """
+        await self._add_account(uow, user, None)
+
     async def _admit(self, uow: UnitOfWork, email: str, invite: str | None) -> RegistrationInvite | None:
         """The invite by which somebody comes in, kept for this transaction; None where nobody needs one.
 
