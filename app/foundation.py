@@ -13,6 +13,7 @@ from app.adapters.embeddings import Embedder, open_embedder
 from app.adapters.extraction import Extractor
 from app.adapters.fetching import Fetcher
 from app.adapters.llm import LanguageModel, open_language_model
+from app.adapters.mail import MailSender, open_mail_sender
 from app.adapters.oidc import OpenIDProvider, open_provider
 from app.adapters.storage import LocalStorage, Storage
 from app.repositories.engine import create_engine
@@ -21,7 +22,7 @@ from app.settings import RedisSettings, Settings
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What services are built upon; `llm` and `provider` are None where none is configured."""
+    """What services are built upon; `llm`, `provider` and `mail_sender` are None where there is none."""
 
     settings: Settings
     engine: AsyncEngine
@@ -33,6 +34,7 @@ class Foundation:
     embedder: Embedder
     llm: LanguageModel | None
     provider: OpenIDProvider | None
+    mail_sender: MailSender | None
 
 
 def create_redis(settings: RedisSettings) -> Redis:
@@ -73,4 +75,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         llm = await stack.enter_async_context(open_language_model(settings.llm))
         extractor = await stack.enter_async_context(Extractor(settings.document))
         provider = await stack.enter_async_context(open_provider(settings.oidc))
-        yield Foundation(settings, engine, redis, pubsub_redis, storage, fetcher, extractor, embedder, llm, provider)
+        mail_sender = open_mail_sender(settings)
+        yield Foundation(
+            settings, engine, redis, pubsub_redis, storage, fetcher, extractor, embedder, llm, provider, mail_sender
+        )

@@ -8,60 +8,19 @@ import difflib
 import os
 from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import ip_network
+from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.rates import parse_rate
+from app.setting_values import CommaSeparated, Networks, Ports, Rate, Seconds, Secrets
 
 MIN_SECRET_BYTES = 32
 FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
-
-
-def _split_commas(value: object) -> object:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _seconds(value: object) -> object:
-    """`30` in the environment means 30 seconds; ISO 8601 durations work too."""
-    if isinstance(value, str):
-        try:
-            return timedelta(seconds=float(value))
-        except ValueError:
-            return value
-    return value
-
-
-def _rate(value: str) -> str:
-    """`600/minute`, `10 per 30 seconds`, `unlimited`, ….
-
-    Raises:
-        ValueError: not one rate.
-    """
-    parse_rate(value)
-    return value
-
-
-def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Raises ValueError: one of them is no network."""
-    for network in value:
-        ip_network(network)
-    return value
-
-
-CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)]
-Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split_commas)]
-Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas), AfterValidator(_networks)]
-Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
-Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class Group(BaseModel):
@@ -145,6 +104,30 @@ class PasswordSettings(Group):
     memory_kib: int = Field(19456, ge=8, description="Argon2id memory cost.")
     time_cost: int = Field(2, ge=1, description="Argon2id iterations.")
     threads: int = Field(2, ge=1, description="Threads that hash passwords beside the event loop.")
+    min_strength: int = Field(
+        2, ge=0, le=4, description="How hard a new password must be to guess, as zxcvbn says: 0 (anything) to 4."
+    )
+
+
+class LockoutSettings(Group):
+    """What follows when somebody guesses passwords: 1 s, 2 s, 4 s, … in which further guesses are not looked at."""
+
+    account_failures: int = Field(5, ge=1, description="Wrong passwords for one account before there are pauses.")
+    network_failures: int = Field(50, ge=1, description="The same for one address, or IPv6 network, over all accounts.")
+    longest: Seconds = Field(timedelta(minutes=15), description="The longest pause; after it a failure is forgiven.")
+
+
+class SMTPSettings(Group):
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="smtp://user:password@host:587, smtps://host:465; file: writes mails to DATA_DIR/mails. "
+        "Empty: the same, and in production no mail at all.",
+    )
+    from_address: str = Field("", description="Sender of mails; empty: Hearth <no-reply@the host of PUBLIC_URL>.")
+    timeout: Seconds = Field(timedelta(seconds=20), description="For sending one mail.")
+    retry_delay: Seconds = Field(
+        timedelta(seconds=30), description="Pause before the second try; it doubles each time, for a day."
+    )
 
 
 class RealtimeSettings(Group):
@@ -259,7 +242,11 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     data_dir: Path = Field(Path(".hearth"), description="Embedded databases, uploads, models, generated secrets.")
     cors_origins: CommaSeparated = Field(("http://localhost:3000",), description="Web pages that may call the API.")
+    public_url: str = Field("", description="Where links in mails lead; empty: http://HOST:PORT.")
     registration: Literal["open", "invite", "closed"] = Field("open", description="Who may make an account.")
+    require_verified_email: bool = Field(
+        False, description="Sign in only with a confirmed address. Registration then hides who has an account."
+    )
     trusted_proxies: Networks = Field((), description="Addresses and networks whose X-Forwarded-For is believed.")
     max_body_bytes: int = Field(1_048_576, ge=1, description="Largest request body, uploads apart.")
     database: DatabaseSettings = DatabaseSettings()
@@ -270,6 +257,8 @@ class Settings(BaseSettings):
     encryption: EncryptionSettings = EncryptionSettings()
     oidc: OIDCSettings = OIDCSettings()
     password: PasswordSettings = PasswordSettings()
+    lockout: LockoutSettings = LockoutSettings()
+    smtp: SMTPSettings = SMTPSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     chat: ChatSettings = ChatSettings()
     document: DocumentSettings = DocumentSettings()
@@ -286,6 +275,15 @@ class Settings(BaseSettings):
     def is_production(self) -> bool:
         return self.environment == "production"
 
+    @property
+    def sends_mail(self) -> bool:
+        return bool(self.smtp.url.get_secret_value()) or not self.is_production
+
+    @property
+    def links_to(self) -> str:
+        """Where links in mails begin, without a slash at the end."""
+        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
     @model_validator(mode="after")
     def _require_secrets(self) -> Self:
         """Production never runs on a generated or short secret.
@@ -301,6 +299,9 @@ class Settings(BaseSettings):
             problems.append("DATABASE_URL: production needs a PostgreSQL of its own")
         if self.is_production and not self.redis.url.get_secret_value():
             problems.append("REDIS_URL: production needs a Redis of its own")
+        if self.require_verified_email and not self.sends_mail:
+            problems.append("REQUIRE_VERIFIED_EMAIL: needs SMTP_URL")
+        problems += self._mail_problems()
         problems += self._provider_problems()
         if problems:
             raise ValueError("; ".join(problems))
@@ -318,6 +319,15 @@ class Settings(BaseSettings):
             yield "OIDC_CLIENT_ID: the provider gave you one"
         if "openid" not in self.oidc.scopes.split():
             yield "OIDC_SCOPES: needs openid among them"
+
+    def _mail_problems(self) -> Iterator[str]:
+        server = urlsplit(self.smtp.url.get_secret_value())
+        if server.geturl() and server.scheme != "file" and not (server.scheme in {"smtp", "smtps"} and server.hostname):
+            yield "SMTP_URL: needs to be like smtp://user:password@host:587, smtps://host:465 or file:"
+        if self.smtp.from_address and "@" not in parseaddr(self.smtp.from_address)[1]:
+            yield "SMTP_FROM_ADDRESS: needs to be like Hearth <hearth@example.org>"
+        if self.public_url and not urlsplit(self.public_url).hostname:
+            yield "PUBLIC_URL: needs to be a URL such as https://hearth.example.org"
 
     def _weak_secrets(self) -> Iterator[str]:
         """Names of settings that are too short, or missing where they must be given."""

@@ -25,7 +25,7 @@ from app.migrations import migrate
 from app.rates import Budget
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
 from app.resources import Resources, open_resources, open_services
-from app.settings import PasswordSettings, RateLimitSettings, RedisSettings, Settings
+from app.settings import LockoutSettings, PasswordSettings, RateLimitSettings, RedisSettings, Settings
 from tests.data_dirs import remove_abandoned_data_dirs, temporary_data_dir
 from tests.factories import User, make_user
 from tests.processes import LiveServer, start_server
@@ -62,7 +62,8 @@ async def settings(session_data_dir: Path) -> AsyncIterator[Settings]:
         _env_file=None,
         environment="testing",
         data_dir=session_data_dir,
-        password=PasswordSettings(memory_kib=64, time_cost=1),
+        password=PasswordSettings(memory_kib=64, time_cost=1, min_strength=0),  # zxcvbn takes longer than most tests
+        lockout=LockoutSettings(network_failures=1_000_000),  # all tests come from one address
         rate_limit=RateLimitSettings(**dict.fromkeys(Budget, NO_LIMIT)),
     )
     async with embedded_servers(base) as running:

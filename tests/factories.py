@@ -79,7 +79,14 @@ def with_fresh_accounts(resources: Resources, **settings: Any) -> Resources:
     changed = resources.settings.model_copy(update=settings)
     foundation = replace(resources.foundation, settings=changed)
     ways_in = build_ways_in(foundation, resources.uow, KnownCallers(), resources.services.limits)
-    services = replace(resources.services, accounts=ways_in.accounts, logins=ways_in.logins, callers=ways_in.callers)
+    services = replace(
+        resources.services,
+        accounts=ways_in.accounts,
+        logins=ways_in.logins,
+        callers=ways_in.callers,
+        mails=ways_in.mails,
+        recovery=ways_in.recovery,
+    )
     return replace(resources, foundation=foundation, services=services)
 
 

@@ -55,7 +55,9 @@ def environment_of(settings: Settings, **overrides: str) -> dict[str, str]:
         "REDIS_PREFIX": settings.redis.prefix,
         "PASSWORD_MEMORY_KIB": str(settings.password.memory_kib),
         "PASSWORD_TIME_COST": str(settings.password.time_cost),
+        "PASSWORD_MIN_STRENGTH": str(settings.password.min_strength),
         **{f"RATE_LIMIT_{budget.name}": getattr(settings.rate_limit, budget) for budget in Budget},
+        "LOCKOUT_NETWORK_FAILURES": str(settings.lockout.network_failures),
         "LOG_LEVEL": "warning",
         **overrides,
     }

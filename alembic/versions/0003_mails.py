@@ -41,6 +41,8 @@ def upgrade() -> None:
         "outgoing_mails",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("run_after", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
@@ -49,6 +51,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outgoing_mails")),
     )
+    op.create_index(op.f("ix_outgoing_mails_run_after"), "outgoing_mails", ["run_after"], unique=False)
 
 
 def downgrade() -> None:

@@ -50,7 +50,7 @@ async def read_info(resources: ResourcesDep) -> InfoRead:
         registration=settings.registration,
         embedding_model=settings.embedding.model,
         llm_model=settings.llm.model or None,
-        features=FEATURES,
+        features=[*FEATURES, *(["mail"] if settings.sends_mail else [])],
         media_types=sorted(SUPPORTED),
         limits=Limits(
             document_bytes=settings.document.max_bytes,

@@ -15,7 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import auth, chat, documents, health, query, sessions
+from app.api import auth, chat, documents, health, query, recovery, sessions
 from app.api.callers import Caller
 from app.api.deps import CallerDep, ResourcesDep
 from app.errors import AppError, InvalidCredentials, RateLimited
@@ -33,6 +33,9 @@ LIMITED_LIKE_LOGIN: Final[Sequence[Endpoint]] = (
     auth.refresh_tokens,
     auth.begin_session,
     sessions.join_session,
+    recovery.request_password_reset,
+    recovery.reset_password,
+    recovery.verify_email,
 )
 TIGHTER: Final[Sequence[tuple[Budget, Sequence[Endpoint]]]] = (
     (Budget.LOGIN, LIMITED_LIKE_LOGIN),

@@ -1,4 +1,7 @@
-"""The pages for developers: `/docs`, `/redoc`, and `/` that leads there. Their scripts come with the installation."""
+"""The pages for developers, `/docs`, `/redoc` and `/` that leads there, and those that links in mails lead to.
+
+Their scripts come with the installation.
+"""
 
 import base64
 import hashlib
@@ -13,6 +16,38 @@ from fastapi.staticfiles import StaticFiles
 
 ASSETS = "/docs/assets"
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+ACTION_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>body {{ font-family: sans-serif; max-width: 24em; margin: 4em auto; padding: 0 1em }}
+input, button {{ font: inherit; padding: .5em; margin: .5em 0; width: 100%; box-sizing: border-box }}</style></head>
+<body><h1>{title}</h1>
+<form>{fields}<button>{title}</button></form><p role="status"></p>
+<noscript>This page needs JavaScript. Or call the API yourself: <code>POST {path}</code>.</noscript>
+<script>
+const token = new URLSearchParams(location.hash.slice(1)).get("token") || "";
+history.replaceState(null, "", location.pathname);
+const form = document.querySelector("form"), status = document.querySelector("p");
+form.addEventListener("submit", async (event) => {{
+  event.preventDefault();
+  const body = JSON.stringify({{token, ...Object.fromEntries(new FormData(form))}});
+  const headers = {{"Content-Type": "application/json"}};
+  try {{
+    const answer = await fetch("{path}", {{method: "POST", headers, body, credentials: "omit"}});
+    const error = answer.ok ? null : (await answer.json()).error;
+    status.textContent = error ? error.details.errors?.[0]?.msg || error.message : "{done}";
+    form.hidden = answer.ok;
+  }} catch {{
+    status.textContent = "The server cannot be reached. Please try again.";
+  }}
+}});
+</script></body></html>
+"""
+"""Acts when somebody presses the button, not when it is opened: mail programs open links, too."""
+PASSWORD_FIELD = (
+    '<label>New password <input type="password" name="password" autocomplete="new-password" required></label>'
+)
 
 router = APIRouter(include_in_schema=False)
 
@@ -73,6 +108,20 @@ async def read_redoc() -> HTMLResponse:
         with_google_fonts=False,
     )
     return _page(page.body)
+
+
+@router.get("/reset-password")
+async def read_reset_password() -> HTMLResponse:
+    path, done = "api/v1/auth/password/reset", "Your password is changed. You can sign in with it now."
+    return _page(
+        ACTION_PAGE.format(title="Choose a new password", path=path, done=done, fields=PASSWORD_FIELD).encode()
+    )
+
+
+@router.get("/verify-email")
+async def read_verify_email() -> HTMLResponse:
+    path, done = "api/v1/auth/email/verify", "Thank you: your address is confirmed."
+    return _page(ACTION_PAGE.format(title="Confirm my address", path=path, done=done, fields="").encode())
 
 
 def add_pages(app: FastAPI) -> None:

@@ -85,11 +85,17 @@ class MailToken(Model):
 
 
 class OutgoingMail(Model):
-    """A mail that waits to be sent; `content` is encrypted, since it may hold a secret, and gone once it is sent."""
+    """A mail that waits to be sent; `content` is encrypted, since it may hold a secret, and gone once it is sent.
+
+    Whoever takes it moves `run_after` on, so that nobody else takes it meanwhile, and it is tried again after a crash.
+    """
 
     __tablename__ = "outgoing_mails"
+    __table_args__ = (Index(None, "run_after"),)
 
     content: Mapped[bytes] = mapped_column(LargeBinary)
+    attempts: Mapped[int] = mapped_column(default=0)
+    run_after: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class Identity(Model):

@@ -20,6 +20,7 @@ from app.repositories.identities import IdentityRepository
 from app.repositories.keys import APIKeyRepository
 from app.repositories.limits import RoleLimitRepository
 from app.repositories.logins import LoginRepository
+from app.repositories.mails import MailRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.projects import ProjectRepository
 from app.repositories.registration import RegistrationRepository
@@ -52,6 +53,7 @@ class UnitOfWork:
         self.idempotency = IdempotencyRepository(session)
         self.identities = IdentityRepository(session)
         self.logins = LoginRepository(session)
+        self.mails = MailRepository(session)
         self.messages = MessageRepository(session)
         self.projects = ProjectRepository(session)
         self.registration = RegistrationRepository(session)

@@ -5,6 +5,7 @@ from app.security.id_tokens import Expected, NotBelieved, PublicKeys, UnknownKey
 from app.security.kept_keys import encryption_key, jwt_secret
 from app.security.passwords import LONGEST_PASSWORD, Passwords, Verdict
 from app.security.secrets import SecretKind, csrf_token_of, digest_of, is_same_secret, is_secret, make_secret
+from app.security.strength import PasswordPolicy
 from app.security.tokens import Claims, Tokens, TokenType, make_tokens
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Claims",
     "Expected",
     "NotBelieved",
+    "PasswordPolicy",
     "Passwords",
     "PublicKeys",
     "SecretKind",

@@ -8,6 +8,7 @@ from app.foundation import Foundation
 from app.realtime.hub import Hub
 from app.realtime.identities import PendingSignIns
 from app.realtime.limits import RateLimits
+from app.realtime.lockouts import Lockouts
 from app.realtime.logins import CookieSessions
 from app.realtime.presence import Presence
 from app.realtime.proven_keys import ProvenKeys
@@ -15,7 +16,7 @@ from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
 from app.schemas.tasks import IngestDocumentParams, ReingestProjectParams
-from app.security import Passwords, make_cipher, make_tokens
+from app.security import PasswordPolicy, Passwords, make_cipher, make_tokens
 from app.services.accounts import AccountService
 from app.services.administration import AdministrationService
 from app.services.admissions import AdmissionService
@@ -38,7 +39,9 @@ from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
 from app.services.limits import LimitService
 from app.services.logins import LoginService
+from app.services.mails import MailService
 from app.services.projects import ProjectService
+from app.services.recovery import RecoveryService
 from app.services.registration import RegistrationService
 from app.services.retrieval import RetrievalService
 from app.services.sessions import SessionService
@@ -71,7 +74,9 @@ class Services:
     ingestion: IngestionService
     limits: LimitService
     logins: LoginService
+    mails: MailService
     projects: ProjectService
+    recovery: RecoveryService
     registration: RegistrationService
     retrieval: RetrievalService
     sessions: SessionService
@@ -121,7 +126,9 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         ingestion=ingestion,
         limits=limits,
         logins=ways_in.logins,
+        mails=ways_in.mails,
         projects=ProjectService(uow),
+        recovery=ways_in.recovery,
         registration=RegistrationService(uow),
         retrieval=retrieval,
         sessions=SessionService(uow, presence, ways_in.callers),
@@ -166,20 +173,42 @@ class WaysIn:
     accounts: AccountService
     logins: LoginService
     callers: CallerService
+    mails: MailService
+    recovery: RecoveryService
 
 
 def build_ways_in(foundation: Foundation, uow: OpenUnitOfWork, known: KnownCallers, limits: LimitService) -> WaysIn:
-    settings = foundation.settings
-    passwords, tokens = Passwords(settings.password), make_tokens(settings)
-    cookies = CookieSessions(foundation.redis, ttl=settings.cookie.ttl, prefix=settings.redis.prefix)
-    tickets = Tickets(foundation.redis, prefix=settings.redis.prefix)
+    settings, redis, prefix = foundation.settings, foundation.redis, foundation.settings.redis.prefix
+    passwords, policy, tokens = Passwords(settings.password), PasswordPolicy(settings.password), make_tokens(settings)
+    cookies = CookieSessions(redis, ttl=settings.cookie.ttl, prefix=prefix)
+    lockouts = Lockouts(redis, settings.lockout, prefix=prefix)
+    mails = build_mails(foundation, uow)
+    logins = LoginService(
+        uow, settings, passwords=passwords, tokens=tokens, cookies=cookies, known=known, lockouts=lockouts
+    )
     return WaysIn(
-        accounts=AccountService(uow, settings, passwords=passwords),
-        logins=LoginService(uow, settings, passwords=passwords, tokens=tokens, cookies=cookies, known=known),
+        accounts=AccountService(uow, settings, passwords=passwords, policy=policy, mails=mails),
+        logins=logins,
         callers=CallerService(
-            uow, settings, tokens=tokens, tickets=tickets, cookies=cookies, known=known, limits=limits
+            uow,
+            settings,
+            tokens=tokens,
+            tickets=Tickets(redis, prefix=prefix),
+            cookies=cookies,
+            known=known,
+            limits=limits,
+        ),
+        mails=mails,
+        recovery=RecoveryService(
+            uow, passwords=passwords, policy=policy, logins=logins, mails=mails, lockouts=lockouts
         ),
     )
+
+
+def build_mails(foundation: Foundation, uow: OpenUnitOfWork) -> MailService:
+    settings = foundation.settings
+    counts = RateLimits(foundation.redis, prefix=settings.redis.prefix)
+    return MailService(uow, settings, sender=foundation.mail_sender, cipher=make_cipher(settings), counts=counts)
 
 
 def build_identities(

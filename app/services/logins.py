@@ -13,14 +13,21 @@ from app.events import utc_now
 from app.models import AuditAction, Login, LoginKind, RefreshToken, User
 from app.observability import origin
 from app.permissions import Principal
+from app.realtime.lockouts import Guess, Lockouts
 from app.realtime.logins import CookieSessions
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.auth import normalize_email
 from app.security import Claims, Passwords, SecretKind, Tokens, TokenType, digest_of, is_secret, make_secret
 from app.services.audit import record
 from app.services.known_callers import KnownCallers
+from app.services.limits import address_key
 from app.settings import Settings
 
+WRONG: Final = "The e-mail address or the password is wrong."
+UNCONFIRMED: Final = (
+    "The e-mail address or the password is wrong, or the address is not confirmed: follow the link in the mail, or "
+    "choose a new password by mail."
+)
 LONGEST_USER_AGENT: Final = 300
 FRESH: Final = timedelta(minutes=5)
 ENDED_LOGINS_KEPT: Final = timedelta(days=7)  # so that the second use of a refresh token is still noticed
@@ -82,6 +89,7 @@ class LoginService:
         tokens: Tokens,
         cookies: CookieSessions,
         known: KnownCallers,
+        lockouts: Lockouts,
     ) -> None:
         self._uow = uow
         self._settings = settings
@@ -89,11 +97,17 @@ class LoginService:
         self._tokens = tokens
         self._cookies = cookies
         self._known = known
+        self._lockouts = lockouts
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
     async def login(self, email: str, password: str) -> SignedIn:
-        """Raises InvalidCredentials: for a wrong password, an unknown address and a disabled account alike."""
+        """Sign in with a password.
+
+        Raises:
+            InvalidCredentials: for a wrong password, an unknown address and a disabled account alike.
+            RateLimited: after too many wrong passwords.
+        """
         user = await self._authenticate(email, password)
         return await self.begin_tokens(user)
 
@@ -150,16 +164,30 @@ class LoginService:
 
         Raises:
             PermissionDenied: the password is wrong; or the account has none, and the log-in is not fresh.
+            RateLimited: too many wrong passwords.
         """
         async with self._uow() as uow:
             user = await uow.users.get(actor.user_id)
             found = None if actor.login_id is None else await uow.logins.get_open_with_user(actor.login_id)
         if user is not None and user.password_hash is not None:
-            verdict = await self._passwords.verify(password or "", user.password_hash)
-            if not verdict.is_right:
+            if not await self.is_password_of(user, password or ""):
                 raise PermissionDenied("Please confirm this with your password.")
         elif found is None or found[0].created_at < utc_now() - FRESH:
             raise PermissionDenied("Please sign in again, and repeat this within five minutes.")
+
+    async def is_password_of(self, user: User, password: str) -> bool:
+        """Of somebody who is signed in: whoever found an open browser does not guess the password, either.
+
+        Raises:
+            RateLimited: too many wrong passwords; this one was not looked at.
+        """
+        guess = await self._lockouts.begin(f"own:{user.id}", network=network())
+        verdict = await self._passwords.verify(password, user.password_hash)
+        if verdict.is_right:
+            await self._lockouts.succeed(guess)
+        else:
+            await self._note_failure(user, guess)
+        return verdict.is_right
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -205,20 +233,44 @@ class LoginService:
     # --- parts ------------------------------------------------------------------------------------------------------
 
     async def _authenticate(self, email: str, password: str) -> User:
-        user = await self._find(email)
-        may_enter = user is not None and user.is_active
-        verdict = await self._passwords.verify(password, user.password_hash if user and may_enter else None)
-        if user is None or not verdict.is_right:
-            raise InvalidCredentials("The e-mail address or the password is wrong.")
+        """What is wrong takes as long and says the same, whether the address is known or not.
+
+        Raises:
+            InvalidCredentials
+            RateLimited: too many wrong passwords; this one was not looked at.
+        """
+        address = _normalized(email)
+        guess = await self._lockouts.begin(account_of(address or email), network=network())
+        try:
+            user = await self._find(address)
+            verdict = await self._passwords.verify(password, user.password_hash if user and user.is_active else None)
+        except BaseException:  # nobody was told anything
+            await self._lockouts.withdraw(guess)
+            raise
+        if user is None or not verdict.is_right or not self._is_confirmed(user):
+            await self._note_failure(user, guess)
+            raise InvalidCredentials(UNCONFIRMED if self._settings.require_verified_email else WRONG)
+        await self._lockouts.succeed(guess)
         if verdict.new_hash:
             async with self._uow() as uow:
                 await uow.users.set_password_hash(user.id, old=user.password_hash, new=verdict.new_hash)
         return user
 
-    async def _find(self, email: str) -> User | None:
-        try:
-            address = normalize_email(email)
-        except ValueError:
+    def _is_confirmed(self, user: User) -> bool:
+        return user.email_verified_at is not None or not self._settings.require_verified_email
+
+    async def _note_failure(self, user: User | None, guess: Guess) -> None:
+        user_id = user.id if user else None
+        async with self._uow() as uow:
+            record(uow, AuditAction.LOGIN_FAILED, actor_id=None, target_type="user", target_id=user_id)
+            if guess.pause:
+                seconds = guess.pause.total_seconds()
+                record(
+                    uow, AuditAction.LOGIN_LOCKED, actor_id=None, target_type="user", target_id=user_id, seconds=seconds
+                )
+
+    async def _find(self, address: str | None) -> User | None:
+        if address is None:
             return None
         async with self._uow() as uow:
             return await uow.users.get_by_email(address)
@@ -263,3 +315,21 @@ def _add_login(
     uow.logins.add(login)
     record(uow, AuditAction.LOGIN, actor_id=user.id, login_id=str(login.id), kind=kind)
     return login
+
+
+def account_of(email: str) -> str:
+    """What failures are counted by: the address, whether there is an account or not, and not to be read in Redis."""
+    return digest_of(ascii(email)).hex()
+
+
+def network() -> str:
+    """Where the request comes from; empty when it comes from nowhere."""
+    return address_key(origin.get().address) if origin.get().address else ""
+
+
+def _normalized(email: str) -> str | None:
+    """None when it is no address."""
+    try:
+        return normalize_email(email)
+    except ValueError:
+        return None

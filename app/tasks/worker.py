@@ -37,6 +37,7 @@ class Worker:
         self._settings = resources.settings
         self._work_wanted = asyncio.Event()
         self._renewal_wanted = asyncio.Event()
+        self._mails_wanted = asyncio.Event()
         self._taking = asyncio.Lock()
         self._dispatcher = Dispatcher(
             handlers,
@@ -53,6 +54,7 @@ class Worker:
             asyncio.create_task(_repeat(self._listen, never, RETRY_PAUSE)),
             asyncio.create_task(_repeat(self._take_work, self._work_wanted, poll)),
             asyncio.create_task(_repeat(self._renew, self._renewal_wanted, renewal)),
+            asyncio.create_task(_repeat(self._services.mails.send_due, self._mails_wanted, poll)),
             asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
         ]
         try:
@@ -86,12 +88,14 @@ class Worker:
                 await listener.outbox.take()
                 self._work_wanted.set()
                 self._renewal_wanted.set()
+                self._mails_wanted.set()
 
     async def _sweep(self) -> None:
         await self._services.erasure.sweep()  # first: what was given up long ago is about to be forgotten
         await self._services.execution.forget(events_older_than=self._settings.realtime.retention)
         await self._services.blobs.discard_unnamed()
         await self._services.logins.sweep()
+        await self._services.mails.sweep()
         await self._services.audit.sweep()
 
 
