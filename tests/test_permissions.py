@@ -268,6 +268,7 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {V1}/admin/users": (for_admins(200), None),
     f"GET {V1}/admin/users/{{user_id}}": (for_admins(200), None),
     f"PATCH {V1}/admin/users/{{user_id}}": (for_admins(200), json(name="Renamed")),
+    f"DELETE {V1}/admin/users/{{user_id}}": (for_admins(204), None),
     f"POST {V1}/admin/invites": (for_admins(201), json()),
     f"GET {V1}/admin/invites": (for_admins(200), None),
     f"DELETE {V1}/admin/invites/{{invite_id}}": (for_admins(204), None),

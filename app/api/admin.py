@@ -20,6 +20,7 @@ from app.schemas.admin import (
     StatisticsRead,
 )
 from app.schemas.common import ErrorResponse, Page
+from app.schemas.users import AccountDeletion
 from app.services.administration import Statistics
 
 router = APIRouter(prefix="/admin", tags=["administration"])
@@ -67,6 +68,14 @@ async def update_user(
 ) -> User:
     """Change a name or a role, disable an account or open it again."""
     return conditional.tag(await services.administration.update_user(actor, user_id, changes, expected=expected))
+
+
+@router.delete("/users/{user_id}", status_code=status.HTTP_204_NO_CONTENT, responses=LAST_ADMIN)
+async def delete_user(
+    actor: Admin, services: ServicesDep, user_id: UUID, expected: IfMatch, wishes: AccountDeletion | None = None
+) -> None:
+    """Delete an account and everything that it alone owns; one's own needs the password."""
+    await services.users.delete(actor, user_id, wishes or AccountDeletion(), expected=expected)
 
 
 # --- invites --------------------------------------------------------------------------------------------------------

@@ -86,6 +86,8 @@ class AdministrationService:
             await _check_powers(uow, actor, user_id, changes)
             user = _there(await uow.users.lock(user_id), user_id)
             require_version(user, expected)
+            if await uow.erasure.is_leaving(user_id):
+                raise NotFound("User not found", user_id=str(user_id))
             if user.role == Role.GUEST and changes.role is not None:
                 raise Conflict("A guest has no account, and so no role.", user_id=str(user_id))
             told = _apply(user, changes)

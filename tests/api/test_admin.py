@@ -167,6 +167,25 @@ async def test_the_last_admin_stays_one(client: AsyncClient, admin, owner):
     assert code_of(alone) == (409, "CONFLICT")
 
 
+async def test_admins_delete_others_but_not_the_last_of_them(client: AsyncClient, admin, owner):
+    path, key = f"{USERS}/{owner.id}", {"X-API-Key": (await make_key(client, owner))["key"]}
+    found = await client.get(path, headers=admin.headers)
+    await client.patch(path, json={"name": "Grace"}, headers=admin.headers)
+    stale = await client.delete(path, headers=admin.headers | {"If-Match": found.headers["ETag"]})
+    assert code_of(stale) == (412, "PRECONDITION_FAILED")
+    assert (await client.delete(path, headers=admin.headers)).status_code == 204
+    for headers in (owner.headers, key):
+        assert (await client.get("/api/v1/users/me", headers=headers)).status_code == 401
+    again = await client.patch(path, json={"is_active": True}, headers=admin.headers)
+    assert code_of(again) == (404, "RESOURCE_NOT_FOUND")
+
+    await make_user(client, "Another")
+    myself = f"{USERS}/{admin.id}"
+    assert code_of(await client.delete(myself, headers=admin.headers)) == (403, "PERMISSION_DENIED")
+    last = await client.request("DELETE", myself, json={"password": admin.password}, headers=admin.headers)
+    assert code_of(last) == (409, "CONFLICT")
+
+
 async def test_admins_who_unmake_each_other_at_once_leave_one(committed: Resources, two_admins):
     one, other = (Principal(user_id, "Rival", Role.ADMIN) for user_id in two_admins)
     services = committed.services.administration, with_fresh_accounts(committed).services.administration
