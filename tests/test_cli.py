@@ -73,11 +73,35 @@ async def test_a_room_can_be_visited_from_the_terminal(live: LiveServer, key: st
 async def test_the_doctor_says_what_is_ill_and_what_to_do(live: LiveServer):
     status, output = await hearth(live, "doctor")
     assert status == 0, output
-    assert output.count("ok") == 6
+    assert output.count("ok") == 8
 
     status, output = await hearth(live, "doctor", REDIS_URL="redis://127.0.0.1:1/0")
     assert status == 1
     assert "check REDIS_URL" in output
+
+
+async def test_keys_are_rotated_and_the_doctor_knows(live: LiveServer, key: str):
+    old, new = "an-encryption-key-of-the-past-long-enough", "an-encryption-key-of-today-long-enough-too"
+    async with live.client(headers={"X-API-Key": key, "Idempotency-Key": "rotated"}) as client:
+        await client.post("/api/v1/projects", json={"name": "Kept for a day"})
+    kept = (Path(live.environment["DATA_DIR"]) / "encryption_key").read_text().strip()
+    status, output = await hearth(live, "doctor", ENCRYPTION_KEY=new, ENCRYPTION_PREVIOUS_KEYS=old)
+    assert status == 1
+    assert "put the key that is missing into ENCRYPTION_PREVIOUS_KEYS" in output
+
+    rotation = {"ENCRYPTION_KEY": new, "ENCRYPTION_PREVIOUS_KEYS": f"{old},{kept}"}
+    status, output = await hearth(live, "doctor", **rotation)
+    assert status == 0, output
+    assert "run `hearth rotate-keys`" in output
+    status, output = await hearth(live, "rotate-keys", **rotation)
+    assert status == 0, output
+    assert "idempotent_requests.body" in output
+    status, output = await hearth(live, "doctor", ENCRYPTION_KEY=new)
+    assert status == 0, output
+    assert "all under the newest key" in output
+
+    status, output = await hearth(live, "rotate-keys", ENCRYPTION_KEY=kept, ENCRYPTION_PREVIOUS_KEYS=new)  # and back
+    assert status == 0, output
 
 
 async def test_production_refuses_to_start_without_secrets_and_names_them(live: LiveServer):
@@ -93,5 +117,5 @@ async def test_the_command_explains_itself():
         sys.executable, "-m", "app.cli", "--help", cwd=REPOSITORY, env=dict(os.environ), stdout=asyncio.subprocess.PIPE
     )
     output = (await process.communicate())[0].decode()
-    for command in ("run", "serve", "worker", "migrate", "ingest", "ask", "chat", "doctor"):
+    for command in ("run", "serve", "worker", "migrate", "ingest", "ask", "chat", "doctor", "rotate-keys"):
         assert command in output

@@ -15,7 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import auth, chat, documents, health, query, recovery, sessions
+from app.api import auth, chat, documents, health, oidc, query, recovery, sessions
 from app.api.callers import Caller
 from app.api.deps import CallerDep, ResourcesDep
 from app.errors import AppError, InvalidCredentials, RateLimited
@@ -32,6 +32,8 @@ LIMITED_LIKE_LOGIN: Final[Sequence[Endpoint]] = (
     auth.login_user,
     auth.refresh_tokens,
     auth.begin_session,
+    oidc.begin_oidc_login,
+    oidc.finish_oidc_login,
     sessions.join_session,
     recovery.request_password_reset,
     recovery.reset_password,
