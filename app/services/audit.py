@@ -11,7 +11,7 @@ from app.permissions import Principal
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.audit import AuditFilter
 
-EXPORT_BATCH: Final = 500
+EXPORT_BATCH: Final = 200  # written in one go, which takes the event loop a few milliseconds
 LONGEST_ADDRESS: Final = 64
 WITHHELD: Final = frozenset({"words", "address"})  # filters that may themselves hold somebody's address
 
