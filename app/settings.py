@@ -315,6 +315,8 @@ class Settings(BaseSettings):
             yield "OIDC_ISSUER: needs to be a URL such as https://accounts.example.org"
         if self.is_production and issuer.scheme != "https":
             yield "OIDC_ISSUER: production needs https"
+        if self.is_production and not self.oidc.redirect_uri:
+            yield "OIDC_REDIRECT_URI: production does not believe the host that a request names"
         if not self.oidc.client_id:
             yield "OIDC_CLIENT_ID: the provider gave you one"
         if "openid" not in self.oidc.scopes.split():

@@ -119,3 +119,19 @@ def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.Monke
     assert settings.jwt.secret.get_secret_value() == SECRET
     assert SECRET not in repr(settings)
     assert "very-secret" not in repr(settings)
+
+
+def test_a_provider_to_sign_in_with_needs_its_other_settings() -> None:
+    given = "https://accounts.example.org"
+    assert Settings(_env_file=None, oidc={"issuer": given, "client_id": "hearth"}).oidc.issuer == given
+    for wrong, name in (
+        ({"issuer": given}, "OIDC_CLIENT_ID"),
+        ({"issuer": "accounts.example.org", "client_id": "hearth"}, "OIDC_ISSUER"),
+        ({"issuer": given + "?x=1", "client_id": "hearth"}, "OIDC_ISSUER"),
+        ({"issuer": given, "client_id": "hearth", "scopes": "email"}, "OIDC_SCOPES"),
+    ):
+        with pytest.raises(ValueError, match=name):
+            Settings(_env_file=None, oidc=wrong)
+    with pytest.raises(ValueError, match=r"OIDC_ISSUER: production needs https; OIDC_REDIRECT_URI"):
+        insecure = {"issuer": "http://accounts.example.org", "client_id": "hearth"}
+        Settings(_env_file=None, environment="production", oidc=insecure)

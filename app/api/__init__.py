@@ -8,9 +8,9 @@ from app.api import api_keys, auth, chat, devices, documents, health, projects, 
 from app.api.admin import router as admin_router
 from app.api.audit import router as audit_router
 from app.api.limits import check_limits
+from app.api.oidc import router as oidc_router
 from app.api.recovery import router as recovery_router
 from app.api.role_limits import router as role_limits_router
-from app.api.oidc import router as oidc_router
 from app.schemas.common import ErrorResponse
 
 ERRORS: dict[int | str, dict[str, Any]] = {

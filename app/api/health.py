@@ -48,6 +48,7 @@ async def read_info(resources: ResourcesDep) -> InfoRead:
         api_version="v1",
         environment=settings.environment,
         registration=settings.registration,
+        sign_in_with=settings.oidc.name if settings.oidc.issuer else None,
         embedding_model=settings.embedding.model,
         llm_model=settings.llm.model or None,
         features=[*FEATURES, *(["mail"] if settings.sends_mail else [])],

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
+
 from app.schemas.common import Read, Timestamp
 
 Status = Literal["healthy", "degraded", "unhealthy"]
@@ -40,6 +42,7 @@ class InfoRead(Read):
     api_version: str
     environment: str
     registration: str
+    sign_in_with: str | None = Field(description="Name of the OpenID provider, null without: GET /auth/oidc/login.")
     embedding_model: str
     llm_model: str | None
     features: list[str]

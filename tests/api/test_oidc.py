@@ -128,6 +128,7 @@ async def test_a_new_person_signs_in_and_is_the_same_the_next_time(
     application: FastAPI, resources: Resources, client: AsyncClient, admin, conformant: str
 ):
     async with configured(application, resources, conformant):
+        assert (await client.get("/api/v1/info")).json()["sign_in_with"] == "OpenID Connect"
         departure = await client.get(LOGIN, params={"redirect_to": "/welcome?from=there"})
         assert departure.headers["Cache-Control"] == "no-store"
         for attribute in ("httponly", "samesite=lax", f"path={CALLBACK}", "max-age=600"):
@@ -192,6 +193,7 @@ async def test_an_address_that_the_provider_has_not_verified_makes_no_account(
 
 
 async def test_without_a_provider_there_is_nothing_to_sign_in_with(client: AsyncClient, owner):
+    assert (await client.get("/api/v1/info")).json()["sign_in_with"] is None
     assert outcome(await client.get(LOGIN)) == (404, "RESOURCE_NOT_FOUND")
     assert outcome(await client.get(CALLBACK, params={"state": "x", "code": "x"})) == (404, "RESOURCE_NOT_FOUND")
     assert outcome(await client.post(IDENTITIES, json={}, headers=owner.headers)) == (404, "RESOURCE_NOT_FOUND")
