@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 # Another interpreter: make run PYTHON=/usr/bin/python3.12
 PYTHON := python3.11 python3.12 python3.13 python3 python
+# How many requests `make fuzz` makes up for each operation, beside those that walk the edges of its schema
+EXAMPLES := 50
+SPECTRAL := @stoplight/spectral-cli@6.16.3
 # Some of the tests only: make test TESTS=tests/embedded
 TESTS :=
 
@@ -17,7 +20,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 RUNTIME := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-for-development
 
-.PHONY: help run install test check format-check lint types contracts format migrate doctor docs bench lock hooks clean
+.PHONY: help run install test check format-check lint types contracts format migrate doctor docs fuzz lint-api bench lock hooks clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,8 +63,14 @@ migrate: $(RUNTIME) ## Bring the database to the newest schema
 doctor: $(RUNTIME) ## Check every dependency and say what to do
 	$(BIN)/hearth doctor
 
-docs: $(DEVELOPMENT) ## Write what is generated from the code: .env.example
+docs: $(DEVELOPMENT) ## Write what is generated from the code: .env.example, docs/openapi.json
 	$(BIN)/python -m docs.generate
+
+fuzz: $(DEVELOPMENT) ## Ask the API far more than `make test` does, as every kind of caller (EXAMPLES=50 an operation)
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_openapi.py
+
+lint-api: $(DEVELOPMENT) ## Check the API's description with Spectral (needs Node; fetches Spectral once)
+	npx --yes $(SPECTRAL) lint --fail-severity=warn docs/openapi.json
 
 bench: $(DEVELOPMENT) ## Measure starts and requests against bare references (about a minute)
 	$(BIN)/python -m benchmarks.start

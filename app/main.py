@@ -18,6 +18,7 @@ from app.api.idempotency import IdempotencyMiddleware
 from app.api.limits import RateLimitHeadersMiddleware, RouteLimits
 from app.api.metrics import Metrics
 from app.api.middleware import RequestMiddleware, SecurityHeadersMiddleware, TooLargeMiddleware
+from app.api.openapi import describe
 from app.api.pages import add_pages
 from app.api.proxies import ForwardedMiddleware
 from app.observability import configure_logging
@@ -64,6 +65,7 @@ def create_app(settings: Settings | None = None, *, resources: Resources | None 
     app.include_router(v1_router(), max_body_size=settings.max_body_bytes)
     app.include_router(sockets.router)
     add_pages(app)
+    describe(app, settings)
     return app
 
 

@@ -1,8 +1,9 @@
-"""Write what is generated from the code: `.env.example`.
+"""Write what is generated from the code: `.env.example` and `docs/openapi.json`.
 
 python -m docs.generate
 """
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from app.main import create_app
 from app.settings import Group, Settings
 
 ENV_EXAMPLE = Path(__file__).parent.parent / ".env.example"
+OPENAPI = Path(__file__).with_name("openapi.json")
 HEAD = """\
 # Every setting with its default; written by `make docs` from app/settings.py.
 # Copy this file to .env and take away the # of what you change. What stands in the environment wins. Times are seconds,
@@ -31,6 +34,12 @@ FOR_COMPOSE = """
 def env_example() -> str:
     """The text of `.env.example`."""
     return HEAD + "".join(_everything()) + FOR_COMPOSE
+
+
+def openapi_document() -> str:
+    """The text of `docs/openapi.json`: what a server with default settings says of itself."""
+    application = create_app(Settings(_env_file=None, environment="testing"))
+    return json.dumps(application.openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _everything() -> Iterator[str]:
@@ -63,3 +72,4 @@ def _written(value: Any) -> str:
 
 if __name__ == "__main__":
     ENV_EXAMPLE.write_text(env_example(), encoding="utf-8")
+    OPENAPI.write_text(openapi_document(), encoding="utf-8")

@@ -1,7 +1,5 @@
 """The doors for HTTP and WebSockets: they translate, and never decide."""
 
-from typing import Any
-
 from fastapi import APIRouter, Depends
 
 from app.api import api_keys, auth, chat, devices, documents, health, projects, query, sessions, tasks, tickets, users
@@ -11,24 +9,11 @@ from app.api.limits import check_limits
 from app.api.oidc import router as oidc_router
 from app.api.recovery import router as recovery_router
 from app.api.role_limits import router as role_limits_router
-from app.schemas.common import ErrorResponse
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse, "description": description}
-    for status, description in {
-        401: "No credentials, or not good ones",
-        403: "Not allowed",
-        404: "Not there, or not visible to the caller",
-        422: "Not valid",
-        429: "Too many requests",
-        503: "A dependency is down",
-    }.items()
-}
 
 
 def v1_router() -> APIRouter:
     """Everything below `/api/v1`."""
-    router = APIRouter(prefix="/api/v1", responses=ERRORS, dependencies=[Depends(check_limits)])
+    router = APIRouter(prefix="/api/v1", dependencies=[Depends(check_limits)])
     router.include_router(health.router)
     router.include_router(auth.router)
     router.include_router(tickets.router)

@@ -38,6 +38,7 @@ async def list_api_keys(
 
 @router.get("/{key_id}", response_model=APIKeyRead)
 async def get_api_key(actor: Actor, services: ServicesDep, key_id: UUID, conditional: ConditionalDep) -> APIKey:
+    """A key of yours, without its secret."""
     return conditional.tag(await services.api_keys.get(actor, key_id))
 
 

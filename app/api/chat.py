@@ -1,7 +1,7 @@
 """What is said in rooms, over HTTP: the same service as the WebSocket's."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response, status
@@ -14,6 +14,7 @@ from app.schemas.messages import MessageCreate, MessageRead
 
 router = APIRouter(prefix="/chat/{session_id}", tags=["rooms"])
 
+LINES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 Seq = Annotated[int | None, Query(ge=0, le=2**62)]
 
 
@@ -44,7 +45,7 @@ async def list_messages(
     return Page[MessageRead].of(rows, limit)
 
 
-@router.get("/export", response_class=StreamingResponse)
+@router.get("/export", response_class=StreamingResponse, responses=LINES)
 async def export_chat(actor: RoomActor, services: ServicesDep, session_id: UUID) -> StreamingResponse:
     """Everything that was said, one JSON message a line (`application/x-ndjson`)."""
     batches = await services.chat.export(actor, session_id)

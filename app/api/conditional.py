@@ -57,7 +57,13 @@ async def _if_match(
     return _parse_tags(if_match)
 
 
-async def _conditional(request: Request, response: Response) -> Conditional:
+async def _conditional(
+    request: Request,
+    response: Response,
+    _: Annotated[  # read from the request, since it may stand there several times
+        str | None, Header(alias="If-None-Match", description="ETags that the client has: 304 if one is current.")
+    ] = None,
+) -> Conditional:
     return Conditional(request, response)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request
 from fastapi.security import APIKeyCookie, APIKeyHeader, OAuth2PasswordBearer
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 from starlette.requests import HTTPConnection
 
 from app.api.callers import SAFE_METHODS, SESSION_COOKIE, Caller
@@ -16,12 +16,13 @@ from app.api.metrics import Metrics
 from app.errors import PermissionDenied
 from app.permissions import RULES, Action, CallerKind, Principal, Role, may
 from app.resources import Resources
-from app.schemas.common import decode_cursor
+from app.schemas.common import CURSOR_PATTERN, decode_cursor
 from app.services import Services
 
 bearer_scheme = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/login", auto_error=False)
 key_scheme = APIKeyHeader(name="X-API-Key", auto_error=False)
 cookie_scheme = APIKeyCookie(name=SESSION_COOKIE, auto_error=False)
+SCHEMES = tuple(scheme.scheme_name for scheme in (bearer_scheme, key_scheme, cookie_scheme))
 
 
 async def get_resources(connection: HTTPConnection) -> Resources:
@@ -122,4 +123,9 @@ def _parse_cursor(value: object) -> object:
 
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Items on one page.")]
-Cursor = Annotated[UUID | None, BeforeValidator(_parse_cursor), Query(description="`next_cursor` of the page before.")]
+Cursor = Annotated[
+    UUID | None,
+    BeforeValidator(_parse_cursor),
+    WithJsonSchema({"type": "string", "pattern": CURSOR_PATTERN}),
+    Query(description="`next_cursor` of the page before."),
+]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response, status
 from fastapi.responses import FileResponse, PlainTextResponse
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
@@ -21,6 +21,7 @@ router = APIRouter(tags=["documents"])
 
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL has no such character
 LAST_ORDINAL = 2**31 - 1  # of a passage
+OF_PASSAGES = {"type": "string", "pattern": "^A{16}[A-Za-f][A-Za-z0-9_-]{4}[AQgw]$"}  # cursors up to it
 UPLOAD_BYTES = 2**40  # no limit here: the setting DOCUMENT_MAX_BYTES is kept while the bytes come in
 
 UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -28,10 +29,17 @@ UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorResponse, "description": "Too large"},
     415: {"model": ErrorResponse, "description": "A file that cannot be read"},
 }
+ERROR_SCHEMA = {"$ref": "#/components/schemas/ErrorResponse"}  # `model` would be told to be plain text, too
 FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The bytes that were uploaded", "content": {"application/octet-stream": {}}},
+    200: {
+        "description": "The bytes that were uploaded",
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+    },
     206: {"description": "The bytes that the header `Range` asks for"},
-    416: {"model": ErrorResponse, "description": "There are no such bytes"},
+    416: {"description": "There are no such bytes", "content": {"application/json": {"schema": ERROR_SCHEMA}}},
+}
+TEXT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    409: {"description": "It is not read yet", "content": {"application/json": {"schema": ERROR_SCHEMA}}}
 }
 
 
@@ -84,6 +92,7 @@ async def list_documents(
 
 @router.get("/documents/{document_id}", response_model=DocumentRead)
 async def get_document(actor: Actor, services: ServicesDep, conditional: ConditionalDep, document_id: UUID) -> Document:
+    """What is known about it, and how far it is read."""
     return conditional.tag(await services.documents.get(actor, document_id))
 
 
@@ -120,7 +129,7 @@ async def get_document_content(
     )
 
 
-@router.get("/documents/{document_id}/text", response_class=PlainTextResponse)
+@router.get("/documents/{document_id}/text", response_class=PlainTextResponse, responses=TEXT_ANSWERS)
 async def get_document_text(actor: Actor, services: ServicesDep, document_id: UUID) -> PlainTextResponse:
     """What was read in it; all offsets count code points of this text."""
     return PlainTextResponse(await services.documents.text(actor, document_id))
@@ -138,7 +147,7 @@ async def list_document_chunks(
     services: ServicesDep,
     document_id: UUID,
     limit: Limit = 20,
-    cursor: Annotated[Cursor, AfterValidator(_of_passages)] = None,
+    cursor: Annotated[Cursor, AfterValidator(_of_passages), WithJsonSchema(OF_PASSAGES)] = None,
 ) -> ChunkPage:
     """Its passages, in the order of the text."""
     after = -1 if cursor is None else cursor.int

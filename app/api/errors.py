@@ -13,6 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from app.api.conditional import NotModified
 from app.errors import AppError, RateLimited, ServiceUnavailable
@@ -37,6 +38,7 @@ CODES = {
     503: "SERVICE_UNAVAILABLE",
 }
 NOT_VALID = "The request is not valid."
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 RETRY_AFTER = "5"  # seconds after which a dependency is worth another try
 DEPENDENCY_DOWN = (
     RedisConnectionError,
@@ -97,7 +99,7 @@ def _limit_headers(error: RateLimited) -> Mapping[str, str]:
     return {"Retry-After": seconds, **standing}
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     """Errors of the framework itself: no such route, wrong method, body too large."""
     assert isinstance(error, HTTPException)
     if error.status_code == 400 and isinstance(error.__cause__, (ValueError, RecursionError)):
@@ -105,7 +107,19 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
         problem = {"loc": ["body"], "msg": "This JSON cannot be read", "type": "json_invalid"}
         return error_response(422, "VALIDATION_ERROR", NOT_VALID, {"errors": [problem]})
     code = CODES.get(error.status_code, "BAD_REQUEST" if error.status_code < 500 else "INTERNAL_ERROR")
-    return error_response(error.status_code, code, str(error.detail), {}, error.headers)
+    headers = {"Allow": ", ".join(_methods_at(request))} if error.status_code == 405 else error.headers
+    return error_response(error.status_code, code, str(error.detail), {}, headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What can be done here: the framework names the methods of the first route alone."""
+    asked = {"type": "http", "path": request.url.path, "root_path": "", "headers": []}
+    routes: list[BaseRoute] = request.app.routes
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**asked, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,7 @@
 """`Idempotency-Key` on any POST: pure ASGI, because whole responses are replayed, whatever route made them."""
 
 import hashlib
+import re
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from app.services import Services
 from app.services.idempotency import FirstAnswer
 
 LONGEST_KEY: Final = 255
+KEY_PATTERN: Final = "[!-~](?:[ -~]*[!-~])?"
 LARGEST_ANSWER: Final = 1_048_576  # bytes; a larger one is not kept
 NOT_KEPT: Final = frozenset({413, 429})  # the body of the first is not worth reading for its digest
 CARRIED_HEADERS: Final = frozenset({"content-type", "location", "etag"})
@@ -125,8 +127,8 @@ class IdempotencyMiddleware:
         principal = await Caller.of(HTTPConnection(scope)).principal_if_known()
         if principal is None:  # the route says what is wrong with the credentials, or needs none
             return await self._app(scope, receive, send)
-        if not 0 < len(key) <= LONGEST_KEY or not key.isprintable():
-            message = f"Idempotency-Key has 1 to {LONGEST_KEY} printable characters."
+        if len(key) > LONGEST_KEY or not re.fullmatch(KEY_PATTERN, key):
+            message = f"Idempotency-Key has 1 to {LONGEST_KEY} printable characters of ASCII."
             return await error_response(400, "BAD_REQUEST", message, {})(scope, receive, send)
         user_id, exchange = principal.user_id, Exchange(scope, receive, send)
         if await services.idempotency.claim(user_id, key):

@@ -41,6 +41,7 @@ async def list_projects(
 
 @router.get("/{project_id}", response_model=ProjectRead)
 async def get_project(actor: Actor, services: ServicesDep, project_id: UUID, conditional: ConditionalDep) -> Project:
+    """A project, and your role in it."""
     return conditional.tag(await services.projects.get(actor, project_id))
 
 
@@ -67,6 +68,7 @@ async def delete_project(actor: Actor, services: ServicesDep, project_id: UUID, 
 async def list_members(
     actor: Actor, services: ServicesDep, project_id: UUID, cursor: Cursor = None, limit: Limit = 20
 ) -> Page[MemberRead]:
+    """Who shares the project, and in which role."""
     rows = await services.projects.list_members(actor, project_id, before=cursor, limit=limit + 1)
     return Page[MemberRead].of(rows, limit)
 

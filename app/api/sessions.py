@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
-from app.api.deps import Actor, CallerDep, Cursor, Limit, RoomActor, ServicesDep
+from app.api.deps import SCHEMES, Actor, CallerDep, Cursor, Limit, RoomActor, ServicesDep
 from app.models import Session
 from app.schemas.common import Page
 from app.schemas.sessions import (
@@ -21,6 +21,8 @@ from app.schemas.sessions import (
 from app.services.sessions import Joined, NewInvite
 
 router = APIRouter(prefix="/sessions", tags=["rooms"])
+
+ROOM = "/{session_id:uuid}"  # so that `/sessions/join` is never taken for one
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, response_model=SessionRead)
@@ -42,21 +44,29 @@ async def list_sessions(
     return Page[SessionRead].of(rows, limit)
 
 
-@router.post("/join", status_code=status.HTTP_201_CREATED, response_model=JoinedRead)
-async def join_session(caller: CallerDep, services: ServicesDep, data: SessionJoin) -> Joined:
+@router.post(
+    "/join",
+    status_code=status.HTTP_201_CREATED,
+    response_model=JoinedRead,
+    openapi_extra={"security": [{}, *({name: []} for name in SCHEMES)]},  # credentials may be given
+)
+async def join_session(caller: CallerDep, services: ServicesDep, data: SessionJoin, response: Response) -> Joined:
     """Use an invite. Without credentials you become a guest, with a token for this room alone."""
     actor = await caller.principal_if_any()
-    return await services.sessions.join(actor, invite=data.invite, name=data.name)
+    joined = await services.sessions.join(actor, invite=data.invite, name=data.name)
+    response.headers["Location"] = f"/api/v1/sessions/{joined.session.id}"
+    return joined
 
 
-@router.get("/{session_id}", response_model=SessionRead)
+@router.get(ROOM, response_model=SessionRead)
 async def get_session(
     actor: RoomActor, services: ServicesDep, session_id: UUID, conditional: ConditionalDep
 ) -> Session:
+    """A room, and whether it is open."""
     return conditional.tag(await services.sessions.get(actor, session_id))
 
 
-@router.patch("/{session_id}", response_model=SessionRead)
+@router.patch(ROOM, response_model=SessionRead)
 async def update_session(
     actor: Actor,
     services: ServicesDep,
@@ -69,19 +79,19 @@ async def update_session(
     return conditional.tag(await services.sessions.update(actor, session_id, changes, expected=expected))
 
 
-@router.delete("/{session_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete(ROOM, status_code=status.HTTP_204_NO_CONTENT)
 async def delete_session(actor: Actor, services: ServicesDep, session_id: UUID, expected: IfMatch) -> None:
     """Remove a room with everything that was said in it."""
     await services.sessions.delete(actor, session_id, expected=expected)
 
 
-@router.get("/{session_id}/participants")
+@router.get(f"{ROOM}/participants")
 async def list_participants(actor: RoomActor, services: ServicesDep, session_id: UUID) -> ParticipantsRead:
     """Who is in the room at this moment."""
     return ParticipantsRead(items=list(await services.sessions.participants(actor, session_id)))
 
 
-@router.post("/{session_id}/invites", status_code=status.HTTP_201_CREATED, response_model=InviteRead)
+@router.post(f"{ROOM}/invites", status_code=status.HTTP_201_CREATED, response_model=InviteRead)
 async def create_invite(
     actor: Actor, services: ServicesDep, session_id: UUID, data: InviteCreate | None = None
 ) -> NewInvite:

@@ -13,6 +13,7 @@ router = APIRouter(prefix="/users/me", tags=["accounts"])
 
 @router.get("", response_model=UserRead)
 async def get_me(actor: Actor, services: ServicesDep, conditional: ConditionalDep) -> User:
+    """Your account."""
     return conditional.tag(await services.users.get(actor))
 
 

@@ -12,6 +12,7 @@ from app.models import APIKey
 from app.permissions import Scope
 from app.schemas.common import Read, Timestamp
 from app.schemas.limits import KeyLimits
+from app.schemas.texts import ONLY_WRITTEN_OUT
 from app.schemas.users import Name
 
 LIMITS: Final = "Rates of its own, by budget: at most what its owner has."
@@ -28,7 +29,7 @@ def _to_come(moment: AwareDatetime) -> AwareDatetime:
 class APIKeyCreate(BaseModel):
     name: Name = Field(examples=["backup script"])
     scopes: frozenset[Scope] = Field(frozenset({Scope.READ, Scope.WRITE}), min_length=1)
-    expires_at: Annotated[AwareDatetime, AfterValidator(_to_come)] | None = None
+    expires_at: Annotated[AwareDatetime, ONLY_WRITTEN_OUT, AfterValidator(_to_come)] | None = None
     limits: KeyLimits = Field(default_factory=dict, description=LIMITS, examples=[{"queries": "10/minute"}])
 
 

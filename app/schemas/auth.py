@@ -40,7 +40,9 @@ def _short_enough(password: SecretStr) -> SecretStr:
     return password
 
 
-Email = Annotated[str, AfterValidator(normalize_email)]
+Email = Annotated[
+    str, AfterValidator(normalize_email), Field(json_schema_extra={"format": "email", "maxLength": LONGEST_EMAIL})
+]
 Password = Annotated[SecretStr, AfterValidator(_short_enough)]
 RefreshTokenText = Annotated[str, Field(max_length=128)]
 

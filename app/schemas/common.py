@@ -1,17 +1,27 @@
 """What all resources share on the wire: pages, errors, times, ids as cursors."""
 
 import base64
-import binascii
+import re
 from collections.abc import Sequence
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.events import Timestamp
 
-__all__ = ["ErrorBody", "ErrorResponse", "Page", "Read", "Timestamp", "decode_cursor", "encode_cursor"]
+__all__ = [
+    "CURSOR_PATTERN",
+    "ErrorBody",
+    "ErrorResponse",
+    "Page",
+    "Read",
+    "Timestamp",
+    "decode_cursor",
+    "encode_cursor",
+]
 
+CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]{21}[AQgw]$"
 Item = TypeVar("Item")
 
 
@@ -62,7 +72,6 @@ def decode_cursor(cursor: str) -> UUID:
     Raises:
         ValueError: not a cursor of ours.
     """
-    try:
-        return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("not a cursor of this list") from error
+    if not re.fullmatch(CURSOR_PATTERN, cursor):
+        raise ValueError("not a cursor of this list")
+    return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))

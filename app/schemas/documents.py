@@ -11,18 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from app.models import Chunk, DocumentStatus
 from app.schemas.common import Page, Read, Timestamp, encode_cursor
 from app.schemas.tasks import TaskRead
+from app.schemas.texts import NO_NUL_NOR_BLANK, Storable, require_content, require_storable, shown_as
 
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 100
 MAX_FILENAME_LENGTH = 255
 MAX_URL_LENGTH = 2_048
-
-
-def _storable(value: str) -> str:
-    """PostgreSQL stores every text but those with NUL."""
-    if "\0" in value:
-        raise ValueError("must not contain the character U+0000")
-    return value
 
 
 def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +56,10 @@ def _has_nul(value: object) -> bool:
 
 
 Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), AfterValidator(_storable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=300),
+    AfterValidator(require_content),
+    shown_as(NO_NUL_NOR_BLANK),
 ]
 Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
 
@@ -80,7 +77,7 @@ class DocumentTextCreate(DocumentFields):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable)]
+    text: Annotated[Storable, StringConstraints(min_length=1)]
 
 
 class DocumentUrlCreate(DocumentFields):
@@ -91,7 +88,7 @@ class DocumentUrlCreate(DocumentFields):
     url: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_URL_LENGTH),
-        AfterValidator(_storable),
+        AfterValidator(require_storable),
         Field(examples=["https://example.org/manual.pdf"]),
     ]
 

@@ -3,22 +3,15 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from app.permissions import ProjectRole
 from app.schemas.auth import Email
 from app.schemas.common import Read, Timestamp
+from app.schemas.texts import Storable
 from app.schemas.users import Name
 
-
-def _storable(value: str) -> str:
-    """PostgreSQL stores every text but those with NUL."""
-    if "\0" in value:
-        raise ValueError("must not contain the character U+0000")
-    return value
-
-
-Description = Annotated[str, Field(max_length=2000), AfterValidator(_storable)]
+Description = Annotated[Storable, Field(max_length=2000)]
 
 
 class ProjectCreate(BaseModel):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from app.events import Citation
 from app.schemas.common import Read
 from app.schemas.search import Question, SearchFields
+from app.schemas.texts import Truth
 
 
 class QueryRequest(SearchFields):
@@ -15,7 +16,7 @@ class QueryRequest(SearchFields):
     session_id: UUID | None = Field(
         None, description="A room: its project is searched, and its last messages are the conversation so far."
     )
-    stream: bool = Field(False, description="Answer with Server-Sent Events instead of one JSON object.")
+    stream: Truth = Field(False, description="Answer with Server-Sent Events instead of one JSON object.")
 
 
 class UsageRead(Read):

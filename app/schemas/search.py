@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from app.schemas.common import Read
 from app.schemas.documents import Metadata
 from app.schemas.tasks import Quality
+from app.schemas.texts import VISIBLE, Whole, is_visible, require_visible, shown_as
 
 MAX_QUESTION_LENGTH = 4000
 
@@ -17,16 +18,15 @@ Source = Literal["documents", "memories", "messages"]
 
 def _speakable(value: str) -> str:
     """A question with signs that no text contains is still a question."""
-    cleaned = "".join(sign if sign.isprintable() or sign.isspace() else " " for sign in value).strip()
-    if not cleaned:
-        raise ValueError("must contain a visible character")
-    return cleaned
+    require_visible(value)
+    return "".join(sign if sign.isspace() or is_visible(sign) else " " for sign in value).strip()
 
 
 Question = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_LENGTH),
     AfterValidator(_speakable),
+    shown_as(VISIBLE),
 ]
 Names = Annotated[list[UUID], Field(max_length=1000)]
 
@@ -51,7 +51,7 @@ class SearchFields(BaseModel):
     project_ids: Names | None = Field(None, description="Only in these; else in all that the caller is a member of.")
     sources: list[Source] = Field(["documents"], min_length=1, description="Kinds of things to find.")
     filters: SearchFilters = SearchFilters()
-    top_k: int = Field(10, ge=1, le=100)
+    top_k: Whole = Field(10, ge=1, le=100)
     quality: Quality = Field("standard", description="Trades depth for time: how many candidates each ranker names.")
 
 

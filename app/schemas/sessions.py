@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 from app.events import Person
 from app.models import SpiritMode
 from app.schemas.common import Read, Timestamp
+from app.schemas.texts import ONLY_NUMBERS, Truth, Whole
 from app.schemas.users import Name
 
-MaxUsers = Annotated[int, Field(ge=1, le=1000)]
+MaxUsers = Annotated[int, Field(ge=1, le=1000), ONLY_NUMBERS]
 LONGEST_INVITE = timedelta(days=30)
 
 
@@ -30,7 +31,7 @@ class SessionUpdate(BaseModel):
     name: Name | None = None
     max_users: MaxUsers | None = None
     spirit_mode: SpiritMode | None = None
-    is_active: bool | None = None
+    is_active: Truth | None = None
 
 
 class SessionRead(Read):
@@ -54,8 +55,8 @@ class ParticipantsRead(Read):
 class InviteCreate(BaseModel):
     """`expires_in` in seconds."""
 
-    max_uses: int = Field(1, ge=1, le=1000)
-    expires_in: int = Field(86_400, ge=1, le=int(LONGEST_INVITE.total_seconds()))
+    max_uses: Whole = Field(1, ge=1, le=1000)
+    expires_in: Whole = Field(86_400, ge=1, le=int(LONGEST_INVITE.total_seconds()))
 
 
 class InviteRead(Read):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.models import TaskStatus
 from app.schemas.common import Read, Timestamp
+from app.schemas.texts import Truth
 
 Quality = Literal["draft", "standard", "high", "ultra"]
 
@@ -64,7 +65,7 @@ class ReingestProjectParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    only_failed: bool = Field(False, description="Leave alone what is ready.")
+    only_failed: Truth = Field(False, description="Leave alone what is ready.")
 
 
 class AnswerMessageParams(BaseModel):

@@ -13,32 +13,27 @@ from app.permissions import Role
 from app.schemas.common import Read, Timestamp
 from app.schemas.documents import Metadata
 from app.schemas.tasks import Quality
+from app.schemas.texts import LINES, VISIBLE_LINE, require_line, require_lines, shown_as
 
 LONGEST_NAME: Final = 100
 LONGEST_ABOUT: Final = 500
 LONGEST_LANGUAGE: Final = 35  # what RFC 5646 wants software to have room for
 LONGEST_TIMEZONE: Final = 64
-CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-TEXT_DIRECTION: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def _one_visible_line(value: str) -> str:
-    """The text in its composed form; characters that break, hide or reorder what stands around it are refused."""
+    """The text in its composed form."""
     text = unicodedata.normalize("NFC", value)
     if len(text) > LONGEST_NAME:  # the composed form of some characters is longer
         raise ValueError(f"must have at most {LONGEST_NAME} characters")
-    categories = [unicodedata.category(character) for character in text]
-    if not CONTROL_CATEGORIES.isdisjoint(categories) or not TEXT_DIRECTION.isdisjoint(text):
-        raise ValueError("must not contain control characters")
-    if all(category[0] in "CZ" for category in categories):
-        raise ValueError("must contain a visible character")
-    return text
+    return require_line(text)
 
 
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME),
     AfterValidator(_one_visible_line),
+    shown_as(VISIBLE_LINE),
 ]
 """Of a person, a project, a key: 1 to 100 characters on one line."""
 
@@ -77,20 +72,20 @@ def _timezone(value: str) -> str:
 
 
 def _storable_text(value: str) -> str:
-    """Lines and tabs are welcome; PostgreSQL stores no NUL, and nothing may reorder what stands around it."""
+    """The text in its composed form."""
     text = unicodedata.normalize("NFC", value)
     if len(text) > LONGEST_ABOUT:
         raise ValueError(f"must have at most {LONGEST_ABOUT} characters")
-    unwanted = {character for character in text if unicodedata.category(character) in ("Cc", "Cs")} - set("\n\r\t")
-    if unwanted or not TEXT_DIRECTION.isdisjoint(text):
-        raise ValueError("must not contain control characters")
-    return text
+    return require_lines(text)
 
 
 Language = Annotated[str, Field(max_length=LONGEST_LANGUAGE, examples=["de-AT"]), AfterValidator(_language_tag)]
 Timezone = Annotated[str, Field(max_length=LONGEST_TIMEZONE, examples=["Europe/Vienna"]), AfterValidator(_timezone)]
 About = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=LONGEST_ABOUT), AfterValidator(_storable_text)
+    str,
+    StringConstraints(strip_whitespace=True, max_length=LONGEST_ABOUT),
+    AfterValidator(_storable_text),
+    shown_as(LINES),
 ]
 
 

@@ -95,7 +95,7 @@ class Tokens:
 
     def _read(self, token: str) -> Claims:
         header = json.loads(next(_segments(token)))
-        if header.keys() != {"alg", "kid", "typ"} or header["alg"] != ALGORITHM:
+        if header.keys() != {"alg", "kid", "typ"} or (header["alg"], header["typ"]) != (ALGORITHM, "JWT"):
             raise ValueError("not a header of ours")
         content = jwt.decode(
             token,

@@ -1,0 +1,193 @@
+"""Strings that broke others, through every door: refused in the contract's form, or stored and read back exactly.
+
+What the contract changes is changed here, too: names are trimmed and composed (NFC), titles and messages are trimmed.
+"""
+
+import asyncio
+import json
+import unicodedata
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from httpx import AsyncClient, Response
+
+from tests.factories import User, make_user
+from tests.processes import LiveServer
+from tests.rooms import Visitor, make_room, visit
+
+AT_ONCE = 8
+V1 = "/api/v1"
+
+
+@asynccontextmanager
+async def canary() -> AsyncIterator[tuple[int, list[str]]]:
+    """A port on which nobody has any business, and who came there nevertheless."""
+    visits: list[str] = []
+
+    async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.append(str(writer.get_extra_info("peername")))
+        writer.close()
+
+    server = await asyncio.start_server(note, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], visits
+
+
+def hostile(folder: Path, port: int) -> list[str]:
+    lines = [line for path in sorted((folder / "payloads").glob("*.txt")) for line in path.read_text().splitlines()]
+    blns: list[str] = json.loads((folder / "blns" / "blns.json").read_text())
+    urls = [f"http://127.0.0.1:{port}/", f"//127.0.0.1:{port}/x", f"${{jndi:ldap://127.0.0.1:{port}/a}}"]
+    return list(dict.fromkeys([*lines, *blns, *urls, "\0", "a\0b", "\u202eevil", "x" * 100_000]))
+
+
+def is_sendable(value: str) -> bool:
+    """HTTP permits visible ASCII, and spaces inside."""
+    return value.isascii() and value.isprintable() and value == value.strip() and len(value) < 8000
+
+
+async def at_once(calls: Iterable[Awaitable[None]]) -> None:
+    """A few at a time; the first failure ends all."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def wait_and(call: Awaitable[None]) -> None:
+        async with turns:
+            await call
+
+    await asyncio.gather(*(wait_and(call) for call in calls))
+
+
+def require_refusal(response: Response, text: str) -> None:
+    """An error of the client's, in the form of every error."""
+    assert 400 <= response.status_code < 500, (text[:200], response.status_code, response.text[:500])
+    body = response.json()
+    assert set(body) == {"error", "request_id", "timestamp"}, body
+    told = json.dumps(body)
+    assert not {"asyncpg", "sqlalchemy", "SELECT ", "Traceback"} & {
+        word for word in ("asyncpg", "sqlalchemy", "Traceback") if word in told
+    }
+
+
+class Door:
+    """One signed-in person, and what became of the strings it sent."""
+
+    def __init__(self, client: AsyncClient, owner: User, room: str) -> None:
+        self.client, self.headers, self.room = client, owner.headers, room
+        self.stored = self.refused = 0
+
+    async def store(
+        self, method: str, path: str, body: dict, text: str, read: Callable[[dict], object], *, kept: object
+    ) -> None:
+        """What was accepted reads back as `kept`."""
+        response = await self.client.request(method, V1 + path, json=body, headers=self.headers)
+        if not response.is_success:
+            self.refused += 1
+            return require_refusal(response, text)
+        self.stored += 1
+        assert read(response.json()) == kept, (path, text[:200])
+        location = response.headers.get("Location", V1 + path if method == "PATCH" else "")
+        if location:
+            again = await self.client.get(location, headers=self.headers)
+            found = again.json()
+            found = (
+                found["items"][0] if "items" in found else {"document": found} if "/documents/" in location else found
+            )
+            assert read(found) == kept, (path, text[:200])
+        return None
+
+    async def ask(self, method: str, path: str, text: str, **options: object) -> None:
+        """Whatever it answers, it is no failure of the server's."""
+        response = await self.client.request(method, V1 + path, **options)
+        if response.status_code >= 400:
+            require_refusal(response, text)
+
+
+def named(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
+
+
+async def pass_through(door: Door, text: str, number: int) -> None:
+    headers = door.headers
+    await door.store(
+        "POST",
+        "/projects",
+        {"name": text, "description": text[:2000]},
+        text,
+        lambda made: (made["name"], made["description"]),
+        kept=(named(text), text[:2000]),
+    )
+    await door.store(
+        "POST", f"/chat/{door.room}/messages", {"text": text}, text, lambda made: made["text"], kept=text.strip()
+    )
+    document = {"text": f"{number} {text}", "title": text, "metadata": {text: [text, {"deep": text}]}}
+    await door.store(
+        "POST",
+        "/documents",
+        document,
+        text,
+        lambda made: (made["document"]["title"], made["document"]["metadata"]),
+        kept=(text.strip(), document["metadata"]),
+    )
+    await door.ask("POST", "/search", text, json={"query": text}, headers=headers)
+    await door.ask("GET", "/documents", text, params={"q": text, "cursor": text, "media_type": text}, headers=headers)
+    await door.ask("GET", f"/documents/{quote(text, safe='')[:4000]}", text, headers=headers)
+    await door.ask("POST", "/auth/login", text, data={"username": text, "password": text})
+    if is_sendable(text):
+        sent = {"X-Request-ID": text, "If-None-Match": text, "X-API-Key": text, "Authorization": text}
+        await door.ask(
+            "GET",
+            "/users/me",
+            text,
+            headers=headers | {"X-Request-ID": text, "If-None-Match": text, "User-Agent": text},
+        )
+        await door.ask("GET", "/users/me", text, headers=sent)
+
+
+async def upload_names(door: Door, texts: list[str]) -> None:
+    for number, text in enumerate(texts):
+        files = {"file": (text, f"file {number}".encode(), "text/plain")}
+        response = await door.client.post(f"{V1}/documents", files=files, headers=door.headers)
+        if not response.is_success:
+            require_refusal(response, text)
+            continue
+        stored = response.json()["document"]["filename"]
+        assert stored is None or not ({"/", "\\", "\0", "\n", "\r"} & set(stored)), (text[:200], stored)
+
+
+async def test_hostile_strings_are_refused_or_come_back_as_they_were(live: LiveServer, shared_data: Path):
+    async with canary() as (port, visits), live.client() as client:
+        owner = await make_user(client, name="Mallory")
+        door = Door(client, owner, await make_room(client, owner))
+        texts = hostile(shared_data, port)
+        assert len(texts) > 700
+        await at_once(pass_through(door, text, number) for number, text in enumerate(texts))
+        await upload_names(door, [text for text in texts if len(text) < 1000][::4])
+        assert min(door.stored, door.refused) > 20
+        assert (await client.get(f"{V1}/users/me", headers=owner.headers)).status_code == 200
+    assert visits == []
+
+
+async def answer_to(visitor: Visitor) -> dict:
+    while (frame := await visitor.next())["type"] not in {"message_received", "error"}:
+        pass
+    return frame
+
+
+async def test_hostile_strings_in_frames_are_messages_or_errors_and_the_connection_lives_on(
+    live: LiveServer, shared_data: Path
+):
+    async with canary() as (port, visits), live.client() as client:
+        owner = await make_user(client, name="Mallory")
+        room = await make_room(client, owner)
+        async with visit(live, f"chat/{room}", owner.headers) as visitor:
+            await visitor.next_of("welcome")
+            for text in [text for text in hostile(shared_data, port) if len(text) < 10_000][::2]:
+                await visitor.say(text)
+                answer = await answer_to(visitor)
+                assert answer["type"] == "error" or answer["text"] == text.strip(), text
+                await visitor.send(text, text=text)
+                assert (await answer_to(visitor))["type"] == "error"
+            await visitor.send("ping")
+            await visitor.next_of("pong")
+    assert visits == []
