@@ -59,8 +59,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._timer: asyncio.TimerHandle | None = None
         self._is_in_head = False
-        self._head_bytes = 0
-        self._body_bytes = 0
+        self._head_bytes = self._first_bytes = self._piece_bytes = self._body_bytes = 0
         self._was_paused = False
         self._refusal = MALFORMED
 
@@ -74,6 +73,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         was_in_head = self._is_in_head
+        self._piece_bytes = len(data)
         super().data_received(data)
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             self._stop_timer()  # it was refused, or is a WebSocket now, which has limits of its own
@@ -91,12 +91,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._is_in_head = True
+        self._is_in_head, self._first_bytes = True, self._piece_bytes
 
     def on_headers_complete(self) -> None:
-        self._is_in_head, self._head_bytes = False, 0
+        self._is_in_head = False
         self._stop_timer()
         self._check_head()
+        self._head_bytes = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -108,22 +109,24 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refuse(*self._refusal)
 
     def _check_head(self) -> None:
-        size = hosts = 0
-        for name, value in self.headers:
-            size += len(name) + len(value)
-            if name == b"host":
-                hosts += 1
-                if HOST.fullmatch(value) is None:
-                    hosts += 1
+        hosts = [value for name, value in self.headers if name == b"host"]
         if len(self.url) > self._limits.max_url_bytes:
             self._refusal = 414, "The URL is too long."
-        elif size > self._limits.max_header_bytes or len(self.headers) > self._limits.max_headers:
+        elif len(self.headers) > self._limits.max_headers or self._is_head_too_large():
             self._refusal = 431, "The head of the request is too large."
-        elif hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            self._refusal = 400, "The request needs one proper Host."
+        elif len(hosts) != 1 if hosts else self.parser.get_http_version() == "1.1":
+            self._refusal = 400, "The request needs one Host."
+        elif hosts and HOST.fullmatch(hosts[0]) is None:
+            self._refusal = 400, "The Host of the request is none."
         else:
             return
         raise NotAcceptable
+
+    def _is_head_too_large(self) -> bool:
+        """Counted only where it can be: what came in may hold several requests, or bodies."""
+        most = self._limits.max_header_bytes
+        received = self._first_bytes + self._head_bytes + self._piece_bytes
+        return received > most and sum(len(name) + len(value) for name, value in self.headers) > most
 
     def _is_waiting_for_head(self) -> bool:
         """Also while the rest of a body comes in whose request was answered already."""

@@ -108,6 +108,7 @@ def request(target: str = "/health/live", *headers: str, method: str = "GET", ho
         (request(host="user@example.org"), 400),
         (request("/?" + "x" * 9_000), 414),
         (request("/health/live", "X-A: " + "x" * 40_000), 431),
+        (request("/health/live", *(f"X-{number}: " + "x" * 1_000 for number in range(40))), 431),
         (request("/health/live", *(f"X-{number}: 1" for number in range(150))), 431),
     ],
 )
