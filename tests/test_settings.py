@@ -132,6 +132,6 @@ def test_a_provider_to_sign_in_with_needs_its_other_settings() -> None:
     ):
         with pytest.raises(ValueError, match=name):
             Settings(_env_file=None, oidc=wrong)
+    insecure = {"issuer": "http://accounts.example.org", "client_id": "hearth"}
     with pytest.raises(ValueError, match=r"OIDC_ISSUER: production needs https; OIDC_REDIRECT_URI"):
-        insecure = {"issuer": "http://accounts.example.org", "client_id": "hearth"}
         Settings(_env_file=None, environment="production", oidc=insecure)
