@@ -60,6 +60,7 @@ def for_admins(status: int) -> Expected:
 READS_BY_POST = {"POST /api/v1/search", "POST /api/v1/query"}
 """A key with the scope `read` is enough for these."""
 FOR_PERSONS = {
+    "GET /api/v1/users/me/export",
     "DELETE /api/v1/users/me",
     "GET /api/v1/users/me/devices",
     "DELETE /api/v1/users/me/devices",
@@ -219,6 +220,7 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {V1}/users/me/identities": (personal(404), json(redirect_to="/")),
     f"DELETE {V1}/users/me/identities/{{identity_id}}": (personal(404), None),
     f"PATCH {V1}/users/me": (personal(200), json(name="Renamed")),
+    f"GET {V1}/users/me/export": (personal(200), None),
     f"DELETE {V1}/users/me": (  # the last admin stays, and whoever owns what others work in is asked again
         row(401, 403, 204, 409, 204, 409, editor=204),
         json(password=PASSWORD),

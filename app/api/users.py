@@ -1,12 +1,20 @@
 """The caller's own account."""
 
+from typing import Any
+
 from fastapi import APIRouter, status
+from fastapi.responses import StreamingResponse
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, ServicesDep, SignedInPerson
+from app.events import utc_now
 from app.models import User
 from app.schemas.common import ErrorResponse
 from app.schemas.users import AccountDeletion, UserRead, UserUpdate
+
+ARCHIVE_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A ZIP archive", "content": {"application/zip": {"schema": {"type": "string"}}}}
+}
 
 router = APIRouter(prefix="/users/me", tags=["accounts"])
 
@@ -39,3 +47,14 @@ async def delete_me(
     Rows and files are removed right after, by a worker.
     """
     await services.users.delete(actor, actor.user_id, wishes or AccountDeletion(), expected=expected)
+
+
+@router.get("/export", response_class=StreamingResponse, responses=ARCHIVE_ANSWER)
+async def export_me(actor: SignedInPerson, services: ServicesDep) -> StreamingResponse:
+    """Everything that you own as one ZIP archive, made while you download it; its `README.txt` explains the rest."""
+    pieces = await services.exports.export(actor)
+    headers = {
+        "Content-Disposition": f'attachment; filename="hearth-{utc_now():%Y-%m-%d}.zip"',
+        "Cache-Control": "no-store",
+    }
+    return StreamingResponse(pieces, media_type="application/zip", headers=headers)

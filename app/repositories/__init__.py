@@ -15,6 +15,7 @@ from app.repositories.documents import DocumentRepository
 from app.repositories.encrypted import EncryptedRepository
 from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
+from app.repositories.exports import ExportRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.identities import IdentityRepository
 from app.repositories.keys import APIKeyRepository
@@ -50,6 +51,7 @@ class UnitOfWork:
         self.encrypted = EncryptedRepository(session)
         self.erasure = ErasureRepository(session)
         self.events = EventRepository(session)
+        self.exports = ExportRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.identities = IdentityRepository(session)
         self.logins = LoginRepository(session)

@@ -32,6 +32,7 @@ from app.services.encryption import EncryptionService
 from app.services.erasure import ErasureService
 from app.services.evidence import Evidence
 from app.services.execution import TaskExecution
+from app.services.exports import ExportService
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.identities import IdentityService
@@ -68,6 +69,7 @@ class Services:
     encryption: EncryptionService
     erasure: ErasureService
     execution: TaskExecution
+    exports: ExportService
     health: HealthService
     idempotency: IdempotencyService
     identities: IdentityService
@@ -120,6 +122,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, task_types),
+        exports=ExportService(uow, blobs),
         health=_build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),

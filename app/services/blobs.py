@@ -50,6 +50,19 @@ class BlobService:
             raise NotFound("The original is not in the store any more.", sha256=sha256)
         return path
 
+    async def open(self, sha256: str) -> AsyncIterator[bytes]:
+        """The bytes in pieces; once the first is there, so are all others, whatever is deleted.
+
+        Raises:
+            NotFound: they are not there.
+        """
+        try:
+            pieces = await self._storage.open(sha256)
+            first = await anext(pieces, b"")
+        except FileNotFoundError as error:
+            raise NotFound("The original is not in the store any more.", sha256=sha256) from error
+        return _following(first, pieces)
+
     async def claim(self, uow: UnitOfWork, sha256: str) -> None:
         """Make sure that the bytes are there until `uow` ends, which adds a document that names them.
 
@@ -80,3 +93,9 @@ class BlobService:
                 named = await uow.documents.list_named(batch)
             for sha256 in set(batch) - named:
                 await self.discard(sha256)
+
+
+async def _following(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in pieces:
+        yield piece
