@@ -20,6 +20,7 @@ class Letter(StrEnum):
     EMAIL_CHANGING = "email_changing"
     ACCOUNT_EXISTS = "account_exists"
     ADDRESS_TAKEN = "address_taken"
+    INVITED = "invited"
 
 
 SUBJECTS: Final[Mapping[Letter, str]] = {
@@ -29,6 +30,7 @@ SUBJECTS: Final[Mapping[Letter, str]] = {
     Letter.EMAIL_CHANGING: "The address of your account is to be changed",
     Letter.ACCOUNT_EXISTS: "You have an account already",
     Letter.ADDRESS_TAKEN: "Your address was asked for",
+    Letter.INVITED: "You are invited to make an account",
 }
 
 

@@ -85,7 +85,10 @@ async def delete_user(
 async def create_registration_invite(
     actor: Admin, services: ServicesDep, data: RegistrationInviteCreate, response: Response
 ) -> RegistrationInviteCreated:
-    """Let somebody make an account where registration is not open. This is the only time the invite is shown."""
+    """Let somebody make an account where registration is not open. This is the only time the invite is shown.
+
+    Where it names an address, it is mailed there, too, if this server sends mails.
+    """
     made = await services.registration.invite(actor, data)
     response.headers["Location"] = f"/api/v1/admin/invites/{made.row.id}"
     response.headers["Cache-Control"] = "no-store"

@@ -132,7 +132,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         mails=ways_in.mails,
         projects=ProjectService(uow),
         recovery=ways_in.recovery,
-        registration=RegistrationService(uow),
+        registration=RegistrationService(uow, ways_in.mails),
         retrieval=retrieval,
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=SpiritService(uow, hub, answers, chat, answer_state, settings.chat),

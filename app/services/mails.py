@@ -160,6 +160,8 @@ class MailService:
                 return None
             secret = _add_token(uow, user.id, MailPurpose.RESET_PASSWORD, order.email, RESET_LIFE)
             link = f"{self._base}/reset-password#token={secret}"
+        elif letter is Letter.INVITED:
+            link = f"{self._base}/register#invite={order.secret}"
         name = user.name if user and user.email == order.email and user.email_verified_at else None
         values = {"link": link, "lifetime": IN_WORDS[lifetime], "new_email": order.new_email}
         written = self._writer.write(letter, name=name, **values)

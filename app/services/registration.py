@@ -7,6 +7,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from app.adapters.letters import Letter
 from app.errors import NotFound, PermissionDenied
 from app.events import utc_now
 from app.models import AuditAction, RegistrationInvite
@@ -16,6 +17,7 @@ from app.schemas.admin import RegistrationInviteCreate
 from app.security import SecretKind, digest_of, is_secret, make_secret
 from app.services.administration import require_admin_now
 from app.services.audit import record_by, record_read
+from app.services.mails import MailService, Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,16 @@ class NewRegistrationInvite:
 
 
 class RegistrationService:
-    def __init__(self, uow: OpenUnitOfWork) -> None:
+    def __init__(self, uow: OpenUnitOfWork, mails: MailService) -> None:
         self._uow = uow
+        self._mails = mails
 
     async def invite(self, actor: Principal, data: RegistrationInviteCreate) -> NewRegistrationInvite:
-        """Raises PermissionDenied: the actor was an admin until a moment ago."""
+        """Mailed, too, where it names an address and mail is sent at all.
+
+        Raises:
+            PermissionDenied: the actor was an admin until a moment ago.
+        """
         secret = make_secret(SecretKind.REGISTRATION_INVITE)
         row = RegistrationInvite(
             id=uuid7(),
@@ -41,9 +48,13 @@ class RegistrationService:
             digest=digest_of(secret),
             expires_at=utc_now() + timedelta(seconds=data.expires_in),
         )
+        order = Order(letter=Letter.INVITED, email=data.email, secret=secret) if data.email else None
+        may_write = order is not None and await self._mails.admits(order.email)
         async with self._uow() as uow:
             await require_admin_now(uow, actor)
             uow.registration.add(row)
+            if order is not None and may_write:
+                self._mails.queue(uow, order)
             record_by(
                 uow,
                 actor,

@@ -13,6 +13,7 @@ from app.models import RegistrationInvite
 from app.models import User as Account
 from app.resources import Resources
 from tests.factories import PASSWORD, User, execute, make_user, with_fresh_accounts
+from tests.mails import html_of, mails_to, text_of
 
 INVITES = "/api/v1/admin/invites"
 
@@ -67,6 +68,16 @@ async def test_an_invite_for_an_address_lets_nobody_else_in_and_outlives_failure
     taken = await register(by_invite, email="grace@example.com", invite=open_to_all)
     assert taken.status_code == 409
     assert (await register(by_invite, invite=open_to_all)).status_code == 201
+
+
+async def test_an_invite_for_an_address_is_mailed_there(client: AsyncClient, resources, admin):
+    email = address()
+    made = await make_invite(client, admin, email=email)
+    (mail,) = await mails_to(resources, email)
+    for body in (text_of(mail), html_of(mail)):
+        assert f"/register#invite={made['invite']}" in body
+    await make_invite(client, admin)
+    assert len(await mails_to(resources, email)) == 1
 
 
 async def test_an_invite_ends_with_its_time_its_revocation_and_the_powers_of_its_maker(by_invite, resources, admin):
