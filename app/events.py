@@ -256,7 +256,7 @@ class StartGeneration(Command):
     type: Literal["start_generation"]
     task_type: str = Field(max_length=100)
     params: dict[str, Any] = Field(default_factory=dict)
-    quality: Literal["draft", "standard", "high", "ultra"] = "standard"
+    quality: Literal["draft", "standard", "high", "ultra"] | None = None
 
 
 class CancelTask(Command):

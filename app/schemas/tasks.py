@@ -35,7 +35,7 @@ class TaskRead(Read):
 class TaskCreate(BaseModel):
     task_type: str = Field(max_length=100, examples=["reingest_project"])
     params: dict[str, Any] = Field(default_factory=dict)
-    quality: Quality = "standard"
+    quality: Quality | None = Field(None, description="Your own setting `default_quality`, or else `standard`.")
 
 
 class TaskTypeRead(Read):

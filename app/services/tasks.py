@@ -1,7 +1,7 @@
 """What users see of long-running work, and what they may do about it. Workers use `execution.py`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -13,6 +13,8 @@ from app.permissions import Action, Principal, may
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.services.audit import record_by
 from app.services.task_types import TaskType, TaskTypes, TaskWasCancelled, announce_failure, queue_task
+
+STANDARD: Final = "standard"
 
 
 class TaskService:
@@ -61,9 +63,9 @@ class TaskService:
         ]
 
     async def start(
-        self, actor: Principal, project_id: UUID, *, task_type: str, params: Mapping[str, Any], quality: str
+        self, actor: Principal, project_id: UUID, *, task_type: str, params: Mapping[str, Any], quality: str | None
     ) -> Task:
-        """Queue work of a type that users may start.
+        """Queue work of a type that users may start; without a `quality`, in the one that the actor set as theirs.
 
         Raises:
             NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor.
@@ -76,8 +78,9 @@ class TaskService:
                 raise NotFound("Project not found", project_id=str(project_id))
             if not may(actor, Action.EDIT, role):
                 raise PermissionDenied("Viewers of a project cannot start tasks in it.", project_id=str(project_id))
+            chosen = quality or await _default_quality(uow, actor)
             task = Task(
-                project_id=project_id, owner_id=actor.user_id, task_type=task_type, params=checked, quality=quality
+                project_id=project_id, owner_id=actor.user_id, task_type=task_type, params=checked, quality=chosen
             )
             queue_task(uow, task)
             await uow.flush()
@@ -149,3 +152,8 @@ def _cancelled(task: Task) -> Task:
     if task.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED):
         raise Conflict("The task has ended already.", task_id=str(task.id), status=task.status)
     return task
+
+
+async def _default_quality(uow: UnitOfWork, actor: Principal) -> str:
+    user = await uow.users.get(actor.user_id)
+    return str(user.settings.get("default_quality", STANDARD)) if user else STANDARD

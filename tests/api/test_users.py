@@ -11,7 +11,7 @@ from app.models import User as Account
 from app.schemas import users
 from app.schemas.users import UserSettingsUpdate
 from app.services.callers import Credentials
-from tests.factories import execute
+from tests.factories import execute, make_project
 
 ME = "/api/v1/users/me"
 
@@ -51,6 +51,19 @@ async def test_settings_are_changed_one_by_one_and_only_what_was_set_is_stored(c
     }
     stored = await execute(resources, select(Account.settings).where(Account.id == UUID(owner.id)))
     assert stored == {"timezone": "Europe/Vienna", "default_quality": "high"}
+
+
+async def test_tasks_that_are_started_without_a_quality_have_ones_own(client: AsyncClient, owner):
+    async def start(**fields: str) -> str:
+        body = {"task_type": "reingest_project", **fields}
+        project = await make_project(client, owner)
+        return (await client.post(f"/api/v1/projects/{project['id']}/tasks", json=body, headers=owner.headers)).json()[
+            "quality"
+        ]
+
+    assert await start() == "standard"
+    await client.patch(ME, headers=owner.headers, json={"settings": {"default_quality": "draft"}})
+    assert (await start(), await start(quality="high")) == ("draft", "high")
 
 
 def test_without_time_zone_data_a_name_has_to_look_like_one(monkeypatch):
