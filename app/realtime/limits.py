@@ -1,9 +1,10 @@
 """How often something was done: counted in Redis for all processes, and by each alone while Redis is away."""
 
 import asyncio
+import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 PATIENCE: Final = 0.25  # seconds for an answer of Redis
 PAUSE: Final = 2.0  # seconds without asking Redis again after it failed, so that not every call waits
+GRACE: Final = 4  # turns of the event loop: in a busy process the answer may be there, and not read yet
+AT_ONCE: Final = 16  # scripts under way; more would open more connections, which takes longer than to wait
 MOST_COUNTS: Final = 50_000  # that are kept in memory while Redis is away; of more, those unused for longest go
 
 
@@ -85,6 +88,7 @@ class RateLimits:
         self._script = redis.register_script(COUNT)
         self._memory = MemoryCounts()
         self._ask_redis_from = 0.0
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def take(self, uses: Sequence[Use], counting: Counting = Counting.TAKE) -> Allowance:
         """Count all `uses` at once, of which there is at least one; says what is left of the tightest budget."""
@@ -101,7 +105,7 @@ class RateLimits:
         if was_lost:  # one call tries it, and no other waits for the outcome
             self._ask_redis_from = time.monotonic() + PAUSE
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with _patience(), self._turn:
                 standing = await self._count_in_redis(uses, counting)
         except (RedisError, OSError, TimeoutError) as error:
             self._ask_redis_from = time.monotonic() + PAUSE
@@ -117,6 +121,26 @@ class RateLimits:
         answer = await self._script(keys=[self._prefix + use.key for use in uses], args=[counting.value, *numbers])
         position, is_refused, remaining, milliseconds = map(int, answer)
         return position - 1, bool(is_refused), remaining, milliseconds
+
+
+@contextlib.asynccontextmanager
+async def _patience() -> AsyncIterator[None]:
+    """Raises TimeoutError: the block was not done in time, though this process has had time to look."""
+    loop = asyncio.get_running_loop()
+    handles: list[asyncio.Handle] = []
+
+    def expire(turns: int) -> None:
+        if turns:
+            handles.append(loop.call_soon(expire, turns - 1))
+        else:
+            deadline.reschedule(loop.time())
+
+    async with asyncio.timeout(None) as deadline:
+        handles.append(loop.call_later(PATIENCE, expire, GRACE))
+        try:
+            yield
+        finally:
+            handles[-1].cancel()
 
 
 @dataclass(frozen=True, slots=True)
