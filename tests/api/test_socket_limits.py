@@ -89,6 +89,48 @@ async def test_a_flood_is_refused_and_then_cut_off(http: AsyncClient, ada: User,
         assert (await tab.next_of("error"))["error_code"] == "RATE_LIMITED"
 
 
+async def test_messages_count_alike_by_whichever_door_they_come(
+    http: AsyncClient, ada: User, strained: tuple[LiveServer, Proxy]
+):
+    server, _ = strained
+    room = await make_room(http, ada)
+    async with server.client() as door, visit(server, room, ada.headers) as visitor:
+        for _ in range(3):
+            path = f"/api/v1/chat/{room}/messages"
+            assert (await door.post(path, json={"text": "by HTTP"}, headers=ada.headers)).status_code == 201
+        for _ in range(2):
+            await visitor.send("ping")
+            await visitor.next_of("pong")
+        await visitor.send("ping")
+        assert (await visitor.next_of("error"))["error_code"] == "RATE_LIMITED"
+        assert (await door.post(path, json={"text": "again"}, headers=ada.headers)).status_code == 429
+
+
+async def test_opening_sockets_is_limited_by_caller_and_for_strangers_by_address(
+    http: AsyncClient, ada: User, start_another, committed_settings: Settings
+):
+    server = await start_another(
+        RATE_LIMIT_REQUESTS="3/hour", RATE_LIMIT_FAILURES="2/hour", REDIS_PREFIX=f"{committed_settings.redis.prefix}o:"
+    )
+    room = await make_room(http, ada)
+    for _ in range(3):
+        async with visit(server, room, ada.headers) as welcome:
+            await welcome.next_of("welcome")
+    async with visit(server, room, ada.headers) as refused:
+        assert await refused.closed() == 4429
+    guess = {"X-API-Key": f"hearth_key_{'a' * 43}"}
+    for code in (4401, 4401, 4429):
+        async with visit(server, room, guess) as stranger:
+            assert await stranger.closed() == code
+    async with server.client() as door:
+        assert (await door.get("/api/v1/users/me", headers=guess)).status_code == 429
+    async with visit(server, room) as silent:  # the third of this address; waits for a first frame
+        await silent.send("authenticate", token="x.y.z")
+        assert await silent.closed() == 4429
+    async with visit(server, room) as silent:
+        assert await silent.closed() == 4429
+
+
 async def test_a_burst_cuts_nobody_off_who_reads(live: LiveServer, http: AsyncClient, ada: User, start_another):
     lenient = await start_another(RATE_LIMIT_ENABLED="false")
     room = await make_room(http, ada)
