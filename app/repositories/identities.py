@@ -34,5 +34,8 @@ class IdentityRepository:
         others = exists().where(Identity.user_id == user_id, Identity.id != besides)
         return bool(await self._session.scalar(select(others)))
 
+    async def delete_all(self, user_id: UUID) -> None:
+        await self._session.execute(delete(Identity).where(Identity.user_id == user_id))
+
     async def delete(self, identity_id: UUID) -> None:
         await self._session.execute(delete(Identity).where(Identity.id == identity_id))

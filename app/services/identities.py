@@ -150,7 +150,7 @@ class IdentityService:
             if user is None or identity is None:
                 raise NotFound("There is no such identity.", identity_id=str(identity_id))
             if user.password_hash is None and not await uow.identities.has_another(user.id, besides=identity_id):
-                raise Conflict("This is the only way into your account: choose a password first.")
+                raise Conflict("This is the only way into your account: have a link mailed to choose a password first.")
             await uow.identities.delete(identity_id)
             _note(uow, AuditAction.IDENTITY_REMOVED, identity)
 
@@ -175,6 +175,8 @@ class IdentityService:
             user = found[1] if found else await self._match(uow, account) or await self._make(uow, account)
             if not user.is_active:
                 raise InvalidCredentials("This account is not active.")
+            if self._settings.require_verified_email and user.email_verified_at is None:
+                raise PermissionDenied("Please confirm your address first: the link was mailed to you.")
             self._keep(account, found[0] if found else _add_identity(uow, account, user))
         return user
 

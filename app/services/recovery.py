@@ -66,6 +66,8 @@ class RecoveryService:
         async with self._uow() as uow:
             token, user = await _use(uow, MailPurpose.RESET_PASSWORD, secret)
             _owner_of(token, user)
+            if user.email_verified_at is None:  # whoever made the account, and left a way in, may be somebody else
+                await uow.identities.delete_all(user.id)
             user.email_verified_at = user.email_verified_at or utc_now()  # whoever has the token reads the mail
             record(uow, AuditAction.PASSWORD_RESET, actor_id=user.id, target_type="user", target_id=user.id)
             ended = await self._set_password(uow, user, password_hash)

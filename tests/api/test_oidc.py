@@ -26,7 +26,8 @@ from app.resources import Resources
 from app.security import make_cipher
 from app.services import build_identities
 from app.settings import OIDCSettings
-from tests.factories import execute, make_key, with_fresh_accounts
+from tests.factories import execute, login, make_key, with_fresh_accounts
+from tests.mails import mails_to, token_in
 from tests.oidc_providers import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -242,6 +243,16 @@ async def test_a_disabled_account_stays_shut(set_up: Resources, client: AsyncCli
         assert not [name for name in browser.cookies if name == "hearth_session"]
 
 
+async def test_where_addresses_must_be_confirmed_an_identity_is_no_way_around(
+    application: FastAPI, set_up: Resources, resources: Resources, client: AsyncClient, owner, provider: StandIn
+):
+    assert (await link(client, owner.headers)).status_code == 303
+    async with configured(application, resources, provider.issuer, {"require_verified_email": True}):
+        assert outcome(await sign_in(client)) == (403, "PERMISSION_DENIED")
+        await execute(set_up, update(User).where(User.id == owner.id).values(email_verified_at=func.now()))
+        assert (await sign_in(client)).status_code == 303
+
+
 async def test_new_accounts_are_for_the_domains_that_are_named(
     application: FastAPI, set_up: Resources, resources: Resources, client: AsyncClient, provider: StandIn
 ):
@@ -325,6 +336,26 @@ async def test_whoever_is_signed_in_links_an_account_and_takes_it_away_again(
     async with another_browser(client) as browser:
         assert (await sign_in(browser)).status_code == 303
         assert (await browser.get(ME)).json()["id"] != owner.id
+
+
+async def test_who_made_an_account_with_anothers_address_keeps_no_way_into_it(
+    set_up: Resources, client: AsyncClient, owner, provider: StandIn
+):
+    async def prove_to_read_the_mail(password: str) -> None:
+        await client.post("/api/v1/auth/password/forgot", json={"email": owner.email})
+        token = token_in((await mails_to(set_up, owner.email))[-1])
+        reset = await client.post("/api/v1/auth/password/reset", json={"token": token, "password": password})
+        assert reset.status_code == 204, reset.text
+
+    identities = select(func.count()).select_from(Identity)
+    await link(client, owner.headers)  # nobody has verified the address
+    await prove_to_read_the_mail("a lamp that nobody lit")
+    assert await execute(set_up, identities) == 0
+
+    tokens = (await login(client, owner.email, "a lamp that nobody lit")).json()
+    await link(client, {"Authorization": f"Bearer {tokens['access_token']}"})
+    await prove_to_read_the_mail("a lamp that somebody lit")
+    assert await execute(set_up, identities) == 1  # it was the owner's own
 
 
 async def test_an_account_of_the_provider_opens_one_account_here(
