@@ -28,7 +28,7 @@ input, button {{ font: inherit; padding: .5em; margin: .5em 0; width: 100%; box-
 <script>
 const token = new URLSearchParams(location.hash.slice(1)).get("token") || "";
 history.replaceState(null, "", location.pathname);
-const form = document.querySelector("form"), status = document.querySelector("p");
+const form = document.querySelector("form"), outcome = document.querySelector("p");
 form.addEventListener("submit", async (event) => {{
   event.preventDefault();
   const body = JSON.stringify({{token, ...Object.fromEntries(new FormData(form))}});
@@ -36,10 +36,10 @@ form.addEventListener("submit", async (event) => {{
   try {{
     const answer = await fetch("{path}", {{method: "POST", headers, body, credentials: "omit"}});
     const error = answer.ok ? null : (await answer.json()).error;
-    status.textContent = error ? error.details.errors?.[0]?.msg || error.message : "{done}";
+    outcome.textContent = error ? error.details.errors?.[0]?.msg || error.message : "{done}";
     form.hidden = answer.ok;
   }} catch {{
-    status.textContent = "The server cannot be reached. Please try again.";
+    outcome.textContent = "The server cannot be reached. Please try again.";
   }}
 }});
 </script></body></html>

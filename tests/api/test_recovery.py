@@ -1,6 +1,9 @@
 """Passwords and addresses that change, by mail and signed in; what the answers do not tell."""
 
 import asyncio
+import base64
+import hashlib
+import re
 import statistics
 import time
 from dataclasses import replace
@@ -309,3 +312,13 @@ async def test_easy_passwords_are_refused_with_advice(resources: Resources):
     assert "common password" in advice
     for good in ("correct horse battery staple", "a good password", "x" * 4 + "Zk3 éa猫-" * 50):
         assert (await register(client, address(), password=good)).status_code == 201
+
+
+async def test_links_lead_to_pages_whose_script_may_run(client: AsyncClient):
+    for path, route in (("/reset-password", "auth/password/reset"), ("/verify-email", "auth/email/verify")):
+        page = await client.get(path)
+        [script] = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in page.headers["Content-Security-Policy"]
+        assert f'fetch("api/v1/{route}"' in script
+        assert (await client.post(f"/api/v1/{route}", json={"token": "x", "password": NEW})).status_code == 401
