@@ -364,7 +364,7 @@ async def test_guests_of_long_ago_are_removed_and_what_they_said_stays(client: A
 
 
 async def test_a_worker_that_is_killed_leaves_an_account_that_the_next_one_deletes(alone):
-    user_id = await begin_deletion(alone, documents=600, messages=1000)
+    user_id = await begin_deletion(alone, documents=250, messages=1000)
     environment = environment_of(alone.settings, TASK_LEASE="0.5", TASK_POLL_INTERVAL="0.1")
     before = await rows_left(alone)
     worker = await start_process(environment, "worker")
