@@ -23,6 +23,12 @@ class APIKeyRepository:
         row = (await self._session.execute(query)).one_or_none()
         return None if row is None else (row[0], row[1])
 
+    async def is_good(self, key_id: UUID) -> bool:
+        """Whether it is there, has not expired, and its owner's account is active."""
+        good = (APIKey.id == key_id, or_(APIKey.expires_at.is_(None), APIKey.expires_at > func.clock_timestamp()))
+        query = select(User.is_active).join(APIKey, APIKey.user_id == User.id).where(*good)
+        return bool(await self._session.scalar(query))
+
     async def get_own(self, user_id: UUID, key_id: UUID) -> APIKey | None:
         return await self._session.scalar(select(APIKey).where(APIKey.id == key_id, APIKey.user_id == user_id))
 

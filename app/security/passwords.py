@@ -85,7 +85,7 @@ class Passwords:
 
 
 def _step_back() -> None:
-    """Let the event loop go first where there are fewer cores than work: on Linux a thread has a niceness of its own."""
+    """Let the event loop go first where work exceeds cores: on Linux each thread has a niceness of its own."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 

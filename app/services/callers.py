@@ -125,6 +125,8 @@ class CallerService:
             raise InvalidCredentials("The ticket is not valid; each is good for one connection within 30 seconds.")
         if principal.login_id is not None:  # it may have ended meanwhile
             return await self._by_login(principal.login_id)
+        if principal.key_id is not None:
+            await self._require_key(principal.key_id)
         if principal.is_guest:
             await self._guest(principal.user_id)
         return principal
@@ -159,6 +161,13 @@ class CallerService:
             return login.expires_at
         settings = self._settings.cookie
         return min(login.created_at + settings.longest, utc_now() + settings.ttl + USE_NOTED_EVERY)
+
+    async def _require_key(self, key_id: UUID) -> None:
+        """Raises InvalidCredentials."""
+        async with self._uow() as uow:
+            is_good = await uow.api_keys.is_good(key_id)
+        if not is_good:
+            raise InvalidCredentials("The API key is not good any more.")
 
     async def _guest(self, user_id: UUID) -> Person:
         """Raises InvalidCredentials: the account is gone or disabled."""

@@ -2,10 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
+import pytest
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import select, update
 
+from app.errors import InvalidCredentials
 from app.main import create_app
 from app.models import APIKey
 from app.resources import Resources
@@ -131,3 +134,16 @@ async def test_a_key_needs_a_name(client: AsyncClient, owner):
     for bad in ("", " ", "x" * 101, "a\nb"):
         refused = await client.post(KEYS, headers=owner.headers, json={"name": bad})
         assert outcome(refused) == (422, "VALIDATION_ERROR"), bad
+
+
+async def test_a_ticket_ends_with_the_key_it_was_asked_for_with(client: AsyncClient, resources: Resources, owner):
+    kept, deleted = await make_key(client, owner), await make_key(client, owner)
+    tickets = [
+        (await client.post("/api/v1/ws-tickets", headers={"X-API-Key": key["key"]})).json()["ticket"]
+        for key in (kept, deleted)
+    ]
+    assert (await client.delete(f"{KEYS}/{deleted['id']}", headers=owner.headers)).status_code == 204
+    callers = resources.services.callers
+    assert (await callers.identify(Credentials(ticket=tickets[0]))).key_id == UUID(kept["id"])
+    with pytest.raises(InvalidCredentials):
+        await callers.identify(Credentials(ticket=tickets[1]))
