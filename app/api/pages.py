@@ -45,9 +45,7 @@ form.addEventListener("submit", async (event) => {{
 </script></body></html>
 """
 """Acts when somebody presses the button, not when it is opened: mail programs open links, too."""
-PASSWORD_FIELD = (
-    '<label>New password <input type="password" name="password" autocomplete="new-password" required></label>'
-)
+ONE_FIELD = '<label>New password <input type="password" name="password" autocomplete="new-password" required></label>'
 
 router = APIRouter(include_in_schema=False)
 
@@ -113,9 +111,7 @@ async def read_redoc() -> HTMLResponse:
 @router.get("/reset-password")
 async def read_reset_password() -> HTMLResponse:
     path, done = "api/v1/auth/password/reset", "Your password is changed. You can sign in with it now."
-    return _page(
-        ACTION_PAGE.format(title="Choose a new password", path=path, done=done, fields=PASSWORD_FIELD).encode()
-    )
+    return _page(ACTION_PAGE.format(title="Choose a new password", path=path, done=done, fields=ONE_FIELD).encode())
 
 
 @router.get("/verify-email")
