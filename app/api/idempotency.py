@@ -13,8 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.callers import Caller
 from app.api.errors import error_response
+from app.rates import Budget
+from app.realtime.limits import Allowance
 from app.services import Services
 from app.services.idempotency import FirstAnswer
+from app.services.limits import caller_key
 
 LONGEST_KEY: Final = 255
 KEY_PATTERN: Final = "[!-~](?:[ -~]*[!-~])?"
@@ -133,6 +136,10 @@ class IdempotencyMiddleware:
         user_id, exchange = principal.user_id, Exchange(scope, receive, send)
         if await services.idempotency.claim(user_id, key):
             return await self._carry_out(services, user_id, key, scope, exchange)
+        allowance = await services.limits.take([(Budget.REQUESTS, caller_key(principal, ""))], principal)
+        scope["state"]["allowance"] = allowance  # no route counts a repetition
+        if allowance is not None and allowance.is_refused:
+            return await _too_many(allowance)(scope, receive, send)
         return await (await _repeat(services, user_id, key, exchange))(scope, receive, send)
 
     async def _carry_out(self, services: Services, user_id: UUID, key: str, scope: Scope, exchange: Exchange) -> None:
@@ -152,6 +159,11 @@ async def _remember(services: Services, user_id: UUID, key: str, answer: FirstAn
         await services.idempotency.release(user_id, key)
     else:
         await services.idempotency.keep(user_id, key, answer)
+
+
+def _too_many(allowance: Allowance) -> Response:
+    seconds = str(int(allowance.reset_after.total_seconds()))
+    return error_response(429, "RATE_LIMITED", "Too many requests: please slow down.", {}, {"Retry-After": seconds})
 
 
 async def _repeat(services: Services, user_id: UUID, key: str, exchange: Exchange) -> Response:

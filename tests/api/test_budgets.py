@@ -96,6 +96,17 @@ async def test_budgets_are_used_up_apart(process: Opened):
         assert (await client.get(ME, headers=ada.headers)).status_code == 200
 
 
+async def test_repetitions_of_an_idempotent_request_count_too(process: Opened):
+    async with process() as client:
+        ada = await make_user(client)
+    async with process(requests="3/day") as client:
+        body = {"json": {"name": "Once"}, "headers": ada.headers | {"Idempotency-Key": "once"}}
+        answers = [await client.post("/api/v1/projects", **body) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [201, 201, 201, 429]
+        assert answers[2].json() == answers[0].json()
+        assert answers[3].headers["Retry-After"] == answers[3].headers["RateLimit-Reset"]
+
+
 async def test_a_role_has_other_rates_everywhere_within_seconds(process: Opened):
     async with process() as here, process() as elsewhere:
         admin, ada = await make_user(here), await make_user(here)
