@@ -54,6 +54,7 @@ async def list_users(
 
 @router.get("/users/{user_id}", response_model=AdminUserRead)
 async def get_user(actor: Admin, services: ServicesDep, conditional: ConditionalDep, user_id: UUID) -> User:
+    """An account, as admins see it."""
     return conditional.tag(await services.administration.get_user(actor, user_id))
 
 

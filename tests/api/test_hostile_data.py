@@ -130,7 +130,13 @@ async def pass_through(door: Door, text: str, number: int) -> None:
         kept=(text.strip(), document["metadata"]),
     )
     await door.ask("POST", "/search", text, json={"query": text}, headers=headers)
-    await door.ask("GET", "/documents", text, params={"q": text, "cursor": text, "media_type": text}, headers=headers)
+    await door.ask(
+        "GET",
+        "/documents",
+        text,
+        params={"q": text[:4000], "cursor": text[:4000], "media_type": text[:4000]},
+        headers=headers,
+    )
     await door.ask("GET", f"/documents/{quote(text, safe='')[:4000]}", text, headers=headers)
     await door.ask("POST", "/auth/login", text, data={"username": text, "password": text})
     if is_sendable(text):
