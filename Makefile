@@ -67,7 +67,7 @@ docs: $(DEVELOPMENT) ## Write what is generated from the code: .env.example, doc
 	$(BIN)/python -m docs.generate
 
 fuzz: $(DEVELOPMENT) ## Ask the API far more than `make test` does, as every kind of caller (EXAMPLES=50 an operation)
-	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_openapi.py
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_openapi.py tests/api/test_hostile_data.py
 
 lint-api: $(DEVELOPMENT) ## Check the API's description with Spectral (needs Node; fetches Spectral once)
 	npx --yes $(SPECTRAL) lint --fail-severity=warn docs/openapi.json
