@@ -23,6 +23,7 @@ NO_NUL_NOR_BLANK: Final = rf"^[^\x00]*[^\x00{SPACES}][^\x00]*$"
 
 _breaks_a_line = re.compile(f"[{CONTROL}{TEXT_DIRECTION}\ud800-\udfff]").search
 _holds_lines = re.compile(LINES).search
+_find_half_pair = re.compile("[\ud800-\udfff]").search
 _find_visible = re.compile(f"[^{INVISIBLE}{INVISIBLE_BEYOND}]").search
 
 
@@ -57,9 +58,11 @@ def require_lines(text: str) -> str:
 
 
 def require_storable(text: str) -> str:
-    """PostgreSQL stores every text but those with NUL."""
+    """PostgreSQL stores every text but those with NUL, or with half a surrogate pair, which is no text."""
     if "\0" in text:
         raise ValueError("must not contain the character U+0000")
+    if _find_half_pair(text):
+        raise ValueError("must not contain half a surrogate pair")
     return text
 
 

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import structlog
 
 from app.events import WORKERS
+from app.realtime.cancellation import cancel_until_done
 from app.realtime.hub import Hub
 from app.realtime.outbox import CutOff
 from app.resources import Resources
@@ -20,6 +22,7 @@ RENEWALS_PER_LEASE = 4  # how often a lease is renewed before it would run out
 RENEWAL_PAUSE = 0.05  # seconds; wake-ups closer together than this count as one
 SWEEP_INTERVAL = 600.0  # seconds
 RETRY_PAUSE = 1.0  # seconds
+STEP_PATIENCE = 3.0  # seconds for a step to end when the worker stops
 
 
 async def run_worker(resources: Resources, stop: asyncio.Event) -> None:
@@ -51,7 +54,7 @@ class Worker:
         renewal = min(self._settings.task.lease.total_seconds() / RENEWALS_PER_LEASE, poll)
         never = asyncio.Event()
         loops = [
-            asyncio.create_task(_repeat(self._listen, never, RETRY_PAUSE)),
+            asyncio.create_task(_repeat(self._listen, never, RETRY_PAUSE, patience=0)),
             asyncio.create_task(_repeat(self._take_work, self._work_wanted, poll)),
             asyncio.create_task(_repeat(self._renew, self._renewal_wanted, renewal)),
             asyncio.create_task(_repeat(self._services.mails.send_due, self._mails_wanted, poll)),
@@ -99,15 +102,34 @@ class Worker:
         await self._services.audit.sweep()
 
 
-async def _repeat(work: Callable[[], Awaitable[None]], wanted: asyncio.Event, interval: float) -> None:
-    """Do `work` whenever it is wanted, and every `interval` seconds; what fails is tried again."""
+async def _repeat(
+    work: Callable[[], Coroutine[Any, Any, None]],
+    wanted: asyncio.Event,
+    interval: float,
+    *,
+    patience: float = STEP_PATIENCE,
+) -> None:
+    """Do `work` whenever it is wanted, and every `interval` seconds; what fails is tried again.
+
+    Cancelled in the middle of a step, it lets the step end, for `patience` seconds.
+    """
     while True:
         wanted.clear()
         try:
-            await work()
+            await _finish(work(), patience)
         except Exception as error:
             log.warning("worker.step_failed", step=getattr(work, "__name__", ""), error=repr(error))
             await asyncio.sleep(RETRY_PAUSE)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(interval * random.uniform(0.8, 1.0)):  # noqa: S311 - workers out of step
                 await wanted.wait()
+
+
+async def _finish(work: Coroutine[Any, Any, None], patience: float) -> None:
+    step = asyncio.create_task(work)
+    try:
+        await asyncio.shield(step)
+    except asyncio.CancelledError:
+        await asyncio.wait([step], timeout=patience)
+        await cancel_until_done([step])
+        raise
