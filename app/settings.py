@@ -201,7 +201,7 @@ class RateLimitSettings(Group):
     queries: Rate = Field("300/minute", description="Searches and questions of one caller.")
     messages: Rate = Field("120/minute", description="What one caller says in rooms: posts and WebSocket frames.")
     tokens: Rate = Field("2000000/day", description="Of the language model, asked and answered, for one account.")
-    login: Rate = Field("10/minute", description="Log-ins, registrations, refreshes, invites used, of one address.")
+    login: Rate = Field("30/minute", description="Log-ins, registrations, refreshes, invites used, of one address.")
     failures: Rate = Field("60/minute", description="Bad tokens, keys and cookies from one address.")
     mails: Rate = Field("5/hour", description="Mails to one address, and mails that one person asks for.")
 
