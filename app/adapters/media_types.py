@@ -12,6 +12,13 @@ HEAD_BYTES = 65_536
 
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+ODT = "application/vnd.oasis.opendocument.text"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+ODP = "application/vnd.oasis.opendocument.presentation"
+EPUB = "application/epub+zip"
+RTF = "application/rtf"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 TEXT = "text/plain"
@@ -20,6 +27,10 @@ TSV = "text/tab-separated-values"
 JSON = "application/json"
 RESTRUCTURED_TEXT = "text/x-rst"
 ZIP = "application/zip"
+TAR = "application/x-tar"
+GZIP = "application/gzip"
+BZIP2 = "application/x-bzip2"
+XZ = "application/x-xz"
 OLE = "application/x-ole-storage"
 XML = "application/xml"
 EMAIL = "message/rfc822"
@@ -30,6 +41,15 @@ UNKNOWN = "application/octet-stream"
 SUPPORTED: Mapping[str, str] = {
     PDF: "PDF",
     DOCX: "Word (DOCX)",
+    PPTX: "PowerPoint (PPTX)",
+    XLSX: "Excel (XLSX)",
+    ODT: "OpenDocument text (ODT)",
+    ODS: "OpenDocument spreadsheet (ODS)",
+    ODP: "OpenDocument presentation (ODP)",
+    EPUB: "EPUB",
+    RTF: "RTF",
+    EMAIL: "mail (EML)",
+    NOTEBOOK: "Jupyter notebook",
     HTML: "HTML",
     MARKDOWN: "Markdown",
     TEXT: "plain text",
@@ -37,12 +57,15 @@ SUPPORTED: Mapping[str, str] = {
     TSV: "tab-separated values",
     JSON: "JSON",
     RESTRUCTURED_TEXT: "reStructuredText",
+    ZIP: "ZIP archive",
+    TAR: "TAR archive",
+    GZIP: "gzip",
+    BZIP2: "bzip2",
+    XZ: "xz",
 }
 """What can be read now: media type to the name that people know."""
 
-_ARCHIVES = frozenset(
-    (ZIP, "application/gzip", "application/x-bzip2", "application/x-xz", "application/zstd")
-) | frozenset(("application/x-tar", "application/x-7z-compressed", "application/vnd.rar"))
+_OTHER_ARCHIVES = frozenset(("application/zstd", "application/x-7z-compressed", "application/vnd.rar"))
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -51,11 +74,11 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", "image/tiff"),
     (b"MM\0*", "image/tiff"),
     (b"BM", "image/bmp"),
-    (b"{\\rtf", "application/rtf"),
+    (b"{\\rtf", RTF),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", OLE),
-    (b"\x1f\x8b", "application/gzip"),
-    (b"BZh", "application/x-bzip2"),
-    (b"\xfd7zXZ\0", "application/x-xz"),
+    (b"\x1f\x8b", GZIP),
+    (b"BZh", BZIP2),
+    (b"\xfd7zXZ\0", XZ),
     (b"\x28\xb5\x2f\xfd", "application/zstd"),
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (b"Rar!\x1a\x07", "application/vnd.rar"),
@@ -70,8 +93,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 _CONTAINERS: Mapping[bytes, str] = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 _OFFICE_PARTS: tuple[tuple[bytes, str], ...] = (
     (b"word/", DOCX),
-    (b"xl/", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-    (b"ppt/", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    (b"xl/", XLSX),
+    (b"ppt/", PPTX),
 )
 _TEXT_NAMES: Mapping[str, str] = {
     ".md": MARKDOWN,
@@ -104,6 +127,8 @@ _EMAIL_HEADER = re.compile(
     r"^(?:received|return-path|message-id|mime-version|delivered-to):\s", re.IGNORECASE | re.MULTILINE
 )
 _EMAIL_START = re.compile(r"[A-Za-z][A-Za-z-]{1,40}:\s")
+_TEMPLATES = re.compile(r"-template$")  # an OpenDocument template is a document, too
+_NOTEBOOK_START = re.compile(r'\{\s*"cells"\s*:\s*\[\s*\{[^}]{0,500}"cell_type"')
 _JSON_START = re.compile(r'\{\s*"|\[\s*[{"\[]')
 
 
@@ -129,8 +154,8 @@ def refusal(media_type: str) -> str:
         return "The file is empty."
     if media_type == OLE:
         return "This is an Office file that is protected by a password, or of the old format: save it as DOCX or PDF."
-    if media_type in _ARCHIVES:
-        return "Archives are not unpacked: upload the files that are in it."
+    if media_type in _OTHER_ARCHIVES:
+        return "Archives of this kind are not unpacked: pack the files as ZIP, or upload them one by one."
     if media_type.startswith("image/"):
         return f"Pictures hold no text that could be read. What can be read: {readable}."
     if media_type == UNKNOWN:
@@ -153,7 +178,7 @@ def _binary_kind(head: bytes, suffix: str, is_text: bool) -> str | None:
     if head[4:8] == b"ftyp" and not is_text:
         return "image/heic" if head[8:11] in (b"hei", b"mif", b"avi") else "video/mp4"
     if head[257:262] == b"ustar":
-        return "application/x-tar"
+        return TAR
     # A short mark may be the beginning of a word: `BMW`, `MZ`, `ID3`.
     return next((kind for mark, kind in _MAGIC if head.startswith(mark) and (len(mark) > 3 or not is_text)), None)
 
@@ -164,7 +189,7 @@ def _zip_kind(head: bytes, suffix: str) -> str:
     if names[:1] == [b"mimetype"]:
         start = 30 + 8 + int.from_bytes(head[28:30], "little")
         declared = head[start : start + int.from_bytes(head[18:22], "little")].decode("ascii", "replace").strip()
-        return declared if re.fullmatch(r"application/[\w.+-]{1,100}", declared) else ZIP
+        return _TEMPLATES.sub("", declared) if re.fullmatch(r"application/[\w.+-]{1,100}", declared) else ZIP
     contents = _content_types(head) if b"[Content_Types].xml" in names else b""
     for folder, kind in _OFFICE_PARTS:
         if any(name.startswith(folder) for name in names) or b'PartName="/' + folder in contents:
@@ -216,6 +241,8 @@ def _text_kind(head: bytes, suffix: str) -> str:
         return XML
     if _EMAIL_START.match(start) and _EMAIL_HEADER.search(start):
         return EMAIL
+    if _NOTEBOOK_START.match(start):
+        return NOTEBOOK
     return JSON if _JSON_START.match(start) else TEXT
 
 

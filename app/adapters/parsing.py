@@ -14,34 +14,24 @@ import signal
 import struct
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from app.adapters.media_types import CSV, DOCX, HTML, JSON, MARKDOWN, PDF, RESTRUCTURED_TEXT, TEXT, TSV
+from app.adapters.media_types import EMAIL, PDF
+from app.adapters.parsers.archives import ARCHIVES
 from app.adapters.parsers.documents import Extracted, Unreadable
-from app.adapters.parsers.hypertext import read_html
-from app.adapters.parsers.pdf import read_pdf, refuse_too_many_pages, warm_up
-from app.adapters.parsers.plain import read_json, read_markdown, read_text
-from app.adapters.parsers.word import read_docx
+from app.adapters.parsers.formats import FORMATS, Parser
+from app.adapters.parsers.mail import read_mail
+from app.adapters.parsers.pdf import refuse_too_many_pages, warm_up
 
 LENGTHS = struct.Struct(">IQ")
 GRACE_SECONDS = 5  # after which a process whose parent is gone, or asleep, ends itself
 NICENESS = 10
 WORN_BYTES = 268_435_456
 
-PARSERS: Mapping[str, Callable[[Path], Extracted]] = {
-    PDF: read_pdf,
-    DOCX: read_docx,
-    HTML: read_html,
-    MARKDOWN: read_markdown,
-    JSON: read_json,
-    TEXT: read_text,
-    CSV: read_text,
-    TSV: read_text,
-    RESTRUCTURED_TEXT: read_text,
-}
+PARSERS: Mapping[str, Parser] = {**FORMATS, **ARCHIVES, EMAIL: read_mail}
 
 
 def main() -> None:
@@ -86,7 +76,7 @@ def _read(path: Path, media_type: str, max_pages: int) -> Extracted:
         raise Unreadable("EMPTY", "The file is empty.")
     if media_type == PDF:
         refuse_too_many_pages(path, max_pages)
-    return PARSERS[media_type](path)
+    return PARSERS[media_type](path.read_bytes())
 
 
 def _check(found: Extracted, request: Mapping[str, Any]) -> None:

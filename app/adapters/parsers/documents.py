@@ -55,23 +55,37 @@ class Composer:
 
     def add(self, text: str, *, gap: str = "\n\n") -> int:
         """Append `text`, with `gap` between it and what is there; returns where it starts."""
-        if self._pieces and text:
+        if not text:
+            return self._length
+        if self._pieces:
             self._pieces.append(gap)
             self._length += len(gap)
         start = self._length
         self._pieces.append(text)
         self._length += len(text)
-        if self._page and self._page[1] is None and text:
+        if self._page and self._page[1] is None:
             self._page = (self._page[0], start)
         return start
 
     def add_heading(self, level: int, text: str) -> None:
         self.mark_heading(level, text, self.add(text))
 
+    def include(self, found: Extracted, *, below: int) -> None:
+        """Append another document, its headings under a heading of level `below`; its pages become headings, too."""
+        start = self.add(found.text)
+        pages = [] if len(found.pages) < 2 else [(page.char_start, 1, f"Page {page.number}") for page in found.pages]
+        headings = [(heading.char_start, heading.level + bool(pages), heading.text) for heading in found.headings]
+        for offset, level, text in sorted([*pages, *headings], key=lambda mark: mark[:2]):
+            self.mark_heading(level + below, text, start + offset)
+
     def start_page(self, number: int) -> None:
         """What is added from here on stands on page `number`, until the next one starts."""
         self._pages = self._finished_pages()
         self._page = (number, None)
+
+    def number_first_page(self) -> None:
+        """Say that all there is so far stands on page 1: the format has pages after all."""
+        self._page = (1, 0)
 
     def mark_heading(self, level: int, text: str, char_start: int) -> None:
         """Say that the text at `char_start` is a heading."""

@@ -1,10 +1,10 @@
 """HTML: what a reader of the page sees, with headings found and every table row on a line of its own."""
 
 import re
-from pathlib import Path
 
 from app.adapters.parsers.documents import Composer, Extracted
 from app.adapters.parsers.markup import read_markup
+from app.adapters.parsers.tables import head_line
 from app.adapters.parsers.texts import decode, tidy
 
 SKIPPED = frozenset(("script", "style", "noscript", "template", "svg", "iframe", "object"))
@@ -23,11 +23,14 @@ _CHARSET = re.compile(rb"""<meta[^>]{0,300}charset\s*=\s*["']?\s*([\w.:-]{2,40})
 _WHITE_SPACE = re.compile(r"\s+")
 
 
-def read_html(path: Path) -> Extracted:
-    data = path.read_bytes()
+def read_html(data: bytes) -> Extracted:
     declared = _CHARSET.search(data[:4096])
+    return read_html_text(decode(data, declared[1].decode("ascii") if declared else None))
+
+
+def read_html_text(text: str) -> Extracted:
     reader = _Reader()
-    for kind, value in read_markup(decode(data, declared[1].decode("ascii") if declared else None)):
+    for kind, value in read_markup(text):
         if kind == "text":
             reader.text(value)
         elif kind == "start":
@@ -47,6 +50,9 @@ class _Reader:
         self._title: list[str] = []
         self._heading: int | None = None
         self._in_cell, self._cell_start, self._cells_in_row = False, 0, 0
+        self._rows = 0  # of the table, so far
+        self._row_is_whole = True  # none of it has been written yet
+        self._awaits_head = False  # a table whose first row is one of `<th>`
         self._preformatted = 0
 
     def start(self, tag: str) -> None:
@@ -57,7 +63,7 @@ class _Reader:
         elif tag == "title":
             self._in_title = True
         elif tag in CELLS:
-            self._start_cell()
+            self._start_cell(tag)
         elif tag == "br":
             self._block.append(" " if self._in_cell else "\n")
         elif tag in BLOCKS:
@@ -83,8 +89,9 @@ class _Reader:
         self._flush()
         return self._composer.finish("".join(self._title))
 
-    def _start_cell(self) -> None:
+    def _start_cell(self, tag: str) -> None:
         self._block.append(" | " if self._cells_in_row else "")
+        self._awaits_head = self._awaits_head or (tag == "th" and not self._rows)
         self._cells_in_row += 1
         self._in_cell, self._cell_start = True, len(self._block)
 
@@ -95,7 +102,7 @@ class _Reader:
         self._flush()
         self._widen_gap(tag)
         if tag in ROWS:
-            self._in_cell, self._cells_in_row = False, 0
+            self._start_row(tag)
         self._preformatted += tag == "pre"
         self._heading = int(tag[1]) if tag in HEADINGS else None
         if tag == "li":
@@ -109,8 +116,13 @@ class _Reader:
         self._flush()
         self._widen_gap(tag)
         if tag in ROWS:
-            self._in_cell, self._cells_in_row = False, 0
+            self._start_row(tag)
         self._heading = None
+
+    def _start_row(self, tag: str) -> None:
+        self._in_cell, self._cells_in_row, self._row_is_whole = False, 0, True
+        if tag == "table":
+            self._rows, self._awaits_head = 0, False
 
     def _widen_gap(self, tag: str) -> None:
         """The widest of the gaps that were asked for since the last text."""
@@ -126,6 +138,16 @@ class _Reader:
             return
         if self._heading:
             self._composer.add_heading(self._heading, " ".join(text.split()))
+        elif self._cells_in_row > 1 and self._row_is_whole and "\n" not in text:
+            self._add_row(text)
         else:
             self._composer.add(text, gap=self._gap)
+            self._row_is_whole = False
         self._gap = "\n"
+
+    def _add_row(self, text: str) -> None:
+        self._composer.add(f"| {text} |", gap=self._gap)
+        self._rows += 1
+        if self._awaits_head:
+            self._composer.add(head_line(self._cells_in_row), gap="\n")
+            self._awaits_head = False

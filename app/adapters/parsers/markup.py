@@ -77,9 +77,17 @@ class _Scanner:
             end = self._find("-->", position + 4)
             return end + 3 if end >= 0 else len(self._text)
         if self._text.startswith(("<!", "<?", "</"), position):
-            end = self._find(">", position)
+            end = self._find(">", self._behind_subset(position))
             return end + 1 if end >= 0 else len(self._text)
         return -1
+
+    def _behind_subset(self, position: int) -> int:
+        """A document type may declare entities between brackets, each of which has a `>` of its own."""
+        end = self._find(">", position)
+        if end < 0 or self._text[position : position + 9].lower() != "<!doctype":
+            return position
+        is_opened = self._text.find("[", position, end) >= 0
+        return max(position, self._find("]", position)) if is_opened else position
 
     def end_of_raw(self, name: str, position: int) -> int:
         """Where the end tag of a script or the like begins; without one it goes to the end."""

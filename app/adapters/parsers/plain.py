@@ -1,7 +1,6 @@
 """Formats whose bytes are their text: it stays as it was written."""
 
 import re
-from pathlib import Path
 
 from app.adapters.parsers.documents import Composer, Extracted
 from app.adapters.parsers.headings import markdown_headings
@@ -11,15 +10,15 @@ from app.adapters.parsers.texts import decode, make_safe
 _JSON_ESCAPES = re.compile(r"(?<!\\)((?:\\\\)*)((?:\\u[0-9a-fA-F]{4})+)")
 
 
-def read_text(path: Path) -> Extracted:
+def read_text(data: bytes) -> Extracted:
     composer = Composer()
-    composer.add(make_safe(decode(path.read_bytes())))
+    composer.add(make_safe(decode(data)))
     return composer.finish()
 
 
-def read_markdown(path: Path) -> Extracted:
+def read_markdown(data: bytes) -> Extracted:
     composer = Composer()
-    text = make_safe(decode(path.read_bytes()))
+    text = make_safe(decode(data))
     composer.add(text)
     headings = list(markdown_headings(text))
     for level, shown, offset in headings:
@@ -27,10 +26,10 @@ def read_markdown(path: Path) -> Extracted:
     return composer.finish(next((shown for level, shown, _ in headings if level == 1), None))
 
 
-def read_json(path: Path) -> Extracted:
+def read_json(data: bytes) -> Extracted:
     """As text; characters written as `\\uXXXX` become readable, or nobody would find them."""
     composer = Composer()
-    composer.add(make_safe(_JSON_ESCAPES.sub(_unescape, decode(path.read_bytes()))))
+    composer.add(make_safe(_JSON_ESCAPES.sub(_unescape, decode(data))))
     return composer.finish()
 
 

@@ -60,7 +60,7 @@ def _decode_legacy(data: bytes, declared: str | None) -> str:
     if declared:
         try:
             return data.decode(declared)
-        except (LookupError, UnicodeError):
+        except (LookupError, ValueError):
             pass
     return data.decode(_likeliest(data), "replace")
 

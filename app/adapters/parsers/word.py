@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from app.adapters.parsers.documents import Composer, Extracted, Unreadable
-from app.adapters.parsers.packages import Package, open_package
+from app.adapters.parsers.packages import Package, Texts, open_package, relations_of
+from app.adapters.parsers.tables import head_line, row_line
 from app.adapters.parsers.texts import tidy
 
 MAX_LEVEL = 9
-CELL_SEPARATOR = " | "
+CELL_SEPARATOR = " | "  # within a cell, where a table can be no table
 
 _SKIPPED = frozenset(("Fallback", "moveFrom", "del"))  # said twice, moved away, deleted
 _CHARACTERS: Mapping[str, str] = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
@@ -35,15 +35,15 @@ class _Paragraph:
         return f"- {shown}" if shown and self.is_item and not self.level else shown
 
 
-def read_docx(path: Path) -> Extracted:
+def read_docx(data: bytes) -> Extracted:
     """Headings by their style or outline level, a line per table row, notes below the paragraph that refers to them.
 
     Pages are known only where Word, or the author, left page breaks in the file.
     """
-    with open_package(path) as package:
+    with open_package(data) as package:
         main = _main_part(package)
         folder = main.rpartition("/")[0]
-        styles, core = _Styles(), _Texts(("title",))
+        styles, core = _Styles(), Texts(("title",))
         package.read(f"{folder}/styles.xml", styles)
         package.read("docProps/core.xml", core)
         notes: dict[tuple[str, str], str] = {}
@@ -79,43 +79,7 @@ def _compose(paragraphs: Iterable[_Paragraph], notes: Mapping[tuple[str, str], s
 
 
 def _main_part(package: Package) -> str:
-    relations = _Relations()
-    package.read("_rels/.rels", relations)
-    return relations.document or "word/document.xml"
-
-
-class _Relations:
-    def __init__(self) -> None:
-        self.document: str | None = None
-
-    def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        if name == "Relationship" and attributes.get("Type", "").endswith("/officeDocument"):
-            self.document = attributes.get("Target", "").lstrip("/")
-
-    def end(self, name: str) -> None:
-        pass
-
-    def text(self, data: str) -> None:
-        pass
-
-
-class _Texts:
-    """The text of the first element of each of some names."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self.found: dict[str, str] = {}
-        self._names = frozenset(names)
-        self._open: str | None = None
-
-    def start(self, name: str, attributes: Mapping[str, str]) -> None:  # noqa: ARG002 (of the protocol)
-        self._open = name if name in self._names and name not in self.found else None
-
-    def end(self, name: str) -> None:  # noqa: ARG002
-        self._open = None
-
-    def text(self, data: str) -> None:
-        if self._open:
-            self.found[self._open] = self.found.get(self._open, "") + data
+    return next(iter(relations_of(package, "").of_kind("officeDocument")), "word/document.xml")
 
 
 class _Styles:
@@ -166,6 +130,7 @@ class _Body:
         self._rows: list[list[list[_Paragraph]]] = []  # more than one inside a nested table
         self._printed_page = self._broken_page = 1
         self._skipping = 0
+        self._has_head = False  # the table that is open
         self._is_text = False
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
@@ -173,6 +138,8 @@ class _Body:
             self._skipping += 1
         elif name == "p":
             self._open.append(_Paragraph(self._printed_page, self._broken_page))
+        elif name == "tbl":
+            self._has_head = self._has_head and bool(self._rows)
         elif name == "tr":
             self._rows.append([])
         elif name == "tc" and self._rows:
@@ -231,10 +198,13 @@ class _Body:
                 self._add(paragraph)
             return
         row = _Paragraph(filled[0][0].printed_page, filled[0][0].broken_page, is_row=True)
-        shown = (" ".join(paragraph.text.replace("\n", " ") for paragraph in cell).strip() for cell in cells)
-        row.pieces.append(CELL_SEPARATOR.join(shown))
+        shown = [" ".join(paragraph.text.replace("\n", " ") for paragraph in cell).strip() for cell in cells]
+        row.pieces.append(CELL_SEPARATOR.join(shown) if self._rows else row_line(shown))
         row.notes = [note for cell in cells for paragraph in cell for note in paragraph.notes]
         self._add(row)
+        if not self._rows and not self._has_head:
+            self._has_head = True
+            self._add(_Paragraph(row.printed_page, row.broken_page, [head_line(len(cells))], is_row=True))
 
 
 class _Notes:
