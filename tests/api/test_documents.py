@@ -8,12 +8,14 @@ from uuid import UUID, uuid4
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
+from app.adapters.media_types import XLSX
 from app.main import create_app
 from app.resources import Resources
 from app.services.blobs import BlobService
 from app.services.documents import DocumentService
-from tests.documents import make_docx, make_pdf, make_scan
+from tests.documents import make_docx, make_pdf, make_scan, make_zip
 from tests.factories import User, make_project, make_user, share
+from tests.office_files import make_xlsx
 from tests.work import run_queued_tasks
 
 DOCUMENTS = "/api/v1/documents"
@@ -117,6 +119,9 @@ async def test_a_text_is_a_document_too(client, resources, ada):
         ("a.docx", make_docx(["# Lamps", "They are lit at dusk."]), "application/vnd.openxmlformats-officedocument"),
         ("a.html", b"<!doctype html><title>Lamps</title><p>They are lit at dusk.</p>", "text/html"),
         ("a.md", b"# Lamps\n\nThey are lit at dusk.", "text/markdown"),
+        ("a.xlsx", make_xlsx({"Lamps": "<row><c t='str'><v>They are lit at dusk.</v></c></row>"}), XLSX),
+        ("a.eml", b"Subject: Lamps\r\nMIME-Version: 1.0\r\n\r\nThey are lit at dusk.", "message/rfc822"),
+        ("a.zip", make_zip({"lamps.docx": make_docx(["They are lit at dusk."])}), "application/zip"),
         ("no name", b"%PDF-1.4 told by bytes" + make_pdf(["They are lit at dusk."])[8:], "application/pdf"),
     ],
 )

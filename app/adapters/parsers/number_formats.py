@@ -54,8 +54,11 @@ class _Token(NamedTuple):
     text: str
 
 
+@lru_cache(maxsize=16_384)  # years, counts and dates come again and again
 def show_number(raw: str, code: str, *, epoch_1904: bool = False) -> str:
     """The number `raw` (as the file writes it) in the format `code`; as it is where one of them is not understood."""
+    if code == GENERAL and raw.isdecimal() and len(raw) <= MOST_DIGITS:
+        return raw
     try:
         number = Decimal(raw)
         shown = _show(number, code[:LONGEST_CODE], EPOCH_1904 if epoch_1904 else EPOCH)
