@@ -205,13 +205,13 @@ def test_rich_text_reads_code_pages_unicode_headings_tables_notes_and_pages():
 \pard\s1 AT&T\par\pard caf\'e9 \u8364?\{x\} \f1 \'cf\'f0\'e8 {\f2 \'8bc\'8e\'96}\par\pard\s2 Part\par
 \pard \uc2\u-10179??\u-8704??{\v hidden}{\*\unknown skipped}{\pict\bin3 }}}}{\field{\*\fldinst LINK}{\fldrslt link}}
 {\footnote\pard The note.\par}\par{\listtext\'b7\tab}item\par
-\trowd\pard\intbl a\par b\cell c\cell\row\intbl d\cell e\cell\row\pard\page Last\par}"""
+\trowd\pard\intbl a\par b\cell c\cell\row\intbl d\cell e\cell\row\pard\page Last\par \intbl x\cell}"""
 
     found = read(content, RTF)
 
     assert pages(found) == [
         "AT&T\n\ncafé €{x} При 議事\n\nPart\n\n😀link\nThe note.\n\n- item\n\n| a b | c |\n| --- | --- |\n| d | e |",
-        "Last",
+        "Last\n\nx",
     ]
     assert headings(found) == [(1, "AT&T"), (2, "Part")]
     assert found.title == "Tea & Cake"

@@ -303,7 +303,8 @@ class _Reader:
             self._composer.add(note, gap="\n")
 
     def _end_table(self) -> None:
-        rows, self._rows = self._rows, []
+        rows = [*self._rows, self._cells]  # the last row may lack its end
+        self._rows, self._cells = [], []
         self._composer.add(table(rows))
 
     def _turn_page(self) -> None:
