@@ -32,6 +32,7 @@ GZIP = "application/gzip"
 BZIP2 = "application/x-bzip2"
 XZ = "application/x-xz"
 OLE = "application/x-ole-storage"
+ENCRYPTED_OFFICE = "application/x-ole-storage-encrypted"
 XML = "application/xml"
 EMAIL = "message/rfc822"
 NOTEBOOK = "application/x-ipynb+json"
@@ -75,7 +76,6 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MM\0*", "image/tiff"),
     (b"BM", "image/bmp"),
     (b"{\\rtf", RTF),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", OLE),
     (b"\x1f\x8b", GZIP),
     (b"BZh", BZIP2),
     (b"\xfd7zXZ\0", XZ),
@@ -90,6 +90,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MZ", "application/x-dosexec"),
     (b"SQLite format 3\0", "application/vnd.sqlite3"),
 )
+_OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")  # the name of a stream, in which the Office file is
 _CONTAINERS: Mapping[bytes, str] = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 _OFFICE_PARTS: tuple[tuple[bytes, str], ...] = (
     (b"word/", DOCX),
@@ -153,7 +155,9 @@ def refusal(media_type: str) -> str:
     if media_type == EMPTY:
         return "The file is empty."
     if media_type == OLE:
-        return "This is an Office file that is protected by a password, or of the old format: save it as DOCX or PDF."
+        return "This is an Office file of the old format, or protected by a password: save it as DOCX, XLSX or PPTX."
+    if media_type == ENCRYPTED_OFFICE:
+        return "The file is protected by a password. Save it without one and upload it again."
     if media_type in _OTHER_ARCHIVES:
         return "Archives of this kind are not unpacked: pack the files as ZIP, or upload them one by one."
     if media_type.startswith("image/"):
@@ -179,6 +183,8 @@ def _binary_kind(head: bytes, suffix: str, is_text: bool) -> str | None:
         return "image/heic" if head[8:11] in (b"hei", b"mif", b"avi") else "video/mp4"
     if head[257:262] == b"ustar":
         return TAR
+    if head.startswith(_OLE_MARK):
+        return ENCRYPTED_OFFICE if _OLE_ENCRYPTED in head else OLE
     # A short mark may be the beginning of a word: `BMW`, `MZ`, `ID3`.
     return next((kind for mark, kind in _MAGIC if head.startswith(mark) and (len(mark) > 3 or not is_text)), None)
 

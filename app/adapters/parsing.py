@@ -14,6 +14,7 @@ import signal
 import struct
 import sys
 import traceback
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
@@ -84,9 +85,14 @@ def _check(found: Extracted, request: Mapping[str, Any]) -> None:
     for unit, count in sizes:
         if count > (allowed := request[f"max_{unit}"]):
             raise Unreadable("TOO_LARGE", f"The document has {count:,} {unit}; at most {allowed:,} can be read.")
-    if not found.text.strip():
+    if not _says_something(found.text):
         hint = " It seems to be a scan: run it through text recognition first." if request["media_type"] == PDF else ""
         raise Unreadable("NO_TEXT", f"No text was found in the file.{hint}")
+
+
+def _says_something(text: str) -> bool:
+    """Whether there is more in it than white space, brackets and other marks: a letter, a digit, a symbol."""
+    return any(character.isalnum() or unicodedata.category(character)[0] in "LMNS" for character in text)
 
 
 def _send(replies: BinaryIO, header: Mapping[str, Any], text: str) -> None:

@@ -216,6 +216,7 @@ async def test_every_refusal_says_why(extractor, document, tmp_path):
         (word[: len(word) // 2], DOCX, "CORRUPT"),
         (b"\0" * 100, TEXT, "NO_TEXT"),
         (b" \n\t", MARKDOWN, "NO_TEXT"),
+        (b"[" * 5_000 + b"]" * 5_000, JSON, "NO_TEXT"),
         (b"", TEXT, "EMPTY"),
         (b"x" * 200_001, TEXT, "TOO_LARGE"),
         (make_pdf(["page"] * 21), PDF, "TOO_LARGE"),

@@ -9,25 +9,29 @@ from app.adapters.media_types import (
     DOCX,
     EMAIL,
     EMPTY,
+    ENCRYPTED_OFFICE,
+    EPUB,
     HEAD_BYTES,
     HTML,
     JSON,
     MARKDOWN,
     NOTEBOOK,
+    ODS,
     OLE,
     PDF,
+    PPTX,
+    RTF,
     SUPPORTED,
     TEXT,
     UNKNOWN,
+    XLSX,
     XML,
     ZIP,
     refusal,
     sniff,
 )
 from tests.documents import make_docx, make_pdf, make_zip
-
-SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-EPUB = "application/epub+zip"
+from tests.office_files import make_epub, make_ods, make_pptx, make_xlsx
 
 
 @pytest.mark.parametrize(
@@ -38,12 +42,23 @@ EPUB = "application/epub+zip"
         (b"A PDF begins with %PDF-1.4, they say.", "a.txt", TEXT),
         (make_docx(["a"]), "notes.txt", DOCX),
         (make_zip({"[Content_Types].xml": b'<Override PartName="/word/document.xml"/>'}), None, DOCX),
-        (make_zip({"xl/workbook.xml": b""}), "a.docx", SHEET),
+        (make_zip({"xl/workbook.xml": b""}), "a.docx", XLSX),
         (make_zip({"mimetype": b"", "a": b""}), None, ZIP),
         (make_zip({"holiday.jpg": b""}), "a.docx", ZIP),
         (b"\x89PNG\r\n\x1a\n\0\0", "invoice.pdf", "image/png"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "a.docx", OLE),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"),
+            "a.docx",
+            ENCRYPTED_OFFICE,
+        ),
         (b"BMW builds cars.", "a.txt", TEXT),
+        (make_xlsx({"One": ""}), "a.zip", XLSX),
+        (make_pptx([]), "a.docx", PPTX),
+        (make_ods({}), "a.zip", ODS),
+        (make_epub({}, order=[]), None, EPUB),
+        (b"{\\rtf1 a}", "a.doc", RTF),
+        (b'{\n "cells": [\n  {\n   "cell_type": "code"', None, NOTEBOOK),
         (b"<html><body>Not a PDF", "report.pdf", HTML),
         (b"<!-- made by hand -->\n<!DOCTYPE HTML>", "a.md", HTML),
         ("<!doctype html>".encode("utf-16"), None, HTML),
@@ -75,7 +90,7 @@ def test_a_book_is_told_by_its_first_part():
     assert sniff(bytes(content[:38]) + EPUB.encode(), None) == EPUB
 
 
-@pytest.mark.parametrize("media_type", [EMPTY, OLE, "application/vnd.rar", UNKNOWN, XML, "image/png"])
+@pytest.mark.parametrize("media_type", [EMPTY, ENCRYPTED_OFFICE, OLE, "application/vnd.rar", UNKNOWN, XML, "image/png"])
 def test_what_is_not_supported_is_refused_in_a_sentence(media_type):
     assert media_type not in SUPPORTED
     assert refusal(media_type).endswith(".")
