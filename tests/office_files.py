@@ -14,8 +14,11 @@ _SPACES = (
 )
 
 
-def make_pptx(slides: Sequence[str], notes: Mapping[int, str] | None = None) -> bytes:
-    """A presentation of the given shapes in XML, the last slide first in its list of parts; notes by slide number."""
+def make_pptx(slides: Sequence[str], notes: Mapping[int, str] | None = None, *, chart: str = "") -> bytes:
+    """A presentation of the given shapes in XML, the last slide first in its list of parts; notes by slide number.
+
+    A chart, in XML, stands on the slides that have notes.
+    """
     order = "".join(f'<p:sldId r:id="r{number}" id="{256 + number}"/>' for number in range(1, len(slides) + 1))
     targets = {f"r{number}": ("slide", f"slides/slide{number}.xml") for number in range(1, len(slides) + 1)}
     parts = {
@@ -27,7 +30,8 @@ def make_pptx(slides: Sequence[str], notes: Mapping[int, str] | None = None) -> 
     for number, shapes in reversed(list(enumerate(slides, start=1))):
         parts[f"ppt/slides/slide{number}.xml"] = f"<p:sld {_SPACES}>{shapes}</p:sld>"
     for number, said in (notes or {}).items():
-        target = {"r1": ("notesSlide", "../notesSlides/notes.xml")}
+        target = {"r1": ("notesSlide", "../notesSlides/notes.xml"), "r2": ("chart", "../charts/chart.xml")}
+        parts["ppt/charts/chart.xml"] = f"<chartSpace {_SPACES}>{chart}</chartSpace>"
         parts[f"ppt/slides/_rels/slide{number}.xml.rels"] = _relations(target)
         parts["ppt/notesSlides/notes.xml"] = f"<p:notes {_SPACES}>{shape(said, 'body')}{shape('1', 'sldNum')}</p:notes>"
     return make_zip({name: part.encode() for name, part in parts.items()})

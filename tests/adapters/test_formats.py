@@ -70,6 +70,20 @@ def test_a_presentation_gives_slides_in_the_order_shown_with_titles_tables_and_n
     assert headings(found) == [(1, "Sales & more"), (1, "Prices")]
 
 
+def test_a_chart_gives_the_numbers_behind_it():
+    points = (
+        '<{0}><cache><formatCode>{1}</formatCode><pt idx="0"><v>{2}</v></pt><pt idx="1"><v>{3}</v></pt></cache></{0}>'
+    )
+    series = "<ser><tx><cache><pt idx='0'><v>Tea</v></pt></cache></tx>{}{}</ser>".format(
+        points.format("cat", "", "May", "June"), points.format("val", "0%", "0.5", "0.25")
+    )
+    chart = f"<title><tx><a:t>Sales</a:t></tx></title>{series}"
+
+    found = read(make_pptx([shape("One", "title")], notes={1: "Note"}, chart=chart), PPTX)
+
+    assert found.text == "One\n\n| Sales | Tea |\n| --- | --- |\n| May | 50% |\n| June | 25% |\n\nNotes: Note"
+
+
 def test_a_workbook_shows_what_a_person_sees_and_no_hidden_sheet():
     strings = ["<t>Item</t>", "<r><t>R&amp;</t></r><r><t>D</t></r><rPh><t>reading</t></rPh>"]
     rows = (

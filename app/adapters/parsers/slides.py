@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.adapters.parsers.charts import read_chart
 from app.adapters.parsers.documents import Composer, Extracted, Unreadable
 from app.adapters.parsers.packages import RELATION_ID, Ignore, Package, Texts, open_package, relations_of
 from app.adapters.parsers.tables import table
@@ -40,6 +41,8 @@ def _add_slide(composer: Composer, package: Package, part: str) -> None:
     relations = relations_of(package, part)
     for diagram in relations.of_kind("diagramData"):
         composer.add("\n".join(line for shape in _read_shapes(package, diagram) for line in shape.lines))
+    for chart in relations.of_kind("chart"):
+        composer.add(read_chart(package, chart))
     for notes in relations.of_kind("notesSlide"):
         said = "\n".join(line for shape in _read_shapes(package, notes) for line in shape.lines)
         composer.add(f"Notes: {said}" if said else "")
