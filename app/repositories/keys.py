@@ -45,6 +45,9 @@ class APIKeyRepository:
         own = delete(APIKey).where(APIKey.id == key_id, APIKey.user_id == user_id)
         return await self._session.scalar(own.returning(APIKey.digest))
 
+    async def delete_all(self, user_id: UUID) -> None:
+        await self._session.execute(delete(APIKey).where(APIKey.user_id == user_id))
+
     async def touch(self, key_id: UUID, *, at_most_every: timedelta) -> None:
         """Note that the key is in use; waits neither for others who do the same nor for the disk."""
         await self._session.execute(text("SET LOCAL synchronous_commit = off"))

@@ -52,7 +52,7 @@ class RecoveryService:
                 self._mails.queue(uow, Order(letter=Letter.RESET_PASSWORD, email=email))
 
     async def reset(self, secret: str, password: str) -> None:
-        """Give the account a new password, and end all of its log-ins; API keys stay.
+        """Give the account a new password, and end all of its log-ins; API keys stay where the address was confirmed.
 
         Raises:
             InvalidCredentials, TokenExpired: the link is not good.
@@ -68,6 +68,7 @@ class RecoveryService:
             _owner_of(token, user)
             if user.email_verified_at is None:  # whoever made the account, and left a way in, may be somebody else
                 await uow.identities.delete_all(user.id)
+                await uow.api_keys.delete_all(user.id)
             user.email_verified_at = user.email_verified_at or utc_now()  # whoever has the token reads the mail
             record(uow, AuditAction.PASSWORD_RESET, actor_id=user.id, target_type="user", target_id=user.id)
             ended = await self._set_password(uow, user, password_hash)

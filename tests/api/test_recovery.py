@@ -97,6 +97,7 @@ async def test_a_new_account_is_asked_to_confirm_its_address(client: AsyncClient
 async def test_a_forgotten_password_is_replaced_once_and_every_log_in_ends(
     client: AsyncClient, resources: Resources, owner
 ):
+    assert (await verify(client, token_in((await mails_to(resources, owner.email))[0]))).status_code == 204
     key = await make_key(client, owner)
     assert (await forgot(client, owner.email.upper())).status_code == 202
     mail = (await mails_to(resources, owner.email))[-1]
@@ -114,6 +115,16 @@ async def test_a_forgotten_password_is_replaced_once_and_every_log_in_ends(
     assert notice["Subject"] == "Your password was changed"
     assert "Hello Owner," in text_of(notice)  # the address is confirmed now
     assert AuditAction.PASSWORD_RESET in await actions_of(resources, owner)
+
+
+async def test_whoever_registered_with_anothers_address_keeps_no_way_in(
+    client: AsyncClient, resources: Resources, owner
+):
+    """The address was never confirmed, so the key may be somebody else's than the one who reads the mail."""
+    planted = await make_key(client, owner)
+    await forgot(client, owner.email)
+    assert (await reset(client, token_in((await mails_to(resources, owner.email))[-1]))).status_code == 204
+    assert (await client.get(ME, headers={"X-API-Key": planted["key"]})).status_code == 401
 
 
 async def test_a_link_is_good_for_its_time_its_account_and_its_address(
