@@ -15,6 +15,8 @@ from app.adapters.fetching import Fetcher
 from app.adapters.llm import LanguageModel, open_language_model
 from app.adapters.mail import MailSender, open_mail_sender
 from app.adapters.oidc import OpenIDProvider, open_provider
+from app.adapters.reranker import Reranker, open_reranker
+from app.adapters.sparse import SparseEncoder, open_sparse_encoder
 from app.adapters.storage import LocalStorage, Storage
 from app.repositories.engine import create_engine
 from app.settings import RedisSettings, Settings
@@ -22,7 +24,7 @@ from app.settings import RedisSettings, Settings
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What services are built upon; `llm`, `provider` and `mail_sender` are None where there is none."""
+    """What services are built upon. `sparse`, `reranker`, `llm`, `provider`, `mail_sender`: None where there is none."""
 
     settings: Settings
     engine: AsyncEngine
@@ -32,6 +34,8 @@ class Foundation:
     fetcher: Fetcher
     extractor: Extractor
     embedder: Embedder
+    sparse: SparseEncoder | None
+    reranker: Reranker | None
     llm: LanguageModel | None
     provider: OpenIDProvider | None
     mail_sender: MailSender | None
@@ -68,7 +72,10 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         stack.push_async_callback(redis.aclose)
         pubsub_redis = create_pubsub_redis(settings.redis)
         stack.push_async_callback(pubsub_redis.aclose)
-        embedder = await stack.enter_async_context(open_embedder(settings.embedding, settings.data_dir / "models"))
+        models_dir = settings.data_dir / "models"
+        embedder = await stack.enter_async_context(open_embedder(settings.embedding, models_dir))
+        sparse = await stack.enter_async_context(open_sparse_encoder(settings.embedding, models_dir))
+        reranker = await stack.enter_async_context(open_reranker(settings.rerank))
         storage = LocalStorage(settings.data_dir / "blobs")
         fetcher = Fetcher(settings.fetch)
         stack.callback(fetcher.close)
@@ -77,5 +84,17 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         provider = await stack.enter_async_context(open_provider(settings.oidc))
         mail_sender = open_mail_sender(settings)
         yield Foundation(
-            settings, engine, redis, pubsub_redis, storage, fetcher, extractor, embedder, llm, provider, mail_sender
+            settings=settings,
+            engine=engine,
+            redis=redis,
+            pubsub_redis=pubsub_redis,
+            storage=storage,
+            fetcher=fetcher,
+            extractor=extractor,
+            embedder=embedder,
+            sparse=sparse,
+            reranker=reranker,
+            llm=llm,
+            provider=provider,
+            mail_sender=mail_sender,
         )

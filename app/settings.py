@@ -168,10 +168,20 @@ class EmbeddingSettings(Group):
     api_key: SecretStr = Field(SecretStr(""), description="Key for EMBEDDING_BASE_URL.")
     model: str = Field("all-MiniLM-L6-v2", pattern=r"^[A-Za-z0-9._:/-]{1,100}$", description="Recorded per passage.")
     dimensions: int = Field(384, ge=1, le=4000, description="Length of the model's vectors.")
-    precision: Literal["int8", "fp32"] = Field("int8", description="Of the embedded model's weights.")
+    precision: Literal["int8", "fp32"] = Field("int8", description="Of the embedded models' weights.")
+    sparse: Literal["splade-tiny", "off"] = Field(
+        "splade-tiny", description="Finds passages by words they imply; off saves half the time of reading documents."
+    )
     threads: int = Field(0, ge=0, description="CPU threads of the embedded model; 0: all but one.")
     batch_size: int = Field(32, ge=1, description="Passages per model call.")
     timeout: Seconds = Field(timedelta(seconds=30), description="For one call to EMBEDDING_BASE_URL.")
+
+
+class RerankSettings(Group):
+    base_url: str = Field("", description="Endpoint whose /rerank speaks as Cohere, Jina, TEI; empty: no reranking.")
+    api_key: SecretStr = Field(SecretStr(""), description="Key for RERANK_BASE_URL.")
+    model: str = Field("", description="Model name sent to RERANK_BASE_URL.")
+    timeout: Seconds = Field(timedelta(seconds=5), description="After this the order stays as it was.")
 
 
 class LLMSettings(Group):
@@ -264,6 +274,7 @@ class Settings(BaseSettings):
     document: DocumentSettings = DocumentSettings()
     fetch: FetchSettings = FetchSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    rerank: RerankSettings = RerankSettings()
     llm: LLMSettings = LLMSettings()
     task: TaskSettings = TaskSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()

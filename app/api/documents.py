@@ -15,6 +15,7 @@ from app.models import Document, DocumentStatus
 from app.repositories.documents import DocumentFilter
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.documents import ChunkPage, DocumentRead, DocumentUpdate, IngestionRead
+from app.schemas.search import DocumentCheck, Question
 from app.services.documents import Ingestion
 
 router = APIRouter(tags=["documents"])
@@ -152,6 +153,14 @@ async def list_document_chunks(
     """Its passages, in the order of the text."""
     after = -1 if cursor is None else cursor.int
     return ChunkPage.of(await services.documents.chunks(actor, document_id, after=after, limit=limit + 1), limit)
+
+
+@router.get("/documents/{document_id}/check")
+async def check_document(
+    actor: Actor, services: ServicesDep, document_id: UUID, q: Annotated[Question, Query(description="A question.")]
+) -> DocumentCheck:
+    """Say why this document does or does not come up for a question: its state, its rank, what each ranker finds."""
+    return await services.retrieval.check(actor, document_id, q)
 
 
 @router.post("/documents/{document_id}/reingest", status_code=status.HTTP_202_ACCEPTED, response_model=IngestionRead)

@@ -2,7 +2,16 @@
 
 from app.models.audit import AuditAction, AuditEntry
 from app.models.base import Base, Model
-from app.models.documents import Chunk, ChunkDraft, Document, DocumentStatus, DocumentText, DocumentTextDraft
+from app.models.documents import (
+    Chunk,
+    ChunkDraft,
+    ChunkTerms,
+    Document,
+    DocumentStatus,
+    DocumentText,
+    DocumentTextDraft,
+    TermCount,
+)
 from app.models.events import Channel, EventRow
 from app.models.idempotency import IdempotentRequest
 from app.models.projects import Member, Project
@@ -31,6 +40,7 @@ __all__ = [
     "Channel",
     "Chunk",
     "ChunkDraft",
+    "ChunkTerms",
     "Document",
     "DocumentStatus",
     "DocumentText",
@@ -56,5 +66,6 @@ __all__ = [
     "SpiritMode",
     "Task",
     "TaskStatus",
+    "TermCount",
     "User",
 ]

@@ -4,9 +4,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import BigInteger, Computed, ForeignKey, Index, Integer, String, Text, literal_column, text
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from pgvector.sqlalchemy import HALFVEC, SPARSEVEC
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, literal_column, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Model
@@ -81,6 +81,17 @@ class Passage:
     embedding_model: Mapped[str] = mapped_column(String(100))
 
 
+class Terms:
+    """Columns of what a passage speaks of: `terms` are the weights of its words for BM25 by `term_ids`, `expansion`
+    those of word pieces by the sparse model `expansion_model`, which may come later or never.
+    """
+
+    term_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    terms: Mapped[Any] = mapped_column(SPARSEVEC)
+    expansion: Mapped[Any | None] = mapped_column(SPARSEVEC)
+    expansion_model: Mapped[str | None] = mapped_column(String(100))
+
+
 class Chunk(Passage, Model):
     """A passage of a ready document. `project_id` is repeated here so that a search is narrowed without a join."""
 
@@ -88,7 +99,6 @@ class Chunk(Passage, Model):
     __table_args__ = (
         Index("uq_chunks_document_id_ordinal", "document_id", "ordinal", unique=True),
         Index(None, "project_id"),
-        Index("ix_chunks_words", "words", postgresql_using="gin"),
         Index(
             "ix_chunks_embedding_minilm",
             literal_column("(embedding::halfvec(384))").label("minilm"),
@@ -101,12 +111,37 @@ class Chunk(Passage, Model):
 
     document_id: Mapped[UUID] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"))
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
-    words: Mapped[str] = mapped_column(
-        TSVECTOR, Computed("to_tsvector('english', coalesce(heading, '') || ' ' || text)", persisted=True)
+
+
+class ChunkTerms(Terms, Base):
+    """Beside a passage, so that what is compared row by row lies close together.
+
+    The keys of the passage are repeated: a search over these rows is narrowed without a join.
+    """
+
+    __tablename__ = "chunk_terms"
+    __table_args__ = (
+        Index(None, "project_id"),
+        Index(None, "document_id"),
+        Index("ix_chunk_terms_term_ids", "term_ids", postgresql_using="gin"),
     )
 
+    chunk_id: Mapped[UUID] = mapped_column(ForeignKey("chunks.id", ondelete="CASCADE"), primary_key=True)
+    document_id: Mapped[UUID]
+    project_id: Mapped[UUID]
 
-class ChunkDraft(Passage, Base):
+
+class TermCount(Base):
+    """How many passages of a project have a term; of the term 0, how many there are. Kept by a trigger."""
+
+    __tablename__ = "term_counts"
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    term_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    passages: Mapped[int]
+
+
+class ChunkDraft(Passage, Terms, Base):
     """Passages embedded so far by one ingestion: a worker that takes over goes on from here."""
 
     __tablename__ = "chunk_drafts"

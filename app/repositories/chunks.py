@@ -1,15 +1,17 @@
 """Passages: made as drafts, published together. The search over them is in `retrieval.py`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, delete, func, insert, literal, select
+from pgvector import SparseVector
+from sqlalchemy import Uuid, bindparam, delete, func, insert, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from app.models import Chunk, ChunkDraft
+from app.models import Chunk, ChunkDraft, ChunkTerms, Document, DocumentStatus
 
 PASSAGE_COLUMNS = (
     "ordinal",
@@ -22,6 +24,21 @@ PASSAGE_COLUMNS = (
     "embedding",
     "embedding_model",
 )
+UNSYNCHRONIZED = {"synchronize_session": False}
+TERM_COLUMNS = ("term_ids", "terms", "expansion", "expansion_model")
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A passage's vector and words, made anew."""
+
+    chunk: Chunk
+    embedding: Sequence[float]
+    embedding_model: str
+    term_ids: Sequence[int]
+    terms: SparseVector
+    expansion: SparseVector | None
+    expansion_model: str | None
 
 
 class ChunkRepository:
@@ -68,6 +85,63 @@ class ChunkRepository:
         names = ["id", "document_id", "project_id", *PASSAGE_COLUMNS]
         await self._session.execute(insert(Chunk).from_select(names, drafts, include_defaults=False))
 
+    async def publish_terms(self, document_id: UUID) -> None:
+        """Make the words of all its passages searchable; last in a transaction, since it counts for the project."""
+        terms = (
+            select(Chunk.id, Chunk.document_id, Chunk.project_id, *(getattr(ChunkDraft, name) for name in TERM_COLUMNS))
+            .join(ChunkDraft, (ChunkDraft.document_id == Chunk.document_id) & (ChunkDraft.ordinal == Chunk.ordinal))
+            .where(Chunk.document_id == document_id)
+        )
+        names = ["chunk_id", "document_id", "project_id", *TERM_COLUMNS]
+        await self._session.execute(insert(ChunkTerms).from_select(names, terms, include_defaults=False))
+
+    async def terms_of(self, document_id: UUID, term_ids: Sequence[int]) -> set[int]:
+        """Those of `term_ids` that any passage of the document has."""
+        each = func.unnest(ChunkTerms.term_ids).column_valued("term_id")
+        query = select(each).select_from(ChunkTerms, each).where(ChunkTerms.document_id == document_id)
+        return set(await self._session.scalars(query.where(each.in_(term_ids)).distinct()))
+
+    async def next_outdated(
+        self, embedding_model: str, expansion_model: str | None, *, after: UUID | None
+    ) -> UUID | None:
+        """The next document behind `after` with a passage that other models made, or that has no words yet."""
+        fits = ChunkTerms.expansion_model == expansion_model if expansion_model else true()
+        query = (
+            select(Chunk.document_id)
+            .join(Document, Document.id == Chunk.document_id)
+            .outerjoin(ChunkTerms, ChunkTerms.chunk_id == Chunk.id)
+            .where(Document.status == DocumentStatus.READY)
+            .where(
+                or_(Chunk.embedding_model != embedding_model, ChunkTerms.chunk_id.is_(None), func.coalesce(~fits, True))
+            )
+        )
+        if after is not None:
+            query = query.where(Chunk.document_id > after)
+        return await self._session.scalar(query.order_by(Chunk.document_id).limit(1))
+
+    async def renew(self, renewals: Sequence[Renewal]) -> None:
+        """Replace vectors and words of passages that are still there."""
+        for renewal in renewals:
+            values = {"embedding": renewal.embedding, "embedding_model": renewal.embedding_model}
+            await self._session.execute(
+                update(Chunk).where(Chunk.id == renewal.chunk.id).values(values), execution_options=UNSYNCHRONIZED
+            )
+        ids = [renewal.chunk.id for renewal in renewals]
+        await self._session.execute(
+            delete(ChunkTerms).where(ChunkTerms.chunk_id.in_(ids)), execution_options=UNSYNCHRONIZED
+        )
+        rows = [
+            {
+                "chunk_id": renewal.chunk.id,
+                "document_id": renewal.chunk.document_id,
+                "project_id": renewal.chunk.project_id,
+                **{name: getattr(renewal, name) for name in TERM_COLUMNS},
+            }
+            for renewal in renewals
+        ]
+        if rows:
+            await self._session.execute(insert(ChunkTerms), rows)
+
     async def _delete(self, entity: type[Any], document_id: UUID) -> None:
         statement = delete(entity).where(entity.document_id == document_id)
-        await self._session.execute(statement, execution_options={"synchronize_session": False})
+        await self._session.execute(statement, execution_options=UNSYNCHRONIZED)

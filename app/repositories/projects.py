@@ -87,6 +87,11 @@ class ProjectRepository:
             query = query.where(User.id < before)
         return (await self._session.execute(query)).all()
 
+    async def get_member_id(self, project_id: UUID) -> UUID | None:
+        """Somebody who may see the project."""
+        query = select(Member.user_id).where(Member.project_id == project_id)
+        return await self._session.scalar(query.order_by(Member.user_id).limit(1))
+
     async def get_other_owner(self, project_id: UUID, user_id: UUID) -> UUID | None:
         """An owner who is not `user_id`."""
         query = select(Member.user_id).where(

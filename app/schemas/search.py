@@ -1,15 +1,16 @@
 """Searching on the wire."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.schemas.common import Read
+from app.schemas.conditions import Where
 from app.schemas.documents import Metadata
 from app.schemas.tasks import Quality
-from app.schemas.texts import VISIBLE, Whole, is_visible, require_visible, shown_as
+from app.schemas.texts import VISIBLE, Truth, Whole, is_visible, require_visible, shown_as
 
 MAX_QUESTION_LENGTH = 4000
 
@@ -41,6 +42,9 @@ class SearchFilters(BaseModel):
     metadata: Metadata | None = Field(
         None, description="Keys that the documents' metadata must have, with equal values.", examples=[{"year": 2024}]
     )
+    where: Where | None = None
+    created_from: AwareDatetime | None = Field(None, description="Documents added at this time or later.")
+    created_before: AwareDatetime | None = Field(None, description="Documents added before this time.")
 
 
 class SearchFields(BaseModel):
@@ -52,7 +56,12 @@ class SearchFields(BaseModel):
     sources: list[Source] = Field(["documents"], min_length=1, description="Kinds of things to find.")
     filters: SearchFilters = SearchFilters()
     top_k: Whole = Field(10, ge=1, le=100)
-    quality: Quality = Field("standard", description="Trades depth for time: how many candidates each ranker names.")
+    quality: Quality = Field(
+        "standard",
+        description="Trades depth for time: `draft` leaves the sparse ranker out, `high` and `ultra` have each ranker "
+        "name more passages, and rerank them where there is a reranker.",
+    )
+    explain: Truth = Field(False, description="Say what each ranker did, and what was cut and why.")
 
 
 class SearchRequest(SearchFields):
@@ -63,7 +72,9 @@ class ScoresRead(Read):
     """What each ranker says by itself; null where it has nothing to say about the passage."""
 
     dense: float | None = Field(description="Cosine similarity of the embeddings, -1 to 1.")
-    text: float | None = Field(description="Full-text rank, above 0; comparable within one search.")
+    text: float | None = Field(description="BM25 of the question's words, above 0; comparable within one search.")
+    sparse: float | None = Field(None, description="What question and passage both speak of; within one search.")
+    rerank: float | None = Field(None, description="Of the reranker, where it was asked about this passage.")
 
 
 class HitRead(Read):
@@ -82,8 +93,76 @@ class HitRead(Read):
     scores: ScoresRead
 
 
+class LegRead(Read):
+    """A ranker's part: the `named` passages are its best; `weight` is what it counts in the score."""
+
+    name: str
+    weight: float
+    named: int
+
+
+class PlaceRead(Read):
+    """Where a passage stands in each ranker that named it, from 1."""
+
+    id: UUID
+    document_id: UUID
+    title: str
+    page: int | None
+    score: float
+    scores: ScoresRead
+    places: dict[str, int]
+
+
+class CutRead(PlaceRead):
+    reason: str
+
+
+class Explanation(Read):
+    """How a search came to its result. `candidates` is how many passages each ranker may name.
+
+    `words` are those that were looked for, with the number of passages that have them.
+    """
+
+    passages: int = Field(description="That the search could look at; from 10,001 on the vector index is walked.")
+    method: Literal["scan", "index"]
+    candidates: int
+    words: dict[str, int]
+    legs: Sequence[LegRead]
+    filters: dict[str, Any]
+    hits: Sequence[PlaceRead]
+    cut: Sequence[CutRead]
+
+
 class SearchResult(Read):
     """The best passages, best first. `timings_ms`: milliseconds by stage, `total` included."""
 
     items: Sequence[HitRead]
     timings_ms: dict[str, float]
+    explanation: Explanation | None = Field(None, description="With `explain: true`.")
+
+
+class CheckLegRead(Read):
+    """The best that a ranker says about the document; null where it finds nothing in it."""
+
+    name: str
+    best_score: float | None
+
+
+class DocumentCheck(Read):
+    """Why a document does or does not come up for a question: `reasons` in words, the rest for programs.
+
+    `rank` is the place of its best passage among all that the caller may see, null beyond `looked_at` places.
+    `missing_words` are those of the question that stand nowhere in it.
+    """
+
+    document_id: UUID
+    status: str
+    found: bool
+    rank: int | None
+    looked_at: int
+    relevance: float | None
+    floor: float
+    legs: Sequence[CheckLegRead]
+    missing_words: Sequence[str]
+    passages: Sequence[HitRead]
+    reasons: Sequence[str]

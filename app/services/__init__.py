@@ -36,6 +36,7 @@ from app.services.exports import ExportService
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.identities import IdentityService
+from app.services.indexing import Indexer, RenewalService
 from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
 from app.services.limits import LimitService
@@ -80,6 +81,7 @@ class Services:
     projects: ProjectService
     recovery: RecoveryService
     registration: RegistrationService
+    renewal: RenewalService
     retrieval: RetrievalService
     sessions: SessionService
     spirit: SpiritService
@@ -91,18 +93,20 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     """Wire every service; each takes only what it needs."""
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
+    indexer = Indexer(foundation.embedder, foundation.sparse)
     ingestion = IngestionService(
         uow,
         foundation.storage,
         foundation.extractor,
         foundation.embedder,
+        indexer,
         batch_size=settings.embedding.batch_size,
     )
     task_types = {kind.name: kind for kind in _task_types(ingestion)}
     tasks = TaskService(uow, task_types)
     known = KnownCallers()
     limits = build_limits(foundation, uow)
-    retrieval = RetrievalService(uow, foundation.embedder)
+    retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
@@ -132,6 +136,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         mails=ways_in.mails,
         projects=ProjectService(uow),
         recovery=ways_in.recovery,
+        renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
         registration=RegistrationService(uow, ways_in.mails),
         retrieval=retrieval,
         sessions=SessionService(uow, presence, ways_in.callers),

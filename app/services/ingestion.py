@@ -14,6 +14,7 @@ from app.models import ChunkDraft, Document, DocumentStatus, DocumentTextDraft, 
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.services.chunking import Chunk, chunk
 from app.services.execution import RunningTask
+from app.services.indexing import Indexed, Indexer, require_findable
 from app.services.task_types import TaskWasCancelled
 
 READ, SPLIT, EMBEDDED = 0.1, 0.15, 0.95  # of the whole way, when that step is done
@@ -30,12 +31,20 @@ class PassageSize:
 
 class IngestionService:
     def __init__(
-        self, uow: OpenUnitOfWork, storage: Storage, extractor: Extractor, embedder: Embedder, *, batch_size: int
+        self,
+        uow: OpenUnitOfWork,
+        storage: Storage,
+        extractor: Extractor,
+        embedder: Embedder,
+        indexer: Indexer,
+        *,
+        batch_size: int,
     ) -> None:
         self._uow = uow
         self._storage = storage
         self._extractor = extractor
         self._embedder = embedder
+        self._indexer = indexer
         self._batch_size = batch_size  # passages; so many are embedded again when a worker is killed
 
     async def ingest(self, task: RunningTask, document_id: UUID, size: PassageSize) -> Mapping[str, Any]:
@@ -85,8 +94,8 @@ class IngestionService:
             share = SPLIT + (EMBEDDED - SPLIT) * done / len(passages)
             await task.progress(share, f"embedding {done} of {len(passages)} passages")
             batch = passages[done : done + self._batch_size]
-            vectors = await self._embedder.embed_passages([passage.text for passage in batch])
-            drafts = [self._draft(document_id, passage, vector) for passage, vector in zip(batch, vectors, strict=True)]
+            made = await self._indexer.index([one.text for one in batch], [one.heading for one in batch])
+            drafts = [self._draft(document_id, passage, found) for passage, found in zip(batch, made, strict=True)]
             async with self._uow() as uow:
                 await task.hold(uow)
                 _there(await uow.documents.get(document_id), document_id)
@@ -100,14 +109,17 @@ class IngestionService:
             last = await uow.chunks.last_draft(document_id)
             if last is None:
                 return 0
-            if last.embedding_model == self._embedder.model and last.ordinal < len(passages):
+            models = last.embedding_model, last.expansion_model
+            if models == (self._indexer.embedding_model, self._indexer.expansion_model) and last.ordinal < len(
+                passages
+            ):
                 passage = passages[last.ordinal]
                 if (last.char_start, last.char_end) == (passage.char_start, passage.char_end):
                     return last.ordinal + 1
             await uow.chunks.delete_drafts(document_id)
         return 0
 
-    def _draft(self, document_id: UUID, passage: Chunk, vector: Sequence[float]) -> ChunkDraft:
+    def _draft(self, document_id: UUID, passage: Chunk, made: Indexed) -> ChunkDraft:
         return ChunkDraft(
             document_id=document_id,
             ordinal=passage.ordinal,
@@ -117,12 +129,16 @@ class IngestionService:
             page=passage.page,
             heading=passage.heading,
             token_count=passage.token_count,
-            embedding=vector,
-            embedding_model=self._embedder.model,
+            embedding=made.embedding,
+            embedding_model=self._indexer.embedding_model,
+            term_ids=made.term_ids,
+            terms=made.terms,
+            expansion=made.expansion,
+            expansion_model=self._indexer.expansion_model,
         )
 
     async def _publish(self, task: RunningTask, document_id: UUID, found: Extracted) -> Mapping[str, Any]:
-        """Everything becomes searchable at once, and the task is done: both, or neither.
+        """Everything becomes searchable at once, is found by a search, and the task is done: all, or nothing.
 
         The task's row is not locked before the end, since publishing may take seconds, and a stop must get through.
         """
@@ -134,6 +150,9 @@ class IngestionService:
             document.page_count = len(found.pages) or None
             document.chunk_count = count
             await uow.flush()
+            reader = await uow.projects.get_member_id(document.project_id)
+            if count and reader is not None:
+                await require_findable(uow, document, reader)
             result = {"document_id": str(document_id), "page_count": document.page_count, "chunk_count": count}
             await task.finish(uow, result)
         return result
@@ -145,6 +164,7 @@ class IngestionService:
             share = EMBEDDED + (1 - EMBEDDED) * first / count
             await task.progress(share, f"made {first} of {count} passages searchable")
             await uow.chunks.publish_drafts(document.id, document.project_id, first=first, size=PUBLISH_SIZE)
+        await uow.chunks.publish_terms(document.id)
         await uow.chunks.delete_drafts(document.id)
         return count
 

@@ -59,6 +59,7 @@ class Worker:
             asyncio.create_task(_repeat(self._renew, self._renewal_wanted, renewal)),
             asyncio.create_task(_repeat(self._services.mails.send_due, self._mails_wanted, poll)),
             asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
+            asyncio.create_task(_repeat(self._renew_passages, never, SWEEP_INTERVAL)),
         ]
         try:
             await stop.wait()
@@ -92,6 +93,10 @@ class Worker:
                 self._work_wanted.set()
                 self._renewal_wanted.set()
                 self._mails_wanted.set()
+
+    async def _renew_passages(self) -> None:
+        """After a change of the embedding model, for example."""
+        await self._services.renewal.renew()
 
     async def _sweep(self) -> None:
         await self._services.erasure.sweep()  # first: what was given up long ago is about to be forgotten
