@@ -24,7 +24,7 @@ from app.settings import RedisSettings, Settings
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What services are built upon. `sparse`, `reranker`, `llm`, `provider`, `mail_sender`: None where there is none."""
+    """What services are built upon; `sparse`, `reranker`, `llm`, `provider`, `mail_sender` may be None."""
 
     settings: Settings
     engine: AsyncEngine

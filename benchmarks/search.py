@@ -1,42 +1,41 @@
-"""`POST /search` through a running server, against the same question embedded and searched with the bare libraries.
+"""`POST /search` over 100,000 passages of 50 projects: its time against the same questions embedded and searched with
+the bare libraries, and what is found against a comparison with every passage.
 
 python -m benchmarks.search
 """
 
 import asyncio
 import itertools
+import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 import httpx
+from pgvector import SparseVector
 
-from app.adapters.embeddings import Embedder, open_embedder
 from app.permissions import Principal
-from app.repositories.retrieval import FULL_TEXT, QUESTION, SCAN, SEARCH
-from app.resources import open_resources
-from app.settings import Settings
-from benchmarks.measuring import in_turn, machine, p50, percentiles, prepared_settings, settle
-from benchmarks.question_sets import fill, load
+from app.repositories import retrieval
+from app.repositories.ranking import SCAN, SEARCH, WALK, written
+from app.repositories.retrieval import EXPANSION_SIZE, TERM_IDS
+from app.resources import Resources, open_resources
+from app.schemas.search import SearchFields, SearchFilters
+from app.services.lexicon import question_terms, rarity
+from benchmarks.hundred_thousand import database_url, fill_many
+from benchmarks.measuring import machine, prepared_settings, resident_mib, settle
+from benchmarks.question_sets import load
 from tests.processes import start_server
 
-ROUNDS, TIMES = 10, 40
-CONNECTIONS = (1, 16, 64)
-PER_CONNECTION = 24
+CLIENTS: Final = (1, 16)
+CALLS: Final = int(os.environ.get("CALLS", "160"))  # of each measurement
 CANDIDATES, TOP_K = 100, 10
+COMPARED: Final = int(os.environ.get("COMPARED", "40"))  # questions whose answers are compared
 ACCOUNT: Final = {"email": "bench@example.com", "password": "a long password", "name": "Bench"}
-
-
-def bare_sql(model: str, dimensions: int) -> str:
-    """The same ranking over all passages: nobody is asked who may see what."""
-    written = {"model": f"'{model}'", "vector": f"embedding::halfvec({dimensions})", "scope": "TRUE"}
-    legs = {"dense": SCAN.format(**written), "full_text": FULL_TEXT.format(**written)}
-    numbered = SEARCH.format(question=QUESTION, **legs, **written)
-    for number, name in enumerate(("words", "vector", "candidates", "limit"), start=1):
-        numbered = re.sub(rf"(?<!:):{name}\b", f"${number}", numbered)
-    return numbered
+Call = Callable[[], Awaitable[object]]
 
 
 async def open_account(client: httpx.AsyncClient) -> Principal:
@@ -49,73 +48,159 @@ async def open_account(client: httpx.AsyncClient) -> Principal:
     return Principal(UUID(user["id"]), user["name"])
 
 
-def ours(client: httpx.AsyncClient, questions: Iterator[str]) -> Callable[[], Awaitable[object]]:
-    """Each call asks something new: vectors of questions are remembered."""
+def ours(client: httpx.AsyncClient, questions: Iterator[str], body: Mapping[str, Any]) -> Call:
+    """Each call asks something new: what was asked before is remembered."""
 
     async def call() -> None:
-        body = {"query": next(questions), "top_k": TOP_K}
-        found = (await client.post("/search", json=body)).raise_for_status().json()
+        asked = {"query": next(questions), "top_k": TOP_K, **body}
+        found = (await client.post("/search", json=asked)).raise_for_status().json()
         assert len(found["items"]) == TOP_K
 
     return call
 
 
-def bare(pool: asyncpg.Pool, embedder: Embedder, questions: Iterator[str]) -> Callable[[], Awaitable[object]]:
-    sql = bare_sql(embedder.model, embedder.dimensions)
+class Bare:
+    """The same statement with asyncpg, where nobody is asked who may see what."""
 
-    async def call() -> None:
-        question = next(questions)
-        vector = await embedder.embed_query(question)
-        rows = await pool.fetch(sql, question, str(vector.tolist()), CANDIDATES, TOP_K)
+    def __init__(
+        self, resources: Resources, pool: asyncpg.Pool, questions: Iterator[str], project: UUID | None
+    ) -> None:
+        self._embedder, self._sparse = resources.foundation.embedder, resources.foundation.sparse
+        self._pool, self._questions = pool, questions
+        scope = "TRUE" if project is None else f"project_id = '{project}'"
+        values = written(self._embedder.model, self._embedder.dimensions, scope)
+        legs = (WALK if project is None else SCAN).format(**values)
+        self._sql, self._names = _numbered(SEARCH.format(legs=legs, **values))
+
+    async def call(self) -> None:
+        question = next(self._questions)
+        assert self._sparse is not None
+        vector, expansion = await asyncio.gather(
+            self._embedder.embed_query(question), self._sparse.expand_query(question)
+        )
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL hnsw.ef_search = 200")
+            counts = await _counts(connection, [0, *question_terms(question)])
+            weights = {key - 1: rarity(counts[0], having) for key, having in counts.items() if key}
+            pieces = zip(expansion.ids[:48].tolist(), expansion.weights[:48].tolist(), strict=True)
+            parameters = {
+                "vector": str(vector.tolist()),
+                "terms": SparseVector(weights, TERM_IDS).to_text(),
+                "expansion": SparseVector(dict(pieces), EXPANSION_SIZE).to_text(),
+                "rare_ids": retrieval.rarest([key for key in counts if key], counts),
+                "dense_weight": 1.0,
+                "text_weight": 1.0,
+                "sparse_weight": 1.0,
+                "candidates": CANDIDATES,
+                "pool": retrieval.POOL * CANDIDATES,
+                "limit": TOP_K,
+            }
+            rows = await connection.fetch(self._sql, *(parameters[name] for name in self._names))
         assert len(rows) == TOP_K
 
-    return call
+
+async def _counts(connection: asyncpg.Connection, term_ids: Sequence[int]) -> dict[int, int]:
+    sql = "SELECT term_id, sum(passages)::int FROM term_counts WHERE term_id = ANY ($1) GROUP BY term_id"
+    return dict(await connection.fetch(sql, term_ids))
 
 
-async def rate(call: Callable[[], Awaitable[object]], connections: int) -> float:
-    """Searches per second of `connections` clients that ask one after another."""
-    loop = asyncio.get_running_loop()
-    started = loop.time()
+def _numbered(sql: str) -> tuple[str, list[str]]:
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names.append(match[1])
+        kind = {"dense_weight": "::float", "text_weight": "::float", "sparse_weight": "::float"}.get(match[1], "")
+        return f"${names.index(match[1]) + 1}{kind}"
+
+    return re.sub(r"(?<!:):([a-z_]+)\b", number, sql), names
+
+
+async def timed_by(call: Call, clients: int, calls: int) -> list[float]:
+    """Seconds of each call of `clients` that ask one after another."""
+    took: list[float] = []
 
     async def ask() -> None:
-        for _ in range(PER_CONNECTION):
+        for _ in range(calls // clients):
+            started = time.perf_counter()
             await call()
+            took.append(time.perf_counter() - started)
 
-    await asyncio.gather(*(ask() for _ in range(connections)))
-    return connections * PER_CONNECTION / (loop.time() - started)
+    await asyncio.gather(*(ask() for _ in range(clients)))
+    return took
 
 
-async def measure(settings: Settings, client: httpx.AsyncClient, questions: Iterator[str]) -> None:
-    url = settings.database.url.get_secret_value().replace("+asyncpg", "")
-    async with (
-        asyncpg.create_pool(url, max_size=64) as pool,
-        open_embedder(settings.embedding, settings.data_dir / "models") as embedder,
-    ):
-        search, reference = ours(client, questions), bare(pool, embedder, questions)
-        mine, others = await in_turn(search, reference, rounds=ROUNDS, times=TIMES)
+async def compare(name: str, mine: Call, bare: Call) -> None:
+    """In turn, so that the machine's moods hit both alike."""
+    for clients in CLIENTS:
+        taken: tuple[list[float], list[float]] = ([], [])
+        for _ in range(4):
+            for call, took in zip((mine, bare), taken, strict=True):
+                took += await timed_by(call, clients, CALLS // 4)
+        (p50, p95), (bare50, bare95) = (_percentiles(took) for took in taken)
         print(
-            f"/search p50 / p95: {percentiles(mine)}, bare: {percentiles(others)}, {p50(mine) / p50(others):.2f} times"
+            f"{name}, {clients:>2} clients: p50 / p95 {p50:.0f} / {p95:.0f} ms, bare {bare50:.0f} / {bare95:.0f} ms, "
+            f"p95 {p95 / bare95:.2f} times",
+            flush=True,
         )
-        for connections in CONNECTIONS:
-            per_second = await rate(search, connections), await rate(reference, connections)
-            print(f"  {connections} connections: {per_second[0]:.0f}/s, bare {per_second[1]:.0f}/s")
+
+
+def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:
+    ordered = statistics.quantiles(seconds, n=100)
+    return ordered[49] * 1000, ordered[94] * 1000
+
+
+async def recall(
+    resources: Resources, user_id: UUID, name: str, fields: SearchFields, questions: Sequence[str]
+) -> None:
+    """Of the first ten of an exact search, how many are among the first ten."""
+    usual, shares = retrieval.LARGEST_SCAN, []
+    for question in questions:
+        found = []
+        for largest in (10**9, usual):
+            retrieval.LARGEST_SCAN = largest
+            one = await resources.services.retrieval.find(user_id, question, fields)
+            found.append({match.id for match in one.matches})
+        shares.append(len(found[0] & found[1]) / len(found[0]))
+    print(f"recall@10 of an exact search, {name}: {statistics.mean(shares):.3f}", flush=True)
+
+
+async def measure(resources: Resources, owner: Principal, client: httpx.AsyncClient, projects: list[UUID]) -> None:
+    texts = [question.text for question in load("squad").answerable()]
+    few = texts[:: max(1, len(texts) // COMPARED)][:COMPARED]
+    for name, fields in {
+        "everywhere (100,000)": SearchFields(),
+        "one project (2,000)": SearchFields(project_ids=projects[:1]),
+        "ten projects (20,000)": SearchFields(project_ids=projects[:10]),
+        "one year of all (5,000)": SearchFields(filters=SearchFilters(where={"year": 2003})),
+        "ten years of all (50,000)": SearchFields(filters=SearchFilters(where={"year": {"$lt": 2010}})),
+    }.items():
+        await recall(resources, owner.user_id, name, fields, few)
+    questions = itertools.cycle(texts)
+    async with asyncpg.create_pool(database_url(resources.settings), max_size=20) as pool:
+        for name, body, project in (
+            ("everywhere", {}, None),
+            ("one project", {"project_ids": [str(projects[0])]}, projects[0]),
+        ):
+            bare = Bare(resources, pool, questions, project)
+            await compare(name, ours(client, questions, body), bare.call)
 
 
 async def main() -> None:
     print(machine())
-    squad = load("squad")
-    questions = itertools.cycle([question.text for question in squad.questions])
-    limits = httpx.Limits(max_connections=max(CONNECTIONS), keepalive_expiry=2)  # before the server hangs up
     async with (
         prepared_settings() as settings,
         start_server(settings, worker=False, RATE_LIMIT_ENABLED="false") as server,
-        httpx.AsyncClient(base_url=f"{server.url}/api/v1", limits=limits, timeout=30) as client,
+        httpx.AsyncClient(base_url=f"{server.url}/api/v1", timeout=60) as client,
+        open_resources(settings) as resources,
     ):
         owner = await open_account(client)
-        async with open_resources(settings) as resources:
-            await fill(resources, owner, squad)
+        started = time.perf_counter()
+        projects = await fill_many(resources, owner, load("squad"))
+        print(f"filled in {time.perf_counter() - started:.0f} s", flush=True)
         await settle()
-        await measure(settings, client, questions)
+        await measure(resources, owner, client, projects)
+        print(f"memory of the server: {resident_mib(server.process.pid):.0f} MiB")
 
 
 if __name__ == "__main__":

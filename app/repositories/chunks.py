@@ -97,9 +97,10 @@ class ChunkRepository:
 
     async def terms_of(self, document_id: UUID, term_ids: Sequence[int]) -> set[int]:
         """Those of `term_ids` that any passage of the document has."""
-        each = func.unnest(ChunkTerms.term_ids).column_valued("term_id")
-        query = select(each).select_from(ChunkTerms, each).where(ChunkTerms.document_id == document_id)
-        return set(await self._session.scalars(query.where(each.in_(term_ids)).distinct()))
+        each = select(func.unnest(ChunkTerms.term_ids).label("term_id")).where(ChunkTerms.document_id == document_id)
+        found = each.subquery()
+        query = select(found.c.term_id).where(found.c.term_id.in_(term_ids)).distinct()
+        return set(await self._session.scalars(query))
 
     async def next_outdated(
         self, embedding_model: str, expansion_model: str | None, *, after: UUID | None

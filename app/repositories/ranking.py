@@ -80,13 +80,14 @@ dense AS MATERIALIZED (
     SELECT id, -({vector} <#> :vector) AS raw FROM chunks WHERE embedding_model = {model} AND {scope}
     ORDER BY {vector} <#> :vector LIMIT :candidates
 ),
-said AS MATERIALIZED (
+spoken AS MATERIALIZED (
     SELECT chunk_id AS id, -(terms <#> :terms) AS raw FROM chunk_terms WHERE term_ids && :rare_ids AND {scope}
-    ORDER BY 2 DESC, 1 LIMIT :candidates
+    ORDER BY 2 DESC, 1 LIMIT :pool
 ),
+said AS (SELECT id, raw FROM spoken ORDER BY raw DESC, id LIMIT :candidates),
 meant AS (
     SELECT chunk_id AS id, -(expansion <#> :expansion) AS raw FROM chunk_terms
-    WHERE expansion <#> :expansion < 0 AND chunk_id IN (SELECT id FROM dense UNION SELECT id FROM said)
+    WHERE expansion <#> :expansion < 0 AND chunk_id IN (SELECT id FROM dense UNION SELECT id FROM spoken)
     ORDER BY 2 DESC, 1 LIMIT :candidates
 )
 """
@@ -150,6 +151,7 @@ TYPES: Mapping[str, TypeEngine[Any]] = {
     "text_weight": Float(),
     "sparse_weight": Float(),
     "candidates": Integer(),
+    "pool": Integer(),
     "limit": Integer(),
     "starts": ARRAY(Integer()),
     "ends": ARRAY(Integer()),

@@ -24,6 +24,8 @@ from app.repositories.ranking import (
 
 LARGEST_SCAN = 10_000  # passages that are compared one by one; above, the vector index is walked
 LONGEST_WALK = 40_000  # passages the walk may visit before it gives up on a narrow scope
+LEAST_EF_SEARCH = 200  # neighbours that the walk keeps in sight: its recall
+POOL = 4  # times as many passages as it names itself, the words leg offers to the sparse one
 MOST_NAMED = 6_000  # passages that the rarest words of a question may name, where not all are compared
 TERM_IDS = 1_000_000_000  # dimensions of `terms`, the most that a sparsevec has; ids begin at 1
 EXPANSION_SIZE = 30_522  # dimensions of `expansion`
@@ -175,7 +177,7 @@ class RetrievalRepository:
         asked = {
             "enough": LARGEST_SCAN + 1,
             "longest_walk": str(LONGEST_WALK),
-            "ef_search": str(probe.candidates),
+            "ef_search": str(min(max(probe.candidates, LEAST_EF_SEARCH), 1000)),
             "is_narrowed": scope.is_narrowed,
             "term_ids": [ALL_PASSAGES, *probe.term_ids],
         }
@@ -207,16 +209,17 @@ def _parameters(reach: Reach, probe: Probe, limit: int, rarity: Callable[[int, i
         "vector": probe.vector,
         "terms": SparseVector(weights, TERM_IDS),
         "expansion": SparseVector(dict(probe.expansion), EXPANSION_SIZE),
-        "rare_ids": _rarest(probe.term_ids, reach.counts),
+        "rare_ids": rarest(probe.term_ids, reach.counts),
         "dense_weight": probe.weights.dense,
         "text_weight": probe.weights.text,
         "sparse_weight": probe.weights.sparse,
         "candidates": probe.candidates,
+        "pool": POOL * probe.candidates,
         "limit": limit,
     }
 
 
-def _rarest(term_ids: Sequence[int], counts: Mapping[int, int]) -> list[int]:
+def rarest(term_ids: Sequence[int], counts: Mapping[int, int]) -> list[int]:
     """The rarest terms that together name no more than MOST_NAMED passages, but at least the rarest that any has."""
     chosen: list[int] = []
     named = 0

@@ -35,6 +35,7 @@ def _marks() -> str:
 
 _WORD = re.compile(rf"[{SPACELESS}]+|[^\W_{SPACELESS}](?:[^\W_{SPACELESS}]|[{_marks()}])*")
 _SPACELESS_WORD = re.compile(rf"[{SPACELESS}]")
+_POSSESSIVE = re.compile("['\u2019]s(?!\\w)")
 _LATIN_ACCENTS = re.compile("[\u0300-\u036f]")
 # A script has one stemmer, that of its most frequent language: which language a text is in need not be known.
 _STEMMERS: Final = (
@@ -97,7 +98,7 @@ def latin_share(text: str) -> float:
 
 
 def _folded(text: str) -> str:
-    folded = text.casefold()
+    folded = _POSSESSIVE.sub("", text.casefold())
     if folded.isascii():
         return folded
     return unicodedata.normalize("NFC", _LATIN_ACCENTS.sub("", unicodedata.normalize("NFKD", folded)))

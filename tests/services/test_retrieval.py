@@ -1,16 +1,22 @@
 """The hybrid statement: both ways to search find the same, and neither looks where the caller may not."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+from pgvector import SparseVector
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from app.models import Chunk, Document, DocumentText
+from app.models import Chunk, ChunkTerms, Document, DocumentText
 from app.repositories import UnitOfWork, retrieval
-from app.repositories.retrieval import Excerpt, Match, Probe, Scope
+from app.repositories.retrieval import EXPANSION_SIZE, TERM_IDS, Excerpt, Match, Probe, Scope, Weights
 from app.resources import Resources
+from app.schemas.conditions import compile_condition
+from app.services.lexicon import passage_terms, question_terms, rarity
 from tests.tasks.probes import Place, make_place
 
 MODEL = "all-MiniLM-L6-v2"
@@ -22,8 +28,9 @@ def vector(seed: int) -> list[float]:
     return (drawn / np.linalg.norm(drawn)).tolist()
 
 
-def probe(words: str = "the lamp in the tower", seed: int = 0, candidates: int = 20) -> Probe:
-    return Probe(words, vector(seed), MODEL, candidates)
+def probe(words: str = "the lamp in the tower", seed: int = 0, **fields: Any) -> Probe:
+    defaults = {"candidates": 20, "expansion": {seed % 7: 1.0, 7: 0.1}}
+    return Probe(vector(seed), MODEL, term_ids=list(question_terms(words)), **(defaults | fields))
 
 
 async def add_documents(resources: Resources, place: Place, count: int, **fields: object) -> list[UUID]:
@@ -73,13 +80,28 @@ async def store(uow: UnitOfWork, document: Document, said: str, passage: Chunk) 
     await uow.flush()
     pages = [{"number": 1, "char_start": 0, "char_end": 7}, {"number": 2, "char_start": 7, "char_end": len(said)}]
     uow._session.add_all([DocumentText(document_id=document.id, text=said, pages=pages, headings=[]), passage])
+    await uow.flush()
+    terms = passage_terms(said)
+    uow._session.add(
+        ChunkTerms(
+            chunk_id=passage.id,
+            document_id=document.id,
+            project_id=passage.project_id,
+            term_ids=terms.ids,
+            terms=SparseVector(
+                {one - 1: weight for one, weight in zip(terms.ids, terms.weights, strict=True)}, TERM_IDS
+            ),
+            expansion=SparseVector({len(said) % 7: 1.0, 7: 0.5}, EXPANSION_SIZE),
+            expansion_model="splade-tiny",
+        )
+    )
 
 
 async def find(resources: Resources, scope: Scope, asked: Probe, limit: int = 20) -> list[Match]:
     async with resources.uow() as uow:
         for other_way in ("seqscan", "bitmapscan", "sort"):  # else so few rows need no vector index
             await uow._session.execute(text(f"SET LOCAL enable_{other_way} = off"))
-        return list(await uow.retrieval.search(scope, asked, limit=limit))
+        return list((await uow.retrieval.search(scope, asked, limit=limit, rarity=rarity)).matches)
 
 
 @pytest.mark.parametrize("narrowing", [{}, {"metadata": {"shelf": 1}}, {"media_type": "text/plain"}])
@@ -90,9 +112,9 @@ async def test_the_index_finds_what_a_comparison_with_all_finds(resources, monke
     scope = Scope(place.actor.user_id, **narrowing)
     for seed in range(5):
         monkeypatch.setattr(retrieval, "LARGEST_SCAN", 10_000)
-        compared = await find(resources, scope, probe(seed=seed))
+        compared = await find(resources, scope, probe(seed=seed, candidates=60))
         monkeypatch.setattr(retrieval, "LARGEST_SCAN", 0)
-        walked = await find(resources, scope, probe(seed=seed))
+        walked = await find(resources, scope, probe(seed=seed, candidates=60))
         assert walked == compared
         assert len(compared) == 20
         assert [match.score for match in compared] == sorted((match.score for match in compared), reverse=True)
@@ -114,22 +136,64 @@ async def test_neither_way_looks_where_the_caller_may_not(resources, monkeypatch
 async def test_vectors_of_another_model_are_not_compared_but_their_words_are(resources):
     place = await make_place(resources)
     await add_documents(resources, place, 3, embedding=[1.0, 0.0], embedding_model="another")
-    found = await find(resources, Scope(place.actor.user_id), probe("lamp"))
+    words_alone = probe("lamp", expansion={})
+    found = await find(resources, Scope(place.actor.user_id), words_alone)
     assert [(match.title, match.dense, match.score) for match in found] == [("Document 0", None, 1.0)]
     await add_documents(resources, place, 3)
-    found = await find(resources, Scope(place.actor.user_id), probe("lamp"))
+    found = await find(resources, Scope(place.actor.user_id), words_alone)
     assert sorted(match.dense is None for match in found) == [False, False, False, True]
 
 
-async def test_each_ranker_has_its_say_and_the_score_is_their_mean(resources):
+async def test_each_ranker_has_its_say_and_the_score_is_their_weighted_mean(resources):
     place = await make_place(resources)
     await add_documents(resources, place, 20)
-    nearest = probe("bell", seed=1)  # the very vector of document 0, which has no bell
+    nearest = probe("bell", seed=1, expansion={}, weights=Weights(dense=3.0))  # the very vector of document 0: no bell
     found = await find(resources, Scope(place.actor.user_id), nearest)
     first = next(match for match in found if match.title == "Document 0")
     assert first.dense == pytest.approx(1, abs=1e-3)
-    assert (first.score, first.rank) == (0.5, None)
+    assert (first.score, first.rank, first.sparse, first.places) == (0.75, None, None, {"dense": 1})
     assert all((match.rank is not None) == ("bell" in match.text) for match in found)
+    without = replace(nearest, weights=Weights(dense=0.0))
+    assert {tuple(match.places) for match in await find(resources, Scope(place.actor.user_id), without)} == {("text",)}
+
+
+async def test_a_rare_word_weighs_more_than_a_frequent_one_and_counts_follow_what_is_there(resources):
+    place = await make_place(resources)
+    await add_documents(resources, place, 30)
+    scope = Scope(place.actor.user_id)
+    words_alone = probe("number seventeen 17", expansion={}, weights=Weights(dense=0.0))
+    async with resources.uow() as uow:
+        ranking = await uow.retrieval.search(scope, words_alone, limit=3, rarity=rarity)
+    assert ranking.matches[0].title == "Document 17"
+    assert sorted(ranking.counts.values()) == [1, 30, 30]  # one has 17, all have "number", and all are all
+    async with resources.uow() as uow:
+        await uow.documents.delete(ranking.matches[0].document_id)
+        ranking = await uow.retrieval.search(scope, words_alone, limit=3, rarity=rarity)
+    assert sorted(ranking.counts.values()) == [0, 29, 29]
+
+
+@pytest.mark.parametrize("largest_scan", [0, 10_000])
+async def test_conditions_narrow_both_ways_of_searching(resources, monkeypatch, largest_scan):
+    monkeypatch.setattr(retrieval, "LARGEST_SCAN", largest_scan)
+    place = await make_place(resources)
+    await add_documents(resources, place, 9)  # on the shelves 0, 1 and 2
+    for condition, expected in (
+        ({"shelf": 1}, 3),
+        ({"shelf": {"$gte": 1, "$lt": 2}}, 3),
+        ({"shelf": {"$ne": 1}}, 6),
+        ({"shelf": {"$in": [0, 2]}}, 6),
+        ({"$or": [{"shelf": 0}, {"shelf": 1}]}, 6),
+        ({"$not": {"shelf": 0}}, 6),
+        ({"$and": [{"shelf": {"$exists": True}}, {"shelf": {"$gt": "1"}}]}, 0),  # a number is not a text
+        ({'she"lf.$x': {"$exists": False}}, 9),
+        ({"kind": {"$ne": "book"}}, 9),
+    ):
+        predicate = compile_condition(condition)
+        scope = Scope(place.actor.user_id, condition=predicate.path, operands=predicate.operands)
+        assert len(await find(resources, scope, probe())) == expected, condition
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert len(await find(resources, Scope(place.actor.user_id, created_before=tomorrow), probe())) == 9
+    assert await find(resources, Scope(place.actor.user_id, created_from=tomorrow), probe()) == []
 
 
 async def test_an_excerpt_is_read_where_it_stands_with_its_page(resources):
