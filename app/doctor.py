@@ -17,6 +17,7 @@ from app.repositories import UnitOfWork
 from app.repositories.engine import create_engine
 from app.security import make_cipher
 from app.services.encryption import EncryptionService
+from app.services.indexing import Indexer, RenewalService
 from app.settings import Settings
 
 PATIENCE = 20.0  # seconds for one examination
@@ -51,7 +52,22 @@ async def _storage(foundation: Foundation) -> str:
 
 async def _embedder(foundation: Foundation) -> str:
     await foundation.embedder.check()
-    return f"{foundation.embedder.model}, {foundation.embedder.dimensions} dimensions"
+    sparse = foundation.sparse
+    if sparse is not None:
+        await sparse.check()
+    indexer = Indexer(foundation.embedder, sparse)
+    uow = partial(UnitOfWork, async_sessionmaker(foundation.engine, expire_on_commit=False), lambda _: None)
+    waiting = await RenewalService(uow, indexer, batch_size=1).count_waiting()
+    dense = f"{foundation.embedder.model}, {foundation.embedder.dimensions} dimensions"
+    models = f"{dense}, and {sparse.model if sparse else 'no sparse model'}"
+    return f"{models}; {waiting} passages wait to be renewed by a worker" if waiting else models
+
+
+async def _reranker(foundation: Foundation) -> str:
+    if foundation.reranker is None:
+        return "none (set RERANK_BASE_URL for one)"
+    await foundation.reranker.rerank("check", ["check"])
+    return foundation.settings.rerank.model or foundation.settings.rerank.base_url
 
 
 async def _language_model(foundation: Foundation) -> str:
@@ -89,6 +105,7 @@ EXAMINATIONS: dict[str, tuple[Callable[[Foundation], Awaitable[str]], str]] = {
     "redis": (_redis, "check REDIS_URL, and that Redis or Valkey accepts connections from here"),
     "workspace": (_storage, "make DATA_DIR writable for this user, and look for free space"),
     "embedder": (_embedder, "run `make install` again, or check EMBEDDING_BASE_URL and EMBEDDING_API_KEY"),
+    "reranker": (_reranker, "check RERANK_BASE_URL, RERANK_API_KEY and RERANK_MODEL"),
     "llm": (_language_model, "check LLM_BASE_URL, LLM_API_KEY and LLM_MODEL"),
     "sign-in": (_provider, "check OIDC_ISSUER, spelt as in its discovery document, and that it answers from here"),
     "encryption": (_encryption, "run `hearth migrate`, and look at the database"),

@@ -1,6 +1,5 @@
 """Public question sets (the measuring data, which are not part of the project) in a database of their own."""
 
-import asyncio
 import gzip
 import json
 import os
@@ -14,15 +13,16 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from app.adapters.embeddings import Embedder
-from app.models import Chunk, Document, DocumentText, Project, User
+from app.models import Chunk, ChunkTerms, Document, DocumentText, Project, User
 from app.permissions import Principal
 from app.resources import Resources, open_resources
+from app.services.indexing import Indexer
 from app.services.projects import add_project
 from benchmarks.measuring import prepared_settings
 
 SHARED = Path(os.environ.get("HEARTH_SHARED", Path(__file__).parent.parent.parent / "shared")) / "data"
 BATCH = 256  # passages
+UNANSWERABLE_CATEGORY = 5  # of LoCoMo's questions
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,12 @@ class QuestionSet:
 
 
 def load(name: str) -> QuestionSet:
+    """`name` is a folder of the measuring data; conversations become passages, one for each turn."""
     folder = SHARED / name
     if not folder.exists():
         raise SystemExit(f"measuring data is absent: {folder} (set HEARTH_SHARED)")
+    if name == "locomo":
+        return _load_conversations(folder)
     relevant: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for line in (folder / "qrels.tsv").read_text().splitlines()[1:]:
         question_id, passage_id, grade = line.split("\t")
@@ -68,6 +71,30 @@ def load(name: str) -> QuestionSet:
     return QuestionSet(name, _rows(folder / "corpus.jsonl.gz"), questions, relevant)
 
 
+def _load_conversations(folder: Path) -> QuestionSet:
+    passages: list[dict[str, str]] = []
+    questions: list[Question] = []
+    relevant: dict[str, dict[str, float]] = {}
+    for row in _rows(folder / "conversations.jsonl.gz"):
+        conversation = row["sample_id"]
+        for name, turns in row["conversation"].items():
+            if name.startswith("session") and isinstance(turns, list):
+                passages += [
+                    {"_id": f"{conversation}#{turn['dia_id']}", "text": f"{turn['speaker']}: {turn['text']}"}
+                    for turn in turns
+                ]
+        for number, asked in enumerate(row["qa"]):
+            if asked["category"] == UNANSWERABLE_CATEGORY:
+                continue
+            question = Question(f"{conversation}-{number}", asked["question"], [], conversation, is_answerable=True)
+            places = [place.strip() for several in asked["evidence"] for place in several.split(";")]
+            questions.append(question)
+            relevant[question.id] = {f"{conversation}#{place}": 1.0 for place in places}
+    there = {passage["_id"] for passage in passages}
+    relevant = {one: {place: 1.0 for place in places if place in there} for one, places in relevant.items()}
+    return QuestionSet("locomo", passages, questions, relevant)
+
+
 async def make_owner(resources: Resources, name: str) -> Principal:
     """A new user with a project."""
     user = User(id=uuid7(), name=name, email=f"{name}@example.com")
@@ -82,15 +109,16 @@ async def fill(resources: Resources, owner: Principal, questions: QuestionSet) -
     """Make each passage a document in the owner's default project."""
     async with resources.uow() as uow:
         project = await uow.projects.get_default(owner.user_id)
+    indexer = Indexer(resources.foundation.embedder, resources.foundation.sparse)
     for start in range(0, len(questions.passages), BATCH):
         batch = questions.passages[start : start + BATCH]
-        documents, parts = await _make_rows(resources.foundation.embedder, project, batch)
+        rows = await _make_rows(indexer, project, batch)
         async with resources.uow() as uow:
-            uow._session.add_all(documents)
-            await uow.flush()
-            uow._session.add_all(parts)
+            for kind in rows:
+                uow._session.add_all(kind)
+                await uow.flush()
     async with resources.foundation.engine.connect() as connection:
-        for table in ("chunks", "documents"):
+        for table in ("chunks", "chunk_terms", "documents"):
             await connection.exec_driver_sql(f"ANALYZE {table}")
         await connection.commit()
 
@@ -101,20 +129,22 @@ async def stored(*names: str) -> AsyncIterator[tuple[Resources, Mapping[str, tup
     async with prepared_settings() as settings, open_resources(settings) as resources:
         sets: dict[str, tuple[QuestionSet, UUID]] = {}
         for name in names:
-            questions, owner = load(name), await make_owner(resources, name)
+            questions, owner = load(name), await make_owner(resources, name.replace("/", "-"))
             await fill(resources, owner, questions)
             sets[name] = questions, owner.user_id
         yield resources, sets
 
 
 async def _make_rows(
-    embedder: Embedder, project: Project, passages: Sequence[Mapping[str, str]]
-) -> tuple[list[Document], list[DocumentText | Chunk]]:
+    indexer: Indexer, project: Project, passages: Sequence[Mapping[str, str]]
+) -> tuple[list[Document], list[Chunk], list[DocumentText | ChunkTerms]]:
+    """Rows in the order in which they must be stored."""
     texts = [text_of(passage) for passage in passages]
-    vectors = await asyncio.gather(*(embedder.embed_query(text) for text in texts))
+    made = await indexer.index(texts, [None] * len(texts))
     documents: list[Document] = []
-    parts: list[DocumentText | Chunk] = []
-    for passage, said, vector in zip(passages, texts, vectors, strict=True):
+    chunks: list[Chunk] = []
+    parts: list[DocumentText | ChunkTerms] = []
+    for passage, said, one in zip(passages, texts, made, strict=True):
         document = Document(
             id=uuid7(),
             project_id=project.id,
@@ -126,20 +156,30 @@ async def _make_rows(
             status="ready",
             chunk_count=1,
         )
+        keys = {"document_id": document.id, "project_id": project.id}
         chunk = Chunk(
-            document_id=document.id,
-            project_id=project.id,
+            id=uuid7(),
+            **keys,
             ordinal=0,
             text=said,
             char_start=0,
             char_end=len(said),
             token_count=0,
-            embedding=vector.tolist(),
-            embedding_model=embedder.model,
+            embedding=one.embedding,
+            embedding_model=indexer.embedding_model,
+        )
+        words = ChunkTerms(
+            chunk_id=chunk.id,
+            **keys,
+            term_ids=one.term_ids,
+            terms=one.terms,
+            expansion=one.expansion,
+            expansion_model=indexer.expansion_model,
         )
         documents.append(document)
-        parts += [DocumentText(document_id=document.id, text=said, pages=[], headings=[]), chunk]
-    return documents, parts
+        chunks.append(chunk)
+        parts += [DocumentText(document_id=document.id, text=said, pages=[], headings=[]), words]
+    return documents, chunks, parts
 
 
 def text_of(passage: Mapping[str, str]) -> str:

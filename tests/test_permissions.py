@@ -258,7 +258,7 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {DOCUMENT}/content": (in_project(viewer=200, owner=200), None),
     f"GET {DOCUMENT}/text": (in_project(viewer=409, owner=409), None),  # not read yet
     f"GET {DOCUMENT}/chunks": (in_project(viewer=200, owner=200), None),
-    f"GET {DOCUMENT}/check?q=lamp": (in_project(viewer=200, owner=200), None),
+    f"GET {DOCUMENT}/check": (in_project(viewer=200, owner=200), json(q="lamp")),
     f"POST {DOCUMENT}/reingest": (in_project(viewer=403, owner=202), None),
     f"POST {V1}/search": (personal(200), json(query="lamp")),  # what each may find: tests of the retrieval
     f"POST {V1}/query": (personal(200), json(question="When is the lamp lit?")),
@@ -297,8 +297,9 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
 
 async def call(world: World, caller: str, name: str, body: Body | None) -> Response:
     method, template = name.split(" ", 1)
-    json = body(world) if body else None
-    return await world.client.request(method, world.path(template), json=json, headers=world.headers[caller])
+    values = body(world) if body else None
+    sent: dict[str, Any] = {"params": values} if method == "GET" and values else {"json": values}
+    return await world.client.request(method, world.path(template), headers=world.headers[caller], **sent)
 
 
 def routes_of(app: FastAPI) -> set[str]:

@@ -63,7 +63,7 @@ def test_every_setting_is_read_from_the_environment_under_its_name(monkeypatch: 
     different |= {"JWT_PREVIOUS_SECRETS": SECRET, "LOG_LEVEL": "error", "LOG_FORMAT": "json"}
     different |= {"EMBEDDING_PRECISION": "fp32", "LLM_TEMPERATURE": "0.5", "COOKIE_SECURE": "always"}
     different |= {"TRUSTED_PROXIES": "10.0.0.0/8", "FETCH_ALLOWED_NETWORKS": "10.1.0.0/16"}
-    different |= {"AUDIT_RETENTION": "90000"}
+    different |= {"AUDIT_RETENTION": "90000", "EMBEDDING_SPARSE": "off"}
     different |= {"ENCRYPTION_KEY": SECRET, "ENCRYPTION_PREVIOUS_KEYS": SECRET}
     different |= {"SMTP_URL": "smtps://mail.example.org", "SMTP_FROM_ADDRESS": "hearth@example.org"}
     different |= {"PUBLIC_URL": "https://hearth.example.org", "PASSWORD_MIN_STRENGTH": "4"}

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from pgvector import SparseVector
-from sqlalchemy import Uuid, bindparam, delete, func, insert, literal, or_, select, true, update
+from sqlalchemy import Select, Uuid, bindparam, delete, false, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
@@ -106,19 +106,15 @@ class ChunkRepository:
         self, embedding_model: str, expansion_model: str | None, *, after: UUID | None
     ) -> UUID | None:
         """The next document behind `after` with a passage that other models made, or that has no words yet."""
-        fits = ChunkTerms.expansion_model == expansion_model if expansion_model else true()
-        query = (
-            select(Chunk.document_id)
-            .join(Document, Document.id == Chunk.document_id)
-            .outerjoin(ChunkTerms, ChunkTerms.chunk_id == Chunk.id)
-            .where(Document.status == DocumentStatus.READY)
-            .where(
-                or_(Chunk.embedding_model != embedding_model, ChunkTerms.chunk_id.is_(None), func.coalesce(~fits, True))
-            )
-        )
+        query = _outdated(select(Chunk.document_id), embedding_model, expansion_model)
         if after is not None:
             query = query.where(Chunk.document_id > after)
-        return await self._session.scalar(query.order_by(Chunk.document_id).limit(1))
+        found: UUID | None = await self._session.scalar(query.order_by(Chunk.document_id).limit(1))
+        return found
+
+    async def count_outdated(self, embedding_model: str, expansion_model: str | None) -> int:
+        query = _outdated(select(func.count()).select_from(Chunk), embedding_model, expansion_model)
+        return await self._session.scalar(query) or 0
 
     async def renew(self, renewals: Sequence[Renewal]) -> None:
         """Replace vectors and words of passages that are still there."""
@@ -146,3 +142,17 @@ class ChunkRepository:
     async def _delete(self, entity: type[Any], document_id: UUID) -> None:
         statement = delete(entity).where(entity.document_id == document_id)
         await self._session.execute(statement, execution_options=UNSYNCHRONIZED)
+
+
+def _outdated(query: Select[Any], embedding_model: str, expansion_model: str | None) -> Select[Any]:
+    """Narrowed to passages of documents that are ready and were made otherwise than is done now."""
+    is_outdated = or_(
+        Chunk.embedding_model != embedding_model,
+        ChunkTerms.chunk_id.is_(None),
+        ChunkTerms.expansion_model.is_distinct_from(expansion_model) if expansion_model else false(),
+    )
+    return (
+        query.join(Document, Document.id == Chunk.document_id)
+        .outerjoin(ChunkTerms, ChunkTerms.chunk_id == Chunk.id)
+        .where(Document.status == DocumentStatus.READY, is_outdated)
+    )

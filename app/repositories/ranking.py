@@ -76,10 +76,11 @@ meant AS (SELECT id, meant AS raw FROM spoken WHERE meant > 0 ORDER BY raw DESC,
 # Of many, the vector index names the nearest and the question's rarest words the others; what speaks of the same is
 # chosen from both.
 WALK = """
-dense AS MATERIALIZED (
+nearest AS MATERIALIZED (
     SELECT id, -({vector} <#> :vector) AS raw FROM chunks WHERE embedding_model = {model} AND {scope}
-    ORDER BY {vector} <#> :vector LIMIT :candidates
+    ORDER BY {vector} <#> :vector LIMIT :pool
 ),
+dense AS (SELECT id, raw FROM nearest ORDER BY raw DESC, id LIMIT :candidates),
 spoken AS MATERIALIZED (
     SELECT chunk_id AS id, -(terms <#> :terms) AS raw FROM chunk_terms WHERE term_ids && :rare_ids AND {scope}
     ORDER BY 2 DESC, 1 LIMIT :pool
@@ -87,7 +88,7 @@ spoken AS MATERIALIZED (
 said AS (SELECT id, raw FROM spoken ORDER BY raw DESC, id LIMIT :candidates),
 meant AS (
     SELECT chunk_id AS id, -(expansion <#> :expansion) AS raw FROM chunk_terms
-    WHERE expansion <#> :expansion < 0 AND chunk_id IN (SELECT id FROM dense UNION SELECT id FROM spoken)
+    WHERE expansion <#> :expansion < 0 AND chunk_id IN (SELECT id FROM nearest UNION SELECT id FROM spoken)
     ORDER BY 2 DESC, 1 LIMIT :candidates
 )
 """

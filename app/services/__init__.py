@@ -260,6 +260,11 @@ def _build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:
     async def redis() -> None:
         await foundation.redis.ping()
 
+    async def embedder() -> None:
+        await foundation.embedder.check()
+        if foundation.sparse is not None:
+            await foundation.sparse.check()
+
     async def llm() -> None:
         if foundation.llm is not None:
             await foundation.llm.check()
@@ -273,7 +278,7 @@ def _build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:
             "database": database,
             "redis": redis,
             "workspace": foundation.storage.check,
-            "embedder": foundation.embedder.check,
+            "embedder": embedder,
             "llm": llm,
             "queue": queue,
         },

@@ -115,6 +115,12 @@ class RenewalService:
             log.info("passages.renewed", documents=count, model=self._indexer.embedding_model)
         return count
 
+    async def count_waiting(self) -> int:
+        """Passages that other models made, or that have no words yet."""
+        models = self._indexer.embedding_model, self._indexer.expansion_model
+        async with self._uow() as uow:
+            return await uow.chunks.count_outdated(*models)
+
     async def renew_document(self, document_id: UUID) -> None:
         passages = await self._passages(document_id)
         renewals: list[Renewal] = []
