@@ -141,7 +141,7 @@ FULL_TEXT_ALONE = text(
     "SELECT chunk_id, -(terms <#> CAST(CAST(:terms AS text) AS sparsevec)) AS raw FROM chunk_terms "
     f"WHERE term_ids && CAST(:rare_ids AS int[]) AND {IN_PROJECTS} ORDER BY 2 DESC, 1 LIMIT :candidates"
 )
-ASKED = {"rare_ids": list(WORDS), "terms": "{" + ",".join(f"{one}:1" for one in WORDS) + f"}/{TERM_IDS}"}
+ASKED = {"rare_ids": list(WORDS), "terms": "{" + ",".join(f"{one}:1" for one in WORDS) + f"}}/{TERM_IDS}"}
 CUSTOM_PLANS = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")  # as the search does
 TELL = text("SELECT set_config('hearth.actor', :actor, true)")
 
