@@ -29,8 +29,8 @@ from app.repositories.documents import DocumentFilter
 from app.repositories.ranking import IN_PROJECTS
 from app.repositories.retrieval import TERM_IDS, Probe, Scope
 from app.resources import Resources, open_resources
-from app.services.lexicon import rarity
 from app.services import Services, build_services
+from app.services.lexicon import rarity
 from app.settings import Settings
 from benchmarks.measuring import machine, prepared_settings, settle
 

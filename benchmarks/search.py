@@ -79,7 +79,7 @@ class Bare:
             self._embedder.embed_query(question), self._sparse.expand_query(question)
         )
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SET LOCAL hnsw.ef_search = 400")
+            await connection.execute(f"SET LOCAL hnsw.ef_search = {retrieval.POOL * CANDIDATES}")
             counts = await _counts(connection, [0, *question_terms(question)])
             weights = {key - 1: rarity(counts[0], having) for key, having in counts.items() if key}
             pieces = zip(expansion.ids[:48].tolist(), expansion.weights[:48].tolist(), strict=True)

@@ -23,10 +23,10 @@ from app.repositories.ranking import (
 )
 
 LARGEST_SCAN = 10_000  # passages that are compared one by one; above, the vector index is walked
+WIDEST_WALK = 1000  # neighbours that it keeps in sight, the most that pgvector allows
 LONGEST_WALK = 40_000  # passages the walk may visit before it gives up on a narrow scope
-LEAST_EF_SEARCH = 200  # neighbours that the walk keeps in sight: its recall
-POOL = 4  # times as many passages as they name themselves, the other legs offer to the sparse one
-MOST_NAMED = 6_000  # passages that the rarest words of a question may name, where not all are compared
+POOL = 8  # times as many passages as they name themselves, the other legs offer to the sparse one
+MOST_NAMED = 15_000  # passages that the rarest words of a question may name, where not all are compared
 TERM_IDS = 1_000_000_000  # dimensions of `terms`, the most that a sparsevec has; ids begin at 1
 EXPANSION_SIZE = 30_522  # dimensions of `expansion`
 ALL_PASSAGES = 0  # the term that every passage has
@@ -177,7 +177,7 @@ class RetrievalRepository:
         asked = {
             "enough": LARGEST_SCAN + 1,
             "longest_walk": str(LONGEST_WALK),
-            "ef_search": str(min(max(POOL * probe.candidates, LEAST_EF_SEARCH), 1000)),
+            "ef_search": str(min(POOL * probe.candidates, WIDEST_WALK)),
             "is_narrowed": scope.is_narrowed,
             "term_ids": [ALL_PASSAGES, *probe.term_ids],
         }
