@@ -18,6 +18,7 @@ from app.resources import Resources
 from app.schemas.documents import DocumentFields
 from app.services.documents import Ingestion, Upload
 from app.services.execution import TaskExecution
+from app.services.indexing import Indexer
 from app.services.ingestion import IngestionService, PassageSize
 from app.settings import TaskSettings
 from app.tasks.worker import run_worker
@@ -141,7 +142,7 @@ async def test_whatever_transaction_an_attempt_ends_in_the_next_one_finishes_it(
     place, size = await make_place(alone), PassageSize(max_tokens=16, overlap=0)
     world = alone.foundation
     execution = TaskExecution(alone.uow, TaskSettings(lease=timedelta(milliseconds=1)), {})
-    parts = (world.storage, world.extractor, world.embedder)
+    parts = (world.storage, world.extractor, world.embedder, Indexer(world.embedder, world.sparse))
     for last in itertools.count(1):
         text = f"{last}. " + " ".join(f"Lamp {number} is lit at dusk and burns until dawn." for number in range(8))
         document = (await upload(alone, place, text.encode(), "lamps.txt")).document
