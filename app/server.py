@@ -63,7 +63,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._was_paused = False
         self._refusal = MALFORMED
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self._wait_for_head()
 

@@ -79,7 +79,7 @@ class MailServer:
             envelope.rcpt_tos.append(address)
         return self.answer
 
-    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802 - the name that aiosmtpd calls
         self.recipients += envelope.rcpt_tos
         self.received.append(email.message_from_bytes(envelope.content, policy=default))
         return "250 OK"

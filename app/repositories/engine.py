@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg  # type: ignore[import-untyped]  # it comes without types
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.settings import DatabaseSettings

@@ -48,7 +48,11 @@ class LoginRepository:
         await self._session.execute(
             update(Login)
             .where(Login.id.in_(free.with_for_update(skip_locked=True).scalar_subquery()))
-            .values(last_used_at=_now(), expires_at=expires_at, updated_at=Login.updated_at)
+            .values(
+                last_used_at=_now(),
+                expires_at=func.greatest(Login.expires_at, expires_at),  # a refresh may have come in between
+                updated_at=Login.updated_at,
+            )
             .execution_options(synchronize_session=False)
         )
 

@@ -50,13 +50,13 @@ SELECT
         GROUP BY term_id
     ) AS counts) AS counts
 FROM (SELECT id, chunk_count FROM documents WHERE {IN_SCOPE} AND chunk_count > 0 LIMIT :enough) AS documents
-"""  # noqa: S608
+"""  # noqa: S608 - made of constants alone
 
 # The projects stand here twice: as a guard, and as a list whose passages the planner can count. `IS TRUE` keeps
 # a condition a filter: given the choice of a join, the planner leaves the vector index.
 IN_PROJECTS = f"({VISIBLE}) IS TRUE AND project_id = ANY (:project_ids)"
 IN_FEW_DOCUMENTS = f"{IN_PROJECTS} AND document_id = ANY (:document_ids)"
-IN_MANY_DOCUMENTS = f"{IN_PROJECTS} AND (document_id IN (SELECT id FROM documents WHERE {IN_SCOPE})) IS TRUE"  # noqa: S608
+IN_MANY_DOCUMENTS = f"{IN_PROJECTS} AND (document_id IN (SELECT id FROM documents WHERE {IN_SCOPE})) IS TRUE"  # noqa: S608 - constants
 
 # Few passages are compared one by one. MATERIALIZED: else the planner may walk the index where a scan is wanted, and
 # finds a tenth of a narrow scope. The model's name is written out, or the planner could not know of its index.

@@ -1,6 +1,7 @@
 """Signing in and out: log-ins on devices, by tokens or by a cookie."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, Self
@@ -181,8 +182,8 @@ class LoginService:
         Raises:
             RateLimited: too many wrong passwords; this one was not looked at.
         """
-        guess = await self._lockouts.begin(f"own:{user.id}", network=network())
-        verdict = await self._passwords.verify(password, user.password_hash)
+        async with self._guess(f"own:{user.id}") as guess:
+            verdict = await self._passwords.verify(password, user.password_hash)
         if verdict.is_right:
             await self._lockouts.succeed(guess)
         else:
@@ -240,13 +241,9 @@ class LoginService:
             RateLimited: too many wrong passwords; this one was not looked at.
         """
         address = _normalized(email)
-        guess = await self._lockouts.begin(account_of(address or email), network=network())
-        try:
+        async with self._guess(account_of(address or email)) as guess:
             user = await self._find(address)
             verdict = await self._passwords.verify(password, user.password_hash if user and user.is_active else None)
-        except BaseException:  # nobody was told anything
-            await self._lockouts.withdraw(guess)
-            raise
         if user is None or not verdict.is_right or not self._is_confirmed(user):
             await self._note_failure(user, guess)
             raise InvalidCredentials(UNCONFIRMED if self._settings.require_verified_email else WRONG)
@@ -255,6 +252,16 @@ class LoginService:
             async with self._uow() as uow:
                 await uow.users.set_password_hash(user.id, old=user.password_hash, new=verdict.new_hash)
         return user
+
+    @asynccontextmanager
+    async def _guess(self, account: str) -> AsyncIterator[Guess]:
+        """Counts as a failure from its beginning; not at all when nobody was told anything. Raises RateLimited."""
+        guess = await self._lockouts.begin(account, network=network())
+        try:
+            yield guess
+        except BaseException:
+            await self._lockouts.withdraw(guess)
+            raise
 
     def _is_confirmed(self, user: User) -> bool:
         return user.email_verified_at is not None or not self._settings.require_verified_email

@@ -44,14 +44,17 @@ class House:
         return (await login(self.http, user.email)).json()
 
 
+async def make_house(http: AsyncClient, resources: Resources) -> House:
+    ada, bob = await make_user(http, name="Ada"), await make_user(http, name="Bob")
+    project = (await make_project(http, ada))["id"]
+    await share(http, ada, project, bob, "editor")
+    return House(http, resources, ada, bob, project, await make_room(http, ada, project_id=project))
+
+
 @pytest.fixture
 async def house(live: LiveServer, committed: Resources) -> AsyncIterator[House]:
     async with live.client() as http:
-        ada, bob = await make_user(http, name="Ada"), await make_user(http, name="Bob")
-        project = (await make_project(http, ada))["id"]
-        await share(http, ada, project, bob, "editor")
-        room = await make_room(http, ada, project_id=project)
-        yield House(http, committed, ada, bob, project, room)
+        yield await make_house(http, committed)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -135,15 +138,10 @@ async def test_whoever_loses_the_right_is_shown_out_and_nobody_else(live: LiveSe
     """All at once, each in a house of its own, so that the seconds are waited for once."""
 
     async def lose(stack: AsyncExitStack, loss: Loss) -> None:
-        http = await stack.enter_async_context(live.client())
-        ada, bob = await make_user(http, name="Ada"), await make_user(http, name="Bob")
-        project = (await make_project(http, ada))["id"]
-        await share(http, ada, project, bob, "editor")
-        room = await make_room(http, ada, project_id=project)
-        house = House(http, committed, ada, bob, project, room)
+        house = await make_house(await stack.enter_async_context(live.client()), committed)
         headers, take_away, code = await loss(house)
-        visitor = await stack.enter_async_context(visit(live, room, headers))
-        witness = await stack.enter_async_context(visit(live, room, ada.headers))
+        visitor = await stack.enter_async_context(visit(live, house.room, headers))
+        witness = await stack.enter_async_context(visit(live, house.room, house.ada.headers))
         await visitor.next_of("welcome")
         await take_away()
         started = time.monotonic()

@@ -146,7 +146,7 @@ class Texts:
     def start(self, name: str, attributes: Mapping[str, str]) -> None:  # noqa: ARG002 (of the protocol)
         self._open = name if name in self._names and name not in self.found else None
 
-    def end(self, name: str) -> None:  # noqa: ARG002
+    def end(self, name: str) -> None:  # noqa: ARG002 (of the protocol)
         self._open = None
 
     def text(self, data: str) -> None:
