@@ -64,6 +64,9 @@ class Citation(BaseModel):
     char_start: int
     char_end: int
     quote: str
+    document_version: str | None = Field(
+        None, description="The text that the offsets count in: a document that was read anew has another one."
+    )
 
 
 # --- events of a room ---------------------------------------------------------------------------------------------

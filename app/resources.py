@@ -63,7 +63,10 @@ async def open_services(
         uow = make_uow(hub.publish)
         services = build_services(foundation, uow, hub, presence)
         async with Visits(services.admissions.judge) as visits:
-            yield Resources(foundation, hub, uow, services, visits)
+            try:
+                yield Resources(foundation, hub, uow, services, visits)
+            finally:
+                await services.replies.aclose()
 
 
 @contextlib.asynccontextmanager

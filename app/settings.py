@@ -194,6 +194,12 @@ class LLMSettings(Group):
     token_timeout: Seconds = Field(timedelta(seconds=60), description="Longest silence between two tokens.")
 
 
+class AnswerSettings(Group):
+    retention: Seconds = Field(timedelta(days=30), description="How long answers of /query can be read again.")
+    replay: Seconds = Field(timedelta(minutes=5), description="How long an ended stream can be resumed.")
+    grace: Seconds = Field(timedelta(seconds=20), description="An answer that nobody follows is stopped after this.")
+
+
 class TaskSettings(Group):
     concurrency: int = Field(8, ge=1, description="Tasks one worker runs at once.")
     lease: Seconds = Field(timedelta(seconds=10), description="A dead worker's task is taken over after this time.")
@@ -276,6 +282,7 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = EmbeddingSettings()
     rerank: RerankSettings = RerankSettings()
     llm: LLMSettings = LLMSettings()
+    answer: AnswerSettings = AnswerSettings()
     task: TaskSettings = TaskSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     http: HTTPSettings = HTTPSettings()

@@ -67,4 +67,7 @@ async def with_model(resources: Resources, url: str) -> AsyncIterator[Resources]
         settings = resources.settings
         presence = Presence(foundation.redis, resources.hub.publish, settings.realtime, prefix=settings.redis.prefix)
         services = build_services(foundation, resources.uow, resources.hub, presence)
-        yield replace(resources, foundation=foundation, services=services)
+        try:
+            yield replace(resources, foundation=foundation, services=services)
+        finally:
+            await services.replies.aclose()

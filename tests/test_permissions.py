@@ -57,8 +57,8 @@ def for_admins(status: int) -> Expected:
     return row(401, 403, 403, status, 403, 403)
 
 
-READS_BY_POST = {"POST /api/v1/search", "POST /api/v1/query"}
-"""A key with the scope `read` is enough for these."""
+READS_BY_POST = {"POST /api/v1/search", "POST /api/v1/query", "DELETE /api/v1/query/{answer_id}"}
+"""A key with the scope `read` is enough for these: they change nothing but what the caller is told."""
 FOR_PERSONS = {
     "GET /api/v1/users/me/export",
     "DELETE /api/v1/users/me",
@@ -136,6 +136,7 @@ async def make_world(client: AsyncClient) -> World:
     key = await create("/api-keys", name="script")
     world.headers |= await other_guises(client, owner, world.people["admin"])
     for_strangers = await client.post("/api/v1/admin/invites", json={}, headers=world.people["admin"].headers)
+    asked = await client.post("/api/v1/query", json={"question": "When is the lamp lit?"}, headers=owner.headers)
     devices = (await client.get("/api/v1/users/me/devices", headers=owner.headers)).json()["items"]
     world.ids = {
         "project_id": project["id"],
@@ -147,6 +148,7 @@ async def make_world(client: AsyncClient) -> World:
         "invite_id": for_strangers.json().get("id", key["id"]),  # in the database of the sockets others were first
         "identity_id": key["id"],  # nobody has one
         "device_id": devices[0]["id"],  # the cookie's, which is the newest
+        "answer_id": asked.json()["id"],
     }
     world.secrets = {"invite": invite, "email": stranger.email}
     return world
@@ -262,6 +264,9 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {DOCUMENT}/reingest": (in_project(viewer=403, owner=202), None),
     f"POST {V1}/search": (personal(200), json(query="lamp")),  # what each may find: tests of the retrieval
     f"POST {V1}/query": (personal(200), json(question="When is the lamp lit?")),
+    f"GET {V1}/query/{{answer_id}}": (row(401, 403, 404, 404, 404, 200, editor=404), None),
+    f"GET {V1}/query/{{answer_id}}/events": (row(401, 403, 404, 404, 404, 200, editor=404), None),
+    f"DELETE {V1}/query/{{answer_id}}": (row(401, 403, 404, 404, 404, 202, editor=404), None),
     # tasks
     f"GET {V1}/tasks": (personal(200), None),
     f"GET {V1}/tasks/{{task_id}}": (in_project(viewer=200, owner=200), None),

@@ -1,51 +1,57 @@
 """Searching and asking over HTTP."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Awaitable
+from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Header, Request, Response, status
 
 from app.api.deps import Reader, ServicesDep
-from app.api.streams import Events, event_stream
+from app.api.streams import Events, ServerSentEvent, event_stream
+from app.models import Answer
 from app.permissions import Principal
-from app.schemas.query import CitationsEvent, QueryRequest, QueryResult, RetrievedEvent, TokenEvent
+from app.realtime.answers import Piece
+from app.schemas.query import AnswerRead, QueryRequest, QueryResult
 from app.schemas.search import SearchRequest, SearchResult
 from app.services import Services
-from app.services.answers import AnswerPart
 
 router = APIRouter(tags=["query"])
 
-EVENTS: Final[Mapping[type[BaseModel], str]] = {
-    RetrievedEvent: "retrieved",
-    TokenEvent: "token",
-    CitationsEvent: "citations",
-    QueryResult: "done",
-}
-STREAM_DESCRIPTION = """The answer, or with `stream: true` Server-Sent Events: `retrieved` {items: [{marker,
-document_id, title, page, score}]}, `token` {delta} for each piece of the answer, `citations` {citations}, and last
-`done` (the same object as without streaming) or `error` {code, message}. Comments (`: ping`) keep the connection
-open."""
+STREAM_DESCRIPTION = """The answer, or with `stream: true` Server-Sent Events: `retrieved` {id, items: [{marker,
+document_id, title, page, score}]}, `token` {delta} for each piece of the answer, `citations` {citations, sentences},
+and last `done` (the same object as without streaming) or `error` {code, message}. Comments (`: ping`) keep the
+connection open. Each event has an `id`: a client that lost the connection sends the last one as `Last-Event-ID`, here
+or to `GET /query/{id}/events`, and gets what it missed and then what comes. An answer that nobody follows is stopped
+after a while."""
 STREAM_EXAMPLE = """event: retrieved
-data: {"items": [{"marker": 1, "document_id": "0198…", "title": "Annual report", "page": 3, "score": 0.93}]}
+data: {"id": "0198…", "items": [{"marker": 1, "document_id": "0198…", "title": "Annual report", "page": 3, …}]}
+id: 0198…:1
 
 event: token
 data: {"delta": "Net income was 2.1 million [1]."}
+id: 0198…:2
 
 event: citations
-data: {"citations": [{"marker": 1, "document_id": "0198…", "title": "Annual report", "page": 3, …}]}
+data: {"citations": [{"marker": 1, "document_id": "0198…", "title": "Annual report", "page": 3, …}], "sentences": […]}
+id: 0198…:3
 
 event: done
 data: {"id": "0198…", "answer": "Net income was 2.1 million [1].", "grounded": true, …}
+id: 0198…:4
 
 """
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": STREAM_DESCRIPTION,
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}},
-    }
-}
+STREAM = {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}}
+RESPONSES: dict[int | str, dict[str, Any]] = {200: {"description": STREAM_DESCRIPTION, "content": STREAM}}
+
+LastEventId = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:\d{1,9}$",
+        description="Of the stream that is to go on: the `id` of the last event that arrived.",
+    ),
+]
 
 
 @router.post("/search")
@@ -58,22 +64,74 @@ async def search(actor: Reader, services: ServicesDep, data: SearchRequest) -> S
 
 
 @router.post("/query", response_model=QueryResult, responses=RESPONSES)
-async def answer_question(actor: Reader, services: ServicesDep, data: QueryRequest) -> QueryResult | Response:
+async def answer_question(
+    request: Request, actor: Reader, services: ServicesDep, data: QueryRequest, last_event_id: LastEventId = None
+) -> QueryResult | Response:
     """Answer a question from your documents, with quotations that stand there word for word.
 
     Without a language model the answer is made of the sentences that fit best. What the documents do not answer is said
-    to be not found (`grounded: false`).
+    to be not found (`grounded: false`). `sentences` says of each sentence what bears it out, or that nothing does.
     """
-    return await _answer(actor, services, data)
+    return await _answer(request, actor, services, data, last_event_id)
 
 
-async def _answer(actor: Principal, services: Services, data: QueryRequest) -> QueryResult | Response:
-    if data.stream:
-        return event_stream(_named(await services.answers.stream(actor, data)))
-    return await services.answers.answer(actor, data)
+@router.get("/query/{answer_id}", response_model=AnswerRead)
+async def get_answer(actor: Reader, services: ServicesDep, answer_id: UUID) -> Answer:
+    """What you were told. Answers are kept for some weeks, for those who asked alone."""
+    return await services.replies.get(actor, answer_id)
 
 
-async def _named(parts: AsyncGenerator[AnswerPart, None]) -> Events:
-    async with contextlib.aclosing(parts):
-        async for part in parts:
-            yield EVENTS[type(part)], part
+@router.get("/query/{answer_id}/events", responses={200: {"description": STREAM_DESCRIPTION, "content": STREAM}})
+async def follow_answer(
+    actor: Reader, services: ServicesDep, answer_id: UUID, last_event_id: LastEventId = None
+) -> Response:
+    """Follow a streamed answer of yours again: all of it, or what comes behind `Last-Event-ID`."""
+    after = _place(last_event_id)[1] if last_event_id else 0
+    return event_stream(_events(*await services.replies.resume(actor, answer_id, after=after)))
+
+
+@router.delete("/query/{answer_id}", status_code=status.HTTP_202_ACCEPTED, response_model=AnswerRead)
+async def stop_answer(actor: Reader, services: ServicesDep, answer_id: UUID) -> Answer:
+    """Stop a streamed answer, within a second. What was said so far is kept, as `stopped`."""
+    return await services.replies.stop(actor, answer_id)
+
+
+async def _answer(
+    request: Request, actor: Principal, services: Services, data: QueryRequest, last_event_id: str | None
+) -> QueryResult | Response:
+    if not data.stream:
+        return await _unless_gone(request, services.replies.ask(actor, data))
+    if last_event_id is None:
+        return event_stream(_events(*await services.replies.begin(actor, data)))
+    answer_id, after = _place(last_event_id)
+    return event_stream(_events(*await services.replies.resume(actor, answer_id, after=after)))
+
+
+def _place(last_event_id: str) -> tuple[UUID, int]:
+    answer_id, number = last_event_id.split(":")
+    return UUID(answer_id), int(number)
+
+
+async def _events(answer_id: UUID, pieces: AsyncGenerator[Piece, None]) -> Events:
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            yield ServerSentEvent(piece.name, piece.data, f"{answer_id}:{piece.number}")
+
+
+async def _unless_gone(request: Request, work: Awaitable[QueryResult]) -> QueryResult | Response:
+    """The work is cancelled when the client hangs up, and with it whatever is being asked for it."""
+    working, leaving = asyncio.ensure_future(work), asyncio.create_task(_hang_up(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        return Response(status_code=status.HTTP_204_NO_CONTENT)  # for nobody
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _hang_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
 import structlog
 from fastapi.sse import EventSourceResponse, format_sse_event
-from pydantic import BaseModel
 
 from app.api.errors import is_dependency_down
 from app.errors import AppError
@@ -21,11 +21,21 @@ CLOSING_PATIENCE = 5.0  # seconds for a source to let go of what it holds, once 
 PING = b": ping\n\n"
 HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # the second for proxies that would buffer
 
-Events = AsyncGenerator[tuple[str, BaseModel], None]
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """`id` is what a client that comes back sends as `Last-Event-ID`."""
+
+    name: str
+    data: str
+    id: str | None = None
+
+
+Events = AsyncGenerator[ServerSentEvent, None]
 
 
 def event_stream(events: Events) -> EventSourceResponse:
-    """Stream `events` (name and data); a failure on the way is told in a last event `error`.
+    """Stream `events`; a failure on the way is told in a last event `error`.
 
     A client that goes away closes `events`.
     """
@@ -38,10 +48,14 @@ async def _with_errors(events: Events) -> Events:
             async for event in events:
                 yield event
         except AppError as error:
-            yield "error", ErrorEvent(code=error.code, message=error.message)
+            yield _error(ErrorEvent(code=error.code, message=error.message))
         except Exception as error:
             log.exception("stream.failed")
-            yield "error", _unexpected(error)
+            yield _error(_unexpected(error))
+
+
+def _error(event: ErrorEvent) -> ServerSentEvent:
+    return ServerSentEvent("error", event.model_dump_json())
 
 
 def _unexpected(error: Exception) -> ErrorEvent:
@@ -54,7 +68,7 @@ def _unexpected(error: Exception) -> ErrorEvent:
 
 async def _encoded(events: Events) -> AsyncGenerator[bytes, None]:
     """Each step of `events` is a task of its own, so that a ping between two of them interrupts nothing."""
-    step: asyncio.Task[tuple[str, BaseModel] | None] | None = None
+    step: asyncio.Task[ServerSentEvent | None] | None = None
     try:
         while True:
             step = step or asyncio.create_task(_next_of(events))
@@ -65,7 +79,7 @@ async def _encoded(events: Events) -> AsyncGenerator[bytes, None]:
             event, step = step.result(), None
             if event is None:
                 return
-            yield format_sse_event(event=event[0], data_str=event[1].model_dump_json())
+            yield format_sse_event(event=event.name, data_str=event.data, id=event.id)
     finally:
         with anyio.move_on_after(CLOSING_PATIENCE, shield=True):
             if step is not None:
@@ -74,5 +88,5 @@ async def _encoded(events: Events) -> AsyncGenerator[bytes, None]:
             await events.aclose()
 
 
-async def _next_of(events: Events) -> tuple[str, BaseModel] | None:
+async def _next_of(events: Events) -> ServerSentEvent | None:
     return await anext(events, None)

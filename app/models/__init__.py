@@ -1,5 +1,6 @@
 """The tables. Importing this package registers all of them."""
 
+from app.models.answers import Answer, AnswerStatus
 from app.models.audit import AuditAction, AuditEntry
 from app.models.base import Base, Model
 from app.models.documents import (
@@ -34,6 +35,8 @@ from app.models.users import (
 __all__ = [
     "UNFINISHED",
     "APIKey",
+    "Answer",
+    "AnswerStatus",
     "AuditAction",
     "AuditEntry",
     "Base",

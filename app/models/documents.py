@@ -56,9 +56,11 @@ class Reading:
 
 
 class DocumentText(Reading, Base):
-    """The text of a document that was read, which fits its passages at any time."""
+    """The text of a document that was read, which fits its passages at any time; another text is another `version`."""
 
     __tablename__ = "document_texts"
+
+    version: Mapped[str] = mapped_column(String(32), Computed("md5(text)", persisted=True))
 
 
 class DocumentTextDraft(Reading, Base):

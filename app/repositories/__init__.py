@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.events import Frame
 from app.repositories.admissions import AdmissionRepository
+from app.repositories.answers import AnswerRepository
 from app.repositories.audit import AuditRepository
 from app.repositories.chunks import ChunkRepository
 from app.repositories.documents import DocumentRepository
@@ -44,6 +45,7 @@ class UnitOfWork:
     async def __aenter__(self) -> Self:
         session = self._session = self._sessions()
         self.admissions = AdmissionRepository(session)
+        self.answers = AnswerRepository(session)
         self.api_keys = APIKeyRepository(session)
         self.audit = AuditRepository(session)
         self.chunks = ChunkRepository(session)

@@ -1,12 +1,13 @@
 """Questions and their cited answers on the wire, whole or as Server-Sent Events."""
 
 from collections.abc import Sequence
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from app.events import Citation
-from app.schemas.common import Read
+from app.schemas.common import Read, Timestamp
 from app.schemas.search import Question, SearchFields
 from app.schemas.texts import Truth
 
@@ -27,16 +28,44 @@ class UsageRead(Read):
     total_tokens: int
 
 
+class SentenceRead(Read):
+    """A sentence of the answer, at `char_start`:`char_end` (code points) of `answer`, and what bears it out."""
+
+    char_start: int
+    char_end: int
+    citations: Sequence[int] = Field(description="Markers of its citations, also where the text shows none.")
+    supported: bool = Field(description="Whether what it cites says so; a sentence that is not is the model's own.")
+
+
 class QueryResult(Read):
     """`answer` holds markers `[n]`, one citation for each. Not `grounded`: nothing in the documents bears it out."""
 
     id: UUID
+    status: Literal["complete", "stopped"] = Field(description="`stopped`: what was said until then.")
     answer: str
     citations: Sequence[Citation]
+    sentences: Sequence[SentenceRead]
     grounded: bool
     model: str = Field(description="Who answered; `hearth-extractive` quotes the documents without a language model.")
     usage: UsageRead
     timings_ms: dict[str, float]
+
+
+class AnswerRead(Read):
+    """An answer that was kept: as `QueryResult`, also while it is `running`, or when it has `failed`."""
+
+    id: UUID
+    question: str
+    status: Literal["running", "complete", "stopped", "failed"]
+    answer: str
+    citations: Sequence[Citation]
+    sentences: Sequence[SentenceRead]
+    grounded: bool
+    model: str
+    usage: UsageRead
+    timings_ms: dict[str, float]
+    error: "ErrorEvent | None"
+    created_at: Timestamp
 
 
 class RetrievedHit(BaseModel):
@@ -50,8 +79,9 @@ class RetrievedHit(BaseModel):
 
 
 class RetrievedEvent(BaseModel):
-    """First: what the answer will be made from."""
+    """First: what the answer will be made from, and its id."""
 
+    id: UUID
     items: Sequence[RetrievedHit]
 
 
@@ -65,6 +95,7 @@ class CitationsEvent(BaseModel):
     """What bears the answer out, once it is complete."""
 
     citations: Sequence[Citation]
+    sentences: Sequence[SentenceRead]
 
 
 class ErrorEvent(BaseModel):

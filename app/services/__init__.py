@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.foundation import Foundation
+from app.realtime.answers import AnswerLog
 from app.realtime.hub import Hub
 from app.realtime.identities import PendingSignIns
 from app.realtime.limits import RateLimits
@@ -45,6 +46,7 @@ from app.services.mails import MailService
 from app.services.projects import ProjectService
 from app.services.recovery import RecoveryService
 from app.services.registration import RegistrationService
+from app.services.replies import ReplyService
 from app.services.retrieval import RetrievalService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
@@ -82,6 +84,7 @@ class Services:
     recovery: RecoveryService
     registration: RegistrationService
     renewal: RenewalService
+    replies: ReplyService
     retrieval: RetrievalService
     sessions: SessionService
     spirit: SpiritService
@@ -138,6 +141,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
         registration=RegistrationService(uow, ways_in.mails),
+        replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=SpiritService(uow, hub, answers, chat, answer_state, settings.chat),
@@ -165,6 +169,14 @@ def _build_answers(
         limits,
         history_messages=foundation.settings.chat.history_messages,
     )
+
+
+def _build_replies(foundation: Foundation, uow: OpenUnitOfWork, answers: AnswerService) -> ReplyService:
+    settings = foundation.settings
+    pieces = AnswerLog(
+        foundation.redis, prefix=settings.redis.prefix, life=settings.answer.replay, grace=settings.answer.grace
+    )
+    return ReplyService(uow, answers, pieces, settings.answer)
 
 
 def _build_erasure(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> ErasureService:

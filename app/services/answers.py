@@ -1,5 +1,6 @@
 """Answers questions from documents, and says where it stands: with a language model, or by quoting."""
 
+import asyncio
 import contextlib
 import re
 import time
@@ -13,7 +14,6 @@ from uuid_utils.compat import uuid7
 from app.adapters.batching import FloatArray
 from app.adapters.llm import LanguageModel, TokenUsage, Turn
 from app.errors import ServiceUnavailable
-from app.events import Citation
 from app.models import Message
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
@@ -27,17 +27,20 @@ from app.schemas.query import (
     UsageRead,
 )
 from app.schemas.search import MAX_QUESTION_LENGTH, SearchFields
-from app.services.citations import Citations, MarkerFilter, quoting_line
-from app.services.evidence import Evidence, Passage, choose_passages, choose_quotations
+from app.services.answerability import answers_question
+from app.services.citations import Citations, Cited, MarkerFilter
+from app.services.evidence import Evidence, Passage, choose_further, choose_passages, choose_quotations
+from app.services.interruption import until
 from app.services.limits import LimitService
 from app.services.metering import metered
 from app.services.prompts import MOST_CHARACTERS, answer_from, last_question, turns_of
+from app.services.quoting import quoted_answer
 from app.services.retrieval import RetrievalService, milliseconds_since
 from app.services.sessions import visible_room
 
 QUOTING = "hearth-extractive"
-NOT_FOUND = "I could not find this in your documents."
-QUOTED_PASSAGES = 5  # the answer's sentence is in the first five if anywhere
+QUOTED_PASSAGES = 10  # that are looked through for sentences
+MOST_CITATIONS = 5  # where there is no language model
 
 AnswerPart = RetrievedEvent | TokenEvent | CitationsEvent | QueryResult
 NO_USAGE = TokenUsage(0, 0)
@@ -53,7 +56,7 @@ _Telling = AsyncGenerator[TokenEvent | QueryResult, None]
 
 @dataclass(slots=True)
 class Inquiry:
-    """A question, and the passages it can be answered from, if any."""
+    """A question, and the passages it can be answered from, if any. Setting `stop` ends its answer where it is."""
 
     question: str
     passages: Sequence[Passage]
@@ -61,6 +64,8 @@ class Inquiry:
     timings_ms: dict[str, float]
     started: float  # reading of time.perf_counter
     lap_started: float = field(default_factory=time.perf_counter)
+    id: UUID = field(default_factory=uuid7)  # of the answer
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def lap(self, stage: str) -> None:
         """The stage ends here, and another one begins."""
@@ -69,6 +74,7 @@ class Inquiry:
 
     def summary(self) -> RetrievedEvent:
         return RetrievedEvent(
+            id=self.id,
             items=[
                 RetrievedHit(
                     marker=passage.marker,
@@ -78,7 +84,7 @@ class Inquiry:
                     score=round(passage.match.score, 6),
                 )
                 for passage in self.passages
-            ]
+            ],
         )
 
 
@@ -114,29 +120,20 @@ class AnswerService:
         """Whether it can talk about other things than documents."""
         return self._llm is not None
 
-    async def answer(self, actor: Principal, request: QueryRequest) -> QueryResult:
-        """Answer from what the actor may see.
+    async def prepare(self, actor: Principal, request: QueryRequest) -> tuple[Inquiry, Sequence[Turn]]:
+        """What `tell` needs to answer from what the actor may see. No model is asked where nothing bears on it.
 
         Raises:
             NotFound: there is no such room.
             RateLimited: the actor has no tokens of the language model left.
-            ServiceUnavailable: the embedding model or the language model does not answer.
-        """
-        async with contextlib.aclosing(await self.stream(actor, request)) as parts:
-            return [part async for part in parts if isinstance(part, QueryResult)][-1]
-
-    async def stream(self, actor: Principal, request: QueryRequest) -> AsyncGenerator[AnswerPart, None]:
-        """The same in pieces: what was retrieved, tokens, citations, the whole. Returns when the passages are there.
-
-        Raises:
-            NotFound, RateLimited, ServiceUnavailable: as `answer`; the last from the pieces too.
+            ServiceUnavailable: the embedding model does not answer.
         """
         fields, said = await self._conversation(actor, request)
         inquiry = await self.look_up(actor.user_id, request.question, fields, earlier=last_question(said))
         turns = answer_from(inquiry.passages, request.question, turns_of(said)) if inquiry.passages else []
         if turns:
             await self.require_tokens(actor)
-        return self.tell(actor, inquiry, turns)
+        return inquiry, turns
 
     async def require_tokens(self, asker: Principal) -> None:
         """Raises RateLimited: the asker has no tokens of the language model left. Without a model nobody needs any."""
@@ -190,9 +187,8 @@ class AnswerService:
     async def _talk(self, llm: LanguageModel, asker: Principal, inquiry: Inquiry, turns: Sequence[Turn]) -> _Telling:
         said, usage = "", NO_USAGE
         markers = MarkerFilter({passage.marker for passage in inquiry.passages})
-        async with contextlib.aclosing(
-            metered(llm.stream(turns), turns, partial(self._limits.charge_tokens, asker))
-        ) as parts:
+        charged = metered(llm.stream(turns), turns, partial(self._limits.charge_tokens, asker))
+        async with contextlib.aclosing(until(inquiry.stop, charged)) as parts:
             async for part in parts:
                 if isinstance(part, TokenUsage):
                     usage = part
@@ -202,21 +198,24 @@ class AnswerService:
         if rest := markers.finish():
             said += rest
             yield TokenEvent(delta=rest)
-        if not said:
+        if not said and not inquiry.stop.is_set():
             raise ServiceUnavailable("The language model gave no answer.")
         inquiry.lap("generate")
-        citations = await self._citations.cite(inquiry.question, said, inquiry.passages)
-        yield _result(inquiry, said, citations, llm.name, usage)
+        cited = await self._citations.cite(inquiry.question, said, inquiry.passages)
+        yield _result(inquiry, cited, llm.name, usage)
 
     async def _quote(self, inquiry: Inquiry) -> _Telling:
         passages = inquiry.passages[:QUOTED_PASSAGES]
         ranked = await self._evidence.rank_sentences(inquiry.question, passages, vector=inquiry.vector)
         inquiry.lap("generate")
-        citations = await self._citations.check(choose_quotations(ranked))
-        lines = [quoting_line(citation) for citation in citations] or [NOT_FOUND]
-        for number, line in enumerate(lines):
-            yield TokenEvent(delta=f"\n\n{line}" if number else line)
-        yield _result(inquiry, "\n\n".join(lines), citations, self.model, NO_USAGE)
+        is_found = answers_question(inquiry.question, ranked, inquiry.passages)
+        quotations = choose_quotations(ranked)
+        further = choose_further(inquiry.question, inquiry.passages, quotations, most=MOST_CITATIONS - len(quotations))
+        citations = await self._citations.check([*quotations, *further])
+        said, sentences = quoted_answer(citations, {one.passage.marker for one in quotations}, is_found=is_found)
+        yield TokenEvent(delta=said)
+        cited = Cited(said, citations, sentences)
+        yield _result(inquiry, cited, self.model, NO_USAGE, grounded=is_found and bool(citations))
 
 
 async def _in_order(inquiry: Inquiry, telling: _Telling) -> AsyncGenerator[AnswerPart, None]:
@@ -225,19 +224,22 @@ async def _in_order(inquiry: Inquiry, telling: _Telling) -> AsyncGenerator[Answe
     async with contextlib.aclosing(telling) as parts:
         async for part in parts:
             if isinstance(part, QueryResult):
-                yield CitationsEvent(citations=part.citations)
+                yield CitationsEvent(citations=part.citations, sentences=part.sentences)
             yield part
 
 
-def _result(inquiry: Inquiry, said: str, citations: Sequence[Citation], model: str, usage: TokenUsage) -> QueryResult:
-    """Markers whose quotation does not stand any more are taken out."""
+def _result(
+    inquiry: Inquiry, cited: Cited, model: str, usage: TokenUsage, *, grounded: bool | None = None
+) -> QueryResult:
+    """Grounded is, if nothing else is said, what has a sentence that is borne out."""
     inquiry.lap("cite")
-    markers = MarkerFilter({citation.marker for citation in citations})
     return QueryResult(
-        id=uuid7(),
-        answer=markers.feed(said) + markers.finish(),
-        citations=citations,
-        grounded=bool(citations),
+        id=inquiry.id,
+        status="stopped" if inquiry.stop.is_set() else "complete",
+        answer=cited.answer,
+        citations=cited.citations,
+        sentences=cited.sentences,
+        grounded=any(sentence.supported for sentence in cited.sentences) if grounded is None else grounded,
         model=model,
         usage=UsageRead(
             prompt_tokens=usage.prompt_tokens,

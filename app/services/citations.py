@@ -2,16 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from app.events import Citation
 from app.repositories import OpenUnitOfWork
+from app.repositories.answers import Standing
 from app.repositories.retrieval import Excerpt
-from app.services.evidence import Evidence, Passage, Quotation
+from app.schemas.query import SentenceRead
+from app.services.evidence import Evidence, Passage, Quotation, Support, joined
 from app.services.sentences import find_sentences
 
 LONGEST_MARKER = 24  # code points that are held back at most, while they may become a marker
-LONGEST_CLAIM = 1000  # code points before a marker that may be what it bears out
 
 _MARKER = re.compile(r"( ?)\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 _UNFINISHED = re.compile(r" ?(?:\[[\d\s,;]*)?\Z")
@@ -52,16 +54,44 @@ class MarkerFilter:
         return match[1] + "".join(f"[{number}]" for number in numbers) if numbers else ""
 
 
-def find_claims(answer: str) -> Mapping[int, str]:
-    """What stands before each marker: the sentences that it is put behind, however the marker follows them."""
-    claims: dict[int, str] = {}
-    for match in _MARKER.finditer(answer):
-        before = _MARKER.sub("", answer[max(0, match.start() - LONGEST_CLAIM) : match.start()])
-        sentences = find_sentences(before)
-        claim = before[sentences[-1].start : sentences[-1].end] if sentences else ""
-        for number in map(int, re.findall(r"\d+", match[2])):
-            claims[number] = f"{claims.get(number, '')} {claim}".strip()
-    return claims
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A sentence of an answer with its markers, at `char_start`:`char_end` there; `text` is what it says."""
+
+    char_start: int
+    char_end: int
+    text: str
+    markers: Sequence[int]
+
+
+def find_statements(answer: str) -> Sequence[Statement]:
+    """The sentences of an answer; a marker belongs to the one that it stands in or behind."""
+    bare = _MARKER.sub(lambda match: " " * len(match.group()), answer)
+    spans = find_sentences(bare)
+    limits = [*(span.start for span in spans[1:]), len(answer)]
+    return [
+        Statement(
+            span.start,
+            span.start + len(answer[span.start : limit].rstrip()),
+            " ".join(bare[span.start : span.end].split()),
+            _numbers_in(answer[span.start : limit]),
+        )
+        for span, limit in zip(spans, limits, strict=True)
+    ]
+
+
+def _numbers_in(text: str) -> Sequence[int]:
+    numbers = (int(number) for match in _MARKER.finditer(text) for number in re.findall(r"\d+", match[2]))
+    return list(dict.fromkeys(numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """An answer, the quotations that bear it out, and which of them bear out which of its sentences."""
+
+    answer: str
+    citations: Sequence[Citation]
+    sentences: Sequence[SentenceRead]
 
 
 class Citations:
@@ -71,18 +101,36 @@ class Citations:
         self._uow = uow
         self._evidence = evidence
 
-    async def cite(self, question: str, answer: str, passages: Sequence[Passage]) -> Sequence[Citation]:
-        """For each marker of `answer` the sentence of its passage that says best what the answer claims.
+    async def cite(self, question: str, answer: str, passages: Sequence[Passage]) -> Cited:
+        """For each sentence the quotations from its passages, or from the passage that says it where it names none.
+
+        One citation for each marker. Markers whose quotation does not stand any more are taken out.
 
         Raises:
             ServiceUnavailable: the embedding model does not answer.
         """
-        claims = find_claims(answer)
-        cited = [passage for passage in passages if passage.marker in claims]
-        ranked = await asyncio.gather(
-            *(self._evidence.rank_sentences(f"{claims[passage.marker]} {question}", [passage]) for passage in cited)
-        )
-        return await self.check([sentences[0] for sentences in ranked if sentences])
+        statements = find_statements(answer)
+        found = await asyncio.gather(*(self._bear_out(question, one, passages) for one in statements))
+        chosen: dict[int, Quotation] = {}
+        for support in (support for supports in found for support in supports):
+            marker = support.quotation.passage.marker
+            chosen[marker] = joined(chosen[marker], support.quotation) if marker in chosen else support.quotation
+        citations = await self.check([chosen[marker] for marker in sorted(chosen)])
+        standing = {citation.marker for citation in citations}
+        supported = {
+            statement.char_start: {
+                support.quotation.passage.marker: support.suffices
+                for support in supports
+                if support.quotation.passage.marker in standing
+            }
+            for statement, supports in zip(statements, found, strict=True)
+        }
+        kept, places = _keep_markers(answer, statements, standing)
+        sentences = [
+            SentenceRead(char_start=start, char_end=end, citations=list(found), supported=any(found.values()))
+            for (start, end), found in zip(places, supported.values(), strict=True)
+        ]
+        return Cited(kept, citations, sentences)
 
     async def check(self, quotations: Sequence[Quotation]) -> Sequence[Citation]:
         """Those quotations that stand word for word in the documents now."""
@@ -93,12 +141,32 @@ class Citations:
             for quotation in quotations
         ]
         async with self._uow() as uow:
-            standing = await uow.retrieval.read_excerpts(excerpts)
+            standing = await uow.answers.read_standing(excerpts)
         return [
-            _citation(quotation, now.page)
+            _citation(quotation, now)
             for quotation, now in zip(quotations, standing, strict=True)
             if now is not None and now.text == quotation.text
         ]
+
+    async def _bear_out(self, question: str, statement: Statement, passages: Sequence[Passage]) -> Sequence[Support]:
+        """From each passage that it names; else from the one that says the same, if there is one."""
+        cited = [passage for passage in passages if passage.marker in statement.markers]
+        supports = await self._evidence.weigh(question, statement.text, cited or passages)
+        return supports if cited else [support for support in supports if support.suffices][:1]
+
+
+def _keep_markers(
+    answer: str, statements: Sequence[Statement], standing: Collection[int]
+) -> tuple[str, Sequence[tuple[int, int]]]:
+    """The answer without the markers of others, and where its statements are then."""
+    kept, places = "", []
+    limits = [*(statement.char_start for statement in statements[1:]), len(answer)]
+    for statement, limit in zip(statements, limits, strict=True):
+        markers = MarkerFilter(standing)
+        said = markers.feed(answer[statement.char_start : limit]) + markers.finish()
+        places.append((len(kept), len(kept) + len(said.rstrip())))
+        kept += said
+    return kept, places
 
 
 def without_markers(text: str) -> str:
@@ -106,21 +174,15 @@ def without_markers(text: str) -> str:
     return markers.feed(text) + markers.finish()
 
 
-def quoting_line(citation: Citation) -> str:
-    """The quotation for an answer: on one line, with its own marker alone, and where it is from."""
-    quote = without_markers(" ".join(citation.quote.split()))
-    where = citation.title if citation.page is None else f"{citation.title}, page {citation.page}"
-    return f"\u201c{quote}\u201d [{citation.marker}] ({' '.join(where.split())})"
-
-
-def _citation(quotation: Quotation, page: int | None) -> Citation:
+def _citation(quotation: Quotation, now: Standing) -> Citation:
     match = quotation.passage.match
     return Citation(
         marker=quotation.passage.marker,
         document_id=match.document_id,
         title=match.title,
-        page=page,
+        page=now.page,
         char_start=quotation.char_start,
         char_end=quotation.char_end,
         quote=quotation.text,
+        document_version=now.version,
     )

@@ -7,9 +7,11 @@ same with their article taken away it lets 10 % through, and of 255 from quite o
 
 import asyncio
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import numpy as np
 
@@ -24,7 +26,11 @@ COMPANION_FLOOR = 0.4  # relevance that the passages beside it need
 SHORTLIST = 8  # sentences whose meaning is compared; the others share too few words with the question
 MOST_SENTENCES = 3  # that are quoted when there is no language model
 NEARLY_AS_GOOD = 0.85  # of the best sentence's score: then it is quoted too
+NEIGHBOUR_SHARE = 0.2  # of the scores of a page's other passages that counts for the page
+MOST_NEIGHBOURS = 3  # passages of a page that count
 LONGEST_QUOTATION = 800  # code points
+LEAST_SHARE = 0.5  # of a statement's words that a passage must have to bear it out
+LEAST_SUPPORT = 1.0  # that share, and the likeness in meaning of the passage's best sentence
 PASSAGE_SHARE = 0.15  # of a sentence's score that its passage's rank adds
 
 
@@ -38,13 +44,25 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """A sentence of a passage: `text` stands at `char_start`:`char_end` of the document's text."""
+    """A sentence of a passage: `text` stands at `char_start`:`char_end` of the document's text.
+
+    `likeness` is that of its meaning to what was asked, -1 to 1; `score` takes words and the passage into account, too.
+    """
 
     passage: Passage
     char_start: int
     char_end: int
     text: str
     score: float
+    likeness: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """How much a quotation bears out a statement, and whether that is enough to say so."""
+
+    quotation: Quotation
+    suffices: bool
 
 
 def relevance(question_terms: Set[str], match: Match) -> float:
@@ -89,10 +107,32 @@ class Evidence:
         vectors = await asyncio.gather(*(self._embedder.embed_query(text) for text in texts))
         meaning = vectors.pop() if vector is None else vector
         scored = [
-            replace(quotation, score=(quotation.score + float(np.dot(meaning, own))) / 2)
-            for quotation, own in zip(shortlist, vectors, strict=True)
+            replace(quotation, score=(quotation.score + likeness) / 2, likeness=likeness)
+            for quotation, likeness in zip(shortlist, (float(np.dot(meaning, own)) for own in vectors), strict=True)
         ]
         return sorted(scored, key=lambda quotation: -quotation.score)
+
+    async def weigh(self, question: str, statement: str, passages: Sequence[Passage]) -> Sequence[Support]:
+        """For each passage its sentence that says best what `statement` says; the passage that says most comes first.
+
+        Raises:
+            ServiceUnavailable: the embedding model does not answer.
+        """
+        weighed = await asyncio.gather(*(self._weigh_one(question, statement, passage) for passage in passages))
+        ordered = sorted((found for found in weighed if found is not None), key=lambda found: -found[0])
+        return [support for _, support in ordered]
+
+    async def _weigh_one(self, question: str, statement: str, passage: Passage) -> tuple[float, Support] | None:
+        ranked = await self.rank_sentences(f"{statement} {question}", [passage])
+        if not ranked:
+            return None
+        match, claimed = passage.match, terms(statement)
+        found = claimed & terms(f"{match.title} {match.heading or ''} {match.text}")
+        share = len(found) / len(claimed) if claimed else 0.0
+        weight = share + ranked[0].likeness
+        says_numbers = _numbers(statement) <= _numbers(match.text)
+        suffices = says_numbers and share >= LEAST_SHARE and weight >= LEAST_SUPPORT
+        return weight, Support(ranked[0], suffices)
 
 
 def choose_quotations(ranked: Sequence[Quotation]) -> Sequence[Quotation]:
@@ -102,8 +142,36 @@ def choose_quotations(ranked: Sequence[Quotation]) -> Sequence[Quotation]:
         marker = quotation.passage.marker
         if quotation.score < NEARLY_AS_GOOD * ranked[0].score or _is_quoted(quotation, chosen.values()):
             continue
-        chosen[marker] = _joined(chosen[marker], quotation) if marker in chosen else quotation
+        chosen[marker] = joined(chosen[marker], quotation) if marker in chosen else quotation
     return list(chosen.values())
+
+
+def choose_further(
+    question: str, passages: Sequence[Passage], quoted: Sequence[Quotation], *, most: int
+) -> Sequence[Quotation]:
+    """A sentence of each of the best pages that nothing is quoted from: a page is as good as all its passages."""
+    pages: dict[tuple[UUID, int], list[Passage]] = {}
+    for passage in passages:
+        pages.setdefault(_page(passage), []).append(passage)
+    for quotation in quoted:
+        pages.pop(_page(quotation.passage), None)
+    best = sorted(pages.values(), key=lambda found: -_worth([passage.match.score for passage in found]))
+    found = (_shortlist(question, [page[0]])[:1] for page in best[: max(0, most)])
+    return [quotation for sentences in found for quotation in sentences]
+
+
+def _worth(scores: Sequence[float]) -> float:
+    """Of a page, by the scores of its passages, best first."""
+    return scores[0] + NEIGHBOUR_SHARE * sum(scores[1:MOST_NEIGHBOURS])
+
+
+def _page(passage: Passage) -> tuple[UUID, int]:
+    """Where there are no pages, each passage is one."""
+    return passage.match.document_id, -passage.marker if passage.match.page is None else passage.match.page
+
+
+def _numbers(text: str) -> set[str]:
+    return {number.replace(",", "") for number in re.findall(r"\d+(?:[.,]\d+)*", text)}
 
 
 def _is_quoted(quotation: Quotation, chosen: Iterable[Quotation]) -> bool:
@@ -116,7 +184,7 @@ def _is_quoted(quotation: Quotation, chosen: Iterable[Quotation]) -> bool:
     )
 
 
-def _joined(one: Quotation, other: Quotation) -> Quotation:
+def joined(one: Quotation, other: Quotation) -> Quotation:
     """From the first of two sentences of a passage to the second, if they are near to each other."""
     start, end = min(one.char_start, other.char_start), max(one.char_end, other.char_end)
     if end - start > LONGEST_QUOTATION:

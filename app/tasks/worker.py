@@ -105,6 +105,7 @@ class Worker:
         await self._services.logins.sweep()
         await self._services.mails.sweep()
         await self._services.audit.sweep()
+        await self._services.replies.sweep()
 
 
 async def _repeat(

@@ -223,7 +223,8 @@ async def test_an_answer_that_nobody_hears_to_its_end_is_charged_too(resources: 
         await add_text(client, told, ada, LIGHTHOUSE, "Gull Rock")
         await set_limit(client, admin, "user", "tokens", "20/day")
         actor = Principal(UUID(ada.id), ada.name)
-        parts = await told.services.answers.stream(actor, QueryRequest(question=QUESTION))
+        answers = told.services.answers
+        parts = answers.tell(actor, *await answers.prepare(actor, QueryRequest(question=QUESTION)))
         async for part in parts:
             if isinstance(part, TokenEvent):
                 break

@@ -9,12 +9,12 @@ from httpx import ASGITransport, AsyncClient
 
 from app.main import create_app
 from app.resources import Resources
+from app.services.quoting import NOT_FOUND
 from tests.factories import User, make_key, make_project, make_user, share
 from tests.library import BEES, DOCUMENTS, INVOICE, LIGHTHOUSE, OBEY, add_text, with_model
 from tests.llm_server import LanguageServer, Script, serve_language_model
 
 SEARCH, QUERY = "/api/v1/search", "/api/v1/query"
-NOT_FOUND = "I could not find this in your documents."
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ async def ask_streaming(client: AsyncClient, user: User, question: str) -> list[
 def parse_events(text: str) -> list[tuple[str, dict]]:
     events = []
     for block in filter(None, text.split("\n\n")):
-        name, data = block.split("\n", 1)
-        events.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        events.append((fields["event"], json.loads(fields["data"])))
     return events
 
 
@@ -278,7 +278,7 @@ async def test_a_model_that_fails_is_a_503_or_an_error_event(told, model, ada, l
 
 async def test_a_client_that_goes_away_stops_the_model(start_another, committed, model):
     model.say(Script(["Granite [1]", *[" and so on"] * 5000], pause=0.01))
-    server = await start_another(LLM_BASE_URL=model.url, LLM_MODEL="scripted")
+    server = await start_another(LLM_BASE_URL=model.url, LLM_MODEL="scripted", ANSWER_GRACE="1")
     async with AsyncClient(base_url=server.url, timeout=30) as client:
         ada = await make_user(client)
         await add_text(client, committed, ada, LIGHTHOUSE, "Gull Rock")

@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.citations import MarkerFilter, find_claims
+from app.services.citations import MarkerFilter, find_statements
 from app.services.sentences import LONGEST, find_sentences
 from app.services.terms import terms
 
@@ -84,6 +84,19 @@ def test_however_an_answer_is_cut_the_same_comes_through(parts: list[str], data:
     assert set(re.findall(r"\[(\d+)\]", whole)) <= {"1", "2"}
 
 
-def test_a_claim_is_the_sentence_that_a_marker_stands_in_or_behind():
-    claims = find_claims("The lamp is red [1]. It burns oil. [2] Both are old [1, 3].")
-    assert claims == {1: "The lamp is red Both are old", 2: "It burns oil.", 3: "Both are old"}
+def test_a_marker_belongs_to_the_sentence_that_it_stands_in_or_behind():
+    answer = "The lamp is red [1]. It burns oil. [2] Both are old [1, 3].[2] Nobody knows."
+    told = find_statements(answer)
+    assert [(one.text, one.markers) for one in told] == [
+        ("The lamp is red .", [1]),
+        ("It burns oil.", [2]),
+        ("Both are old .", [1, 3, 2]),
+        ("Nobody knows.", []),
+    ]
+    assert [answer[one.char_start : one.char_end] for one in told] == [
+        "The lamp is red [1].",
+        "It burns oil. [2]",
+        "Both are old [1, 3].[2]",
+        "Nobody knows.",
+    ]
+    assert find_statements("") == find_statements(" [1] ") == []
