@@ -68,6 +68,8 @@ def find_statements(answer: str) -> Sequence[Statement]:
     """The sentences of an answer; a marker belongs to the one that it stands in or behind."""
     bare = _MARKER.sub(lambda match: " " * len(match.group()), answer)
     spans = find_sentences(bare)
+    if not spans:
+        return []
     limits = [*(span.start for span in spans[1:]), len(answer)]
     return [
         Statement(
@@ -159,6 +161,8 @@ def _keep_markers(
     answer: str, statements: Sequence[Statement], standing: Collection[int]
 ) -> tuple[str, Sequence[tuple[int, int]]]:
     """The answer without the markers of others, and where its statements are then."""
+    if not statements:
+        return "", []
     kept, places = "", []
     limits = [*(statement.char_start for statement in statements[1:]), len(answer)]
     for statement, limit in zip(statements, limits, strict=True):

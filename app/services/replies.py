@@ -210,33 +210,35 @@ class ReplyService:
         """One answer from its first piece to its row, whoever follows it."""
         answer_id = reply.inquiry.id
         minding = [asyncio.create_task(self._write(reply)), asyncio.create_task(self._mind(reply))]
-        kept: dict[str, Any] = _failed(BROKEN_OFF)
         try:
             async with contextlib.aclosing(parts):
                 async for part in parts:
                     if isinstance(part, QueryResult):
-                        kept = _columns(part)
-                        await self._keep(answer_id, kept)  # first: whoever hears of the end can read it
+                        await self._keep(answer_id, _columns(part))  # first: whoever hears of the end can read it
                     reply.say(part)
         except AppError as error:
             failed = ErrorEvent(code=error.code, message=error.message)
-            kept = _failed(failed, answer=reply.said)
+            await self._keep_failure(reply, failed)
             reply.say(failed)
         except Exception as error:
             log.exception("answer.failed", answer_id=str(answer_id))
-            kept = _failed(UNEXPECTED, answer=reply.said)
+            await self._keep_failure(reply, UNEXPECTED)
             reply.failure = error
         finally:
             reply.end()
-            self._replies.pop(answer_id, None)
-            await asyncio.shield(self._finish(answer_id, kept, minding))
+            await asyncio.shield(self._finish(answer_id, minding))
 
-    async def _finish(self, answer_id: UUID, kept: dict[str, Any], minding: Sequence[asyncio.Task[None]]) -> None:
+    async def _finish(self, answer_id: UUID, minding: Sequence[asyncio.Task[None]]) -> None:
         writing, looking = minding
         looking.cancel()
         await asyncio.gather(writing, looking, return_exceptions=True)
-        if kept["status"] == AnswerStatus.FAILED:
-            await self._keep(answer_id, kept)
+        self._replies.pop(answer_id, None)  # from now on its pieces are read where they were written
+
+    async def _keep_failure(self, reply: Reply, error: ErrorEvent) -> None:
+        try:
+            await self._keep(reply.inquiry.id, _failed(error, answer=reply.said))
+        except Exception as reason:  # the database is away: who comes back is told that the answer broke off
+            log.warning("answer.not_kept", answer_id=str(reply.inquiry.id), error=repr(reason))
 
     async def _keep(self, answer_id: UUID, kept: dict[str, Any]) -> None:
         async with self._uow() as uow:

@@ -1,4 +1,4 @@
-"""Answers that are streamed, lost and found again: kept for who asked, resumed where they broke off, stopped at a word."""
+"""Answers that are kept for who asked, resumed where they broke off, and stopped at a word."""
 
 import asyncio
 import contextlib
@@ -148,6 +148,7 @@ async def test_a_stream_that_broke_off_goes_on_behind_the_last_event(client, tol
 async def test_of_a_stream_that_ended_long_ago_there_is_the_end(client, resources, ada, lighthouse):
     events = await stream(client, ada)
     answer_id = events[0][2]["id"]
+    await resources.services.replies.aclose()
     await resources.foundation.redis.delete(f"{resources.settings.redis.prefix}reply:{answer_id}:pieces")
     async with asyncio.timeout(10):
         [(name, event_id, done)] = parse((await get(client, ada, f"{answer_id}/events")).text)
