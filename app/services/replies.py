@@ -14,6 +14,7 @@ from app.errors import AppError, NotFound
 from app.models import Answer, AnswerStatus
 from app.permissions import Principal
 from app.realtime.answers import AnswerLog, Piece
+from app.realtime.cancellation import cancel_until_done
 from app.repositories import OpenUnitOfWork
 from app.schemas.query import (
     AnswerRead,
@@ -230,8 +231,8 @@ class ReplyService:
 
     async def _finish(self, answer_id: UUID, minding: Sequence[asyncio.Task[None]]) -> None:
         writing, looking = minding
-        looking.cancel()
-        await asyncio.gather(writing, looking, return_exceptions=True)
+        await cancel_until_done([looking])
+        await asyncio.gather(writing, return_exceptions=True)
         self._replies.pop(answer_id, None)  # from now on its pieces are read where they were written
 
     async def _keep_failure(self, reply: Reply, error: ErrorEvent) -> None:
