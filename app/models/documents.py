@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import HALFVEC, SPARSEVEC
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, literal_column, text
+from sqlalchemy import BigInteger, Computed, ForeignKey, Index, Integer, String, Text, literal_column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
