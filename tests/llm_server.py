@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.services.rewriting import INSTRUCTION
+
 Body = dict[str, Any]
 PATIENCE = 10.0  # seconds
 
@@ -24,10 +26,14 @@ class Script:
 
 
 class LanguageServer:
-    """`requests` are the bodies received, `answer` chooses each one's script, `hung_up` counts clients that left."""
+    """`requests` are the bodies received, `answer` chooses each one's script, `hung_up` counts clients that left.
+
+    Questions that are to be rewritten are none of these: `rewrite` makes of each what it will, at first nothing else.
+    """
 
     def __init__(self) -> None:
         self.requests: list[Body] = []
+        self.rewrite: Callable[[str], str] = lambda question: question
         self.answer: Callable[[Body], Script] = lambda _: Script(["Hello", "."])
         self.hung_up = 0
         self.speaking = 0
@@ -69,9 +75,11 @@ class LanguageServer:
             await _send(writer, 200, {}, {"object": "list", "data": [{"id": "scripted", "object": "model"}]})
             return True
         body = json.loads(await reader.readexactly(length))
-        self.requests.append(body)
-        self._asked.set()
-        script = self.answer(body)
+        script = self._rewriting(body["messages"])
+        if script is None:
+            self.requests.append(body)
+            self._asked.set()
+            script = self.answer(body)
         if script.status != 200:
             await _send(writer, script.status, script.headers, {"error": {"message": "scripted", "type": "test"}})
             return True
@@ -89,6 +97,11 @@ class LanguageServer:
         for task in (watching, speaking):
             task.cancel()
         return False
+
+    def _rewriting(self, messages: Sequence[Body]) -> Script | None:
+        if messages[0]["content"] != INSTRUCTION:
+            return None
+        return Script([self.rewrite(messages[-1]["content"].rpartition("The last question: ")[2])])
 
     async def _stream(self, script: Script, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n")

@@ -16,6 +16,7 @@ from app.realtime.answers import Piece
 from app.schemas.query import AnswerRead, QueryRequest, QueryResult
 from app.schemas.search import SearchRequest, SearchResult
 from app.services import Services
+from app.services.replies import EVENTS
 
 router = APIRouter(tags=["query"])
 
@@ -42,7 +43,16 @@ data: {"id": "0198…", "answer": "Net income was 2.1 million [1].", "grounded":
 id: 0198…:4
 
 """
-STREAM = {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}}
+STREAM_EVENT = {  # each of them: what schema checkers take it for, up to OpenAPI 3.1
+    "type": "object",
+    "required": ["event", "data", "id"],
+    "properties": {
+        "event": {"enum": list(EVENTS.values())},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string"},
+    },
+}
+STREAM = {"text/event-stream": {"schema": STREAM_EVENT, "example": STREAM_EXAMPLE}}
 RESPONSES: dict[int | str, dict[str, Any]] = {200: {"description": STREAM_DESCRIPTION, "content": STREAM}}
 
 LastEventId = Annotated[

@@ -47,6 +47,11 @@ class AnswerRepository:
         query = select(Answer).where(Answer.id == answer_id, Answer.owner_id == owner_id)
         return (await self._session.scalars(query)).one_or_none()
 
+    async def list_owned(self, owner_id: UUID, *, after: UUID | None, limit: int) -> Sequence[Answer]:
+        """The oldest first."""
+        query = select(Answer).where(Answer.owner_id == owner_id).order_by(Answer.id).limit(limit)
+        return (await self._session.scalars(query if after is None else query.where(Answer.id > after))).all()
+
     async def finish(self, answer_id: UUID, **said: Any) -> None:
         """Say how it ended, if nobody has done so before."""
         running = (Answer.id == answer_id) & (Answer.status == AnswerStatus.RUNNING)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.events import Citation
 from app.schemas.common import Read, Timestamp
-from app.schemas.search import Question, SearchFields
+from app.schemas.search import Explanation, Question, SearchFields
 from app.schemas.texts import Truth
 
 
@@ -49,6 +49,7 @@ class QueryResult(Read):
     model: str = Field(description="Who answered; `hearth-extractive` quotes the documents without a language model.")
     usage: UsageRead
     timings_ms: dict[str, float]
+    explanation: Explanation | None = Field(None, description="With `explain: true`; it is not kept.")
 
 
 class AnswerRead(Read):

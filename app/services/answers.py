@@ -12,8 +12,8 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from app.adapters.batching import FloatArray
-from app.adapters.llm import LanguageModel, TokenUsage, Turn
-from app.errors import ServiceUnavailable
+from app.adapters.llm import Delta, LanguageModel, TokenUsage, Turn
+from app.errors import RateLimited, ServiceUnavailable
 from app.models import Message
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
@@ -26,16 +26,18 @@ from app.schemas.query import (
     TokenEvent,
     UsageRead,
 )
-from app.schemas.search import MAX_QUESTION_LENGTH, SearchFields
+from app.schemas.search import MAX_QUESTION_LENGTH, Explanation, SearchFields
 from app.services.answerability import answers_question
 from app.services.citations import Citations, Cited, MarkerFilter
 from app.services.evidence import Evidence, Passage, choose_further, choose_passages, choose_quotations
+from app.services.explanations import explain_choice
 from app.services.interruption import until
 from app.services.limits import LimitService
 from app.services.metering import metered
 from app.services.prompts import MOST_CHARACTERS, answer_from, last_question, turns_of
 from app.services.quoting import quoted_answer
-from app.services.retrieval import RetrievalService, milliseconds_since
+from app.services.retrieval import Found, RetrievalService, milliseconds_since
+from app.services.rewriting import standalone_question
 from app.services.sessions import visible_room
 
 QUOTING = "hearth-extractive"
@@ -63,6 +65,7 @@ class Inquiry:
     vector: FloatArray
     timings_ms: dict[str, float]
     started: float  # reading of time.perf_counter
+    explanation: Explanation | None = None
     lap_started: float = field(default_factory=time.perf_counter)
     id: UUID = field(default_factory=uuid7)  # of the answer
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -129,7 +132,7 @@ class AnswerService:
             ServiceUnavailable: the embedding model does not answer.
         """
         fields, said = await self._conversation(actor, request)
-        inquiry = await self.look_up(actor.user_id, request.question, fields, earlier=last_question(said))
+        inquiry = await self.look_up(actor.user_id, request.question, fields, said=said, asker=actor)
         turns = answer_from(inquiry.passages, request.question, turns_of(said)) if inquiry.passages else []
         if turns:
             await self.require_tokens(actor)
@@ -141,23 +144,34 @@ class AnswerService:
             await self._limits.require_tokens(asker)
 
     async def look_up(
-        self, user_id: UUID, question: str, fields: SearchFields, *, earlier: str | None = None
+        self,
+        user_id: UUID,
+        question: str,
+        fields: SearchFields,
+        *,
+        said: Sequence[Message] = (),
+        asker: Principal | None = None,
     ) -> Inquiry:
         """Passages to answer from, out of what `user_id` is a member of.
 
-        A question that finds nothing and refers back ("And how high is it?") is tried together with the `earlier` one.
+        A question that leans on what was `said` before ("And how high is it?") is made one that stands by itself: by
+        the language model, which is charged to the `asker`, or by trying it together with the question before it.
 
         Raises:
             ServiceUnavailable: the embedding model does not answer.
         """
         started = time.perf_counter()
-        found = await self._retrieval.find(user_id, question, fields)
-        passages = choose_passages(question, found.matches, most_characters=MOST_CHARACTERS)
+        timings = {}
+        if said and asker is not None and self._llm is not None and fields.quality != "draft":
+            question = await self._rewrite(self._llm, asker, question, said)
+            timings["rewrite"] = milliseconds_since(started)
+        found, passages = await self._choose(user_id, question, fields)
+        earlier = last_question(said)
         if not passages and earlier and _REFERS_BACK.search(question):
             question = f"{earlier} {question}"[:MAX_QUESTION_LENGTH]
-            found = await self._retrieval.find(user_id, question, fields)
-            passages = choose_passages(question, found.matches, most_characters=MOST_CHARACTERS)
-        return Inquiry(question, passages, found.vector, dict(found.timings_ms), started)
+            found, passages = await self._choose(user_id, question, fields)
+        explanation = explain_choice(found.explanation, question, found.matches, passages)
+        return Inquiry(question, passages, found.vector, {**timings, **found.timings_ms}, started, explanation)
 
     def tell(self, asker: Principal, inquiry: Inquiry, turns: Sequence[Turn]) -> AsyncGenerator[AnswerPart, None]:
         """What the language model says to `turns`; where there is none, or no turns, the passages are quoted.
@@ -184,11 +198,26 @@ class AnswerService:
         project_ids = [room.project_id] if asked is None or room.project_id in asked else []
         return request.model_copy(update={"project_ids": project_ids}), list(reversed(said))
 
+    async def _choose(self, user_id: UUID, question: str, fields: SearchFields) -> tuple[Found, Sequence[Passage]]:
+        found = await self._retrieval.find(user_id, question, fields)
+        return found, choose_passages(question, found.matches, most_characters=MOST_CHARACTERS)
+
+    async def _rewrite(self, llm: LanguageModel, asker: Principal, question: str, said: Sequence[Message]) -> str:
+        try:
+            await self.require_tokens(asker)
+        except RateLimited:
+            return question
+        return await standalone_question(partial(self._stream, llm, asker), question, turns_of(said))
+
+    def _stream(
+        self, llm: LanguageModel, asker: Principal, turns: Sequence[Turn]
+    ) -> AsyncGenerator[Delta | TokenUsage, None]:
+        return metered(llm.stream(turns), turns, partial(self._limits.charge_tokens, asker))
+
     async def _talk(self, llm: LanguageModel, asker: Principal, inquiry: Inquiry, turns: Sequence[Turn]) -> _Telling:
         said, usage = "", NO_USAGE
         markers = MarkerFilter({passage.marker for passage in inquiry.passages})
-        charged = metered(llm.stream(turns), turns, partial(self._limits.charge_tokens, asker))
-        async with contextlib.aclosing(until(inquiry.stop, charged)) as parts:
+        async with contextlib.aclosing(until(inquiry.stop, self._stream(llm, asker, turns))) as parts:
             async for part in parts:
                 if isinstance(part, TokenUsage):
                     usage = part
@@ -247,4 +276,5 @@ def _result(
             total_tokens=usage.prompt_tokens + usage.completion_tokens,
         ),
         timings_ms={**inquiry.timings_ms, "total": milliseconds_since(inquiry.started)},
+        explanation=inquiry.explanation,
     )

@@ -16,7 +16,7 @@ from app.schemas.search import (
     ScoresRead,
     SearchFields,
 )
-from app.services.evidence import FLOOR, relevance
+from app.services.evidence import COMPANION_FLOOR, FLOOR, Passage, relevance
 from app.services.lexicon import question_terms
 from app.services.terms import terms
 
@@ -58,6 +58,32 @@ def explain(question: str, fields: SearchFields, probe: Probe, ranking: Ranking)
             for rank, match in enumerate(ranking.matches[fields.top_k :], start=fields.top_k + 1)
         ],
     )
+
+
+def explain_choice(
+    explanation: Explanation | None, question: str, matches: Sequence[Match], chosen: Sequence[Passage]
+) -> Explanation | None:
+    """The same for an answer, whose hits are the passages that were `chosen` from those found."""
+    if explanation is None:
+        return None
+    used = {passage.match.id for passage in chosen}
+    weighed = [(relevance(terms(question), match), match) for match in matches]
+    best = max((weight for weight, _ in weighed), default=0.0)
+    left = [
+        CutRead(**_place(match), reason=_why_left_out(weight, best))
+        for weight, match in weighed
+        if match.id not in used
+    ]
+    hits = [hit for hit in explanation.hits if hit.id in used]
+    return explanation.model_copy(update={"hits": hits, "cut": [*left, *explanation.cut]})
+
+
+def _why_left_out(weight: float, best: float) -> str:
+    if best < FLOOR:
+        return f"relevance {weight:.2f}; an answer needs a passage of {FLOOR}, and the best has {best:.2f}"
+    if weight < COMPANION_FLOOR:
+        return f"relevance {weight:.2f}, and answers use passages from {COMPANION_FLOOR} on"
+    return f"relevance {weight:.2f}, but there was no room for it behind the passages before it"
 
 
 def check_result(checked: Checked, passages: Sequence[HitRead]) -> DocumentCheck:

@@ -20,6 +20,7 @@ from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.documents import DocumentRead, safe_filename
 from app.schemas.exports import ExportedAccount, ExportedActivity, ExportedMember, ExportedProject
 from app.schemas.messages import MessageRead
+from app.schemas.query import AnswerRead
 from app.schemas.sessions import SessionRead
 from app.schemas.tasks import TaskRead
 from app.services.audit import record_by
@@ -37,6 +38,7 @@ documents/<id>/           document.json; original/: the file as it was uploaded;
 sessions/<id>/            session.json; messages.jsonl: everything that was said in a room of your projects
 messages-elsewhere.jsonl  what you said in rooms of others
 tasks.jsonl               long-running work in your projects, and what you started in those of others
+answers.jsonl             what you asked the documents alone, and what you were told, as long as that is kept
 activity.jsonl            what the audit log noted of you
 manifest.sha256           check with: sha256sum --check manifest.sha256
 
@@ -94,6 +96,7 @@ class ExportService:
                 yield entry
         yield Entry("messages-elsewhere.jsonl", self._elsewhere(user.id), now)
         yield Entry("tasks.jsonl", self._tasks(user.id, projects), now)
+        yield Entry("answers.jsonl", self._answers(user.id), now)
         yield Entry("activity.jsonl", self._activity(user.id), now)
 
     async def _account(self, user: User, projects: Sequence[Project]) -> bytes:
@@ -181,6 +184,10 @@ class ExportService:
     async def _elsewhere(self, user_id: UUID) -> AsyncIterator[bytes]:
         async for page in self._pages(lambda uow, at: uow.exports.list_messages_elsewhere(user_id, after=at)):
             yield _lines(MessageRead, page)
+
+    async def _answers(self, user_id: UUID) -> AsyncIterator[bytes]:
+        async for page in self._pages(lambda uow, at: uow.answers.list_owned(user_id, after=at, limit=PAGE)):
+            yield _lines(AnswerRead, page)
 
     async def _activity(self, user_id: UUID) -> AsyncIterator[bytes]:
         async for page in self._pages(lambda uow, at: uow.exports.list_activity(user_id, after=at)):

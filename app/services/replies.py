@@ -17,7 +17,6 @@ from app.realtime.answers import AnswerLog, Piece
 from app.realtime.cancellation import cancel_until_done
 from app.repositories import OpenUnitOfWork
 from app.schemas.query import (
-    AnswerRead,
     CitationsEvent,
     ErrorEvent,
     QueryRequest,
@@ -296,12 +295,11 @@ class ReplyService:
             return Piece(number, "error", BROKEN_OFF.model_dump_json())
         if answer.error is not None:
             return Piece(number, "error", ErrorEvent.model_validate(answer.error).model_dump_json())
-        read = AnswerRead.model_validate(answer)
-        return Piece(number, "done", read.model_dump_json(include=set(QueryResult.model_fields)))
+        return Piece(number, "done", QueryResult.model_validate(answer).model_dump_json())
 
 
 def _columns(result: QueryResult) -> dict[str, Any]:
-    return result.model_dump(mode="json", exclude={"id"})
+    return result.model_dump(mode="json", exclude={"id", "explanation"})
 
 
 def _failed(error: ErrorEvent, **said: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from app.services.answers import AnswerService, Inquiry
 from app.services.chat import ChatService
 from app.services.citations import without_markers
 from app.services.execution import RunningTask
-from app.services.prompts import converse, last_question, turns_of
+from app.services.prompts import converse, turns_of
 from app.settings import ChatSettings
 
 log = structlog.get_logger(__name__)
@@ -154,7 +154,8 @@ class SpiritService:
     async def _look_up(self, call: Call, question: str) -> Inquiry:
         """In the room's project alone, and there in what the room's owner may see."""
         fields = SearchFields(project_ids=[call.room.project_id])
-        return await self._answers.look_up(call.room.owner_id, question, fields, earlier=last_question(call.said))
+        owner_id = call.room.owner_id
+        return await self._answers.look_up(owner_id, question, fields, said=call.said, asker=call.asker)
 
     async def _was_stopped(self, task: RunningTask) -> bool:
         """Whether somebody wants no more of it; else the worker stops, or has lost the task."""

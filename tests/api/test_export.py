@@ -75,6 +75,8 @@ async def test_an_archive_holds_what_somebody_owns_and_nothing_of_others(client:
         identity = Identity(user_id=UUID(owner.id), issuer="https://id.example", subject="42", access_token=b"sealed")
         uow._session.add(identity)
     await run_queued_tasks(resources)
+    for who, asked in ((owner, "What is lit at dusk?"), (friend, "What is the secret?")):
+        await client.post("/api/v1/query", json={"question": asked}, headers=who.headers)
 
     archive = await export(client, owner)
     account = json.loads(archive.read("account.json"))
@@ -106,10 +108,12 @@ async def test_an_archive_holds_what_somebody_owns_and_nothing_of_others(client:
     ]
     assert [message["text"] for message in lines(archive, "messages-elsewhere.jsonl")] == ["Nice place"]
     assert [task["task_type"] for task in lines(archive, "tasks.jsonl")] == ["ingest_document"] * 2
+    assert [answer["question"] for answer in lines(archive, "answers.jsonl")] == ["What is lit at dusk?"]
     assert "user.exported" in [entry["action"] for entry in lines(archive, "activity.jsonl")]
 
     everything = b"".join(archive.read(name) for name in archive.namelist())
-    for foreign in (hidden, "secret of Friend", "Between me and me", friend.email, PASSWORD, key["key"], "sealed"):
+    unseen = (hidden, "secret of Friend", "Between me and me", "What is the secret", friend.email)
+    for foreign in (*unseen, PASSWORD, key["key"], "sealed"):
         assert foreign.encode() not in everything, foreign
     entry = select(func.count()).where(AuditEntry.action == "user.exported", AuditEntry.actor_id == UUID(owner.id))
     assert await execute(resources, entry) == 1

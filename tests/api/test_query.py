@@ -263,6 +263,34 @@ async def test_a_question_in_a_room_is_about_its_project_and_follows_the_convers
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "RESOURCE_NOT_FOUND")
 
 
+async def test_a_question_that_leans_on_the_conversation_is_searched_for_as_the_model_understands_it(
+    told, model, resources, ada, library
+):
+    room = (await told.post("/api/v1/sessions", json={"name": "Evening"}, headers=ada.headers)).json()
+    said = {"text": "Tell me of the lighthouse on Gull Rock."}
+    await told.post(f"/api/v1/chat/{room['id']}/messages", json=said, headers=ada.headers)
+    model.say(Script(["Granite [1]."]))
+    question = "Of what?"
+    assert (await ask(told, ada, question))["grounded"] is False
+    model.rewrite = {question: "Of what is the tower of the lighthouse on Gull Rock made?"}.__getitem__
+    answer = await ask(told, ada, question, session_id=room["id"])
+    assert (answer["grounded"], answer["citations"][0]["title"]) == (True, "Gull Rock")
+    assert "rewrite" in answer["timings_ms"]
+    assert model.requests[-1]["messages"][-1]["content"].endswith(f"Question: {question}")
+
+
+async def test_an_answer_explains_what_it_was_made_from_and_what_was_left_out(client, ada, library):
+    question = "How high is the tower of the lighthouse on Gull Rock?"
+    assert (await ask(client, ada, question))["explanation"] is None
+    explained = (await ask(client, ada, question, explain=True))["explanation"]
+    assert [hit["title"] for hit in explained["hits"]] == ["Gull Rock"]
+    assert {cut["title"] for cut in explained["cut"]} == {"Bees", "Boiler"}
+    assert all(cut["reason"].startswith("relevance 0.") for cut in explained["cut"])
+    nothing = (await ask(client, ada, "Who won the chess tournament?", explain=True))["explanation"]
+    assert nothing["hits"] == []
+    assert "an answer needs a passage of" in nothing["cut"][0]["reason"]
+
+
 async def test_a_model_that_fails_is_a_503_or_an_error_event(told, model, ada, library):
     question = "How high is the tower of the lighthouse on Gull Rock?"
     model.say(Script(["It is", " high"], drop_after=1))

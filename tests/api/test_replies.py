@@ -80,6 +80,7 @@ async def first_tokens(lines: AsyncIterator[str], count: int) -> tuple[str, str]
 
 async def test_an_answer_is_kept_for_who_asked_and_nobody_else(client, ada, lighthouse):
     told = await ask(client, ada)
+    assert told.pop("explanation") is None
     kept = (await get(client, ada, told["id"])).json()
     assert {name: kept[name] for name in told} == told
     assert (kept["question"], kept["status"], kept["error"]) == (QUESTION, "complete", None)

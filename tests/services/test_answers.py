@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from app.models import Message
 from app.repositories.retrieval import Match
 from app.schemas.search import SearchFields
 from app.services.evidence import Passage, Quotation, choose_passages, choose_quotations
@@ -91,8 +92,9 @@ async def test_a_question_that_refers_back_is_understood_together_with_the_one_b
     await add_text(client, resources, ada, BEES, "Bees")
     fields = SearchFields(project_ids=[document["project_id"]])
     answers, user_id = resources.services.answers, UUID(ada.id)
-    asked, earlier = "And when did he leave it?", "Who was the last keeper of the lighthouse on Gull Rock?"
+    asked, before = "And when did he leave it?", "Who was the last keeper of the lighthouse on Gull Rock?"
+    earlier = [Message(text=before, is_spirit=False, user_name="Ada")]
     assert not (await answers.look_up(user_id, asked, fields)).passages
-    assert not (await answers.look_up(user_id, "How are you?", fields, earlier=earlier)).passages
-    inquiry = await answers.look_up(user_id, asked, fields, earlier=earlier)
+    assert not (await answers.look_up(user_id, "How are you?", fields, said=earlier)).passages
+    inquiry = await answers.look_up(user_id, asked, fields, said=earlier)
     assert inquiry.passages[0].match.title == "Gull Rock"

@@ -3,7 +3,7 @@
 from app.adapters.llm import Turn, open_language_model
 from app.services.rewriting import standalone_question
 from app.settings import LLMSettings
-from tests.llm_server import Script, serve_language_model
+from tests.llm_server import serve_language_model
 
 HISTORY = [Turn("user", "Tell me of the lighthouse on Gull Rock."), Turn("assistant", "It has 212 steps.")]
 ASKED = "And when was it built?"
@@ -15,14 +15,12 @@ async def test_a_model_puts_in_what_pronouns_stand_for_and_what_is_no_question_i
         serve_language_model() as server,
         open_language_model(LLMSettings(base_url=server.url, model="scripted")) as model,
     ):
-        server.say(Script([MEANT]), Script(["x" * 500]), Script([""]))
-        assert await standalone_question(model, ASKED, HISTORY) == MEANT
-        assert await standalone_question(model, ASKED, HISTORY) == ASKED
-        assert await standalone_question(model, ASKED, HISTORY) == ASKED
+        for said, meant in ((MEANT, MEANT), ("x" * 500, ASKED), ("", ASKED)):
+            server.rewrite = {ASKED: said}.__getitem__
+            assert await standalone_question(model.stream, ASKED, HISTORY) == meant
 
 
-async def test_without_a_model_a_conversation_or_an_answer_the_question_stays():
+async def test_without_a_conversation_or_an_answer_the_question_stays():
     async with open_language_model(LLMSettings(base_url="http://127.0.0.1:9", model="away")) as away:
-        assert await standalone_question(away, ASKED, []) == ASKED
-        assert await standalone_question(away, ASKED, HISTORY) == ASKED
-    assert await standalone_question(None, ASKED, HISTORY) == ASKED
+        assert await standalone_question(away.stream, ASKED, []) == ASKED
+        assert await standalone_question(away.stream, ASKED, HISTORY) == ASKED
