@@ -26,24 +26,12 @@ and last `done` (the same object as without streaming) or `error` {code, message
 connection open. Each event has an `id`: a client that lost the connection sends the last one as `Last-Event-ID`, here
 or to `GET /query/{id}/events`, and gets what it missed and then what comes. An answer that nobody follows is stopped
 after a while."""
-STREAM_EXAMPLE = """event: retrieved
-data: {"id": "0198…", "items": [{"marker": 1, "document_id": "0198…", "title": "Annual report", "page": 3, …}]}
-id: 0198…:1
-
-event: token
-data: {"delta": "Net income was 2.1 million [1]."}
-id: 0198…:2
-
-event: citations
-data: {"citations": [{"marker": 1, "document_id": "0198…", "title": "Annual report", "page": 3, …}], "sentences": […]}
-id: 0198…:3
-
-event: done
-data: {"id": "0198…", "answer": "Net income was 2.1 million [1].", "grounded": true, …}
-id: 0198…:4
-
-"""
-STREAM_EVENT = {  # each of them: what schema checkers take it for, up to OpenAPI 3.1
+STREAM_EXAMPLE = {
+    "event": "token",
+    "data": '{"delta": "Net income was 2.1 million [1]."}',
+    "id": "0198c7a4-6f10-7c3e-9d2a-5b1e8f4a7c60:2",
+}
+STREAM_EVENT = {  # one of them: so OpenAPI up to 3.1 is read
     "type": "object",
     "required": ["event", "data", "id"],
     "properties": {
