@@ -10,6 +10,8 @@ PYTHON := python3.11 python3.12 python3.13 python3 python
 # How many requests `make fuzz` makes up for each operation, beside those that walk the edges of its schema
 EXAMPLES := 50
 SPECTRAL := @stoplight/spectral-cli@6.16.3
+ASYNCAPI_PARSER := @asyncapi/parser@3.6.3
+TYPESCRIPT := typescript@7.0.2
 # Some of the tests only: make test TESTS=tests/embedded
 TESTS :=
 
@@ -63,14 +65,18 @@ migrate: $(RUNTIME) ## Bring the database to the newest schema
 doctor: $(RUNTIME) ## Check every dependency and say what to do
 	$(BIN)/hearth doctor
 
-docs: $(DEVELOPMENT) ## Write what is generated from the code: .env.example, docs/openapi.json
+docs: $(DEVELOPMENT) ## Write what is generated from the code: .env.example, docs/*.json, the types of the clients
 	$(BIN)/python -m docs.generate
 
 fuzz: $(DEVELOPMENT) ## Ask the API far more than `make test` does, as every kind of caller (EXAMPLES=50 an operation)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_openapi.py tests/api/test_hostile_data.py
 
-lint-api: $(DEVELOPMENT) ## Check the API's description with Spectral (needs Node; fetches Spectral once)
+lint-api: $(DEVELOPMENT) ## Check both descriptions and the types of the TypeScript client (needs Node; fetches tools once)
 	npx --yes $(SPECTRAL) lint --fail-severity=warn docs/openapi.json
+	npm install --no-save --no-audit --no-fund --prefix build/asyncapi $(ASYNCAPI_PARSER)
+	NODE_PATH=build/asyncapi/node_modules node tests/clients/parse_asyncapi.cjs docs/asyncapi.json
+	rm -f clients/typescript/hearth.d.ts clients/typescript/connection.d.ts clients/typescript/streams.d.ts
+	npx --yes -p $(TYPESCRIPT) tsc -p clients/typescript
 
 bench: $(DEVELOPMENT) ## Measure starts and requests against bare references (about a minute)
 	$(BIN)/python -m benchmarks.start

@@ -35,27 +35,27 @@ Timestamp = Annotated[
 ]
 
 
-class Event(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class Told(BaseModel):
+    """What clients are told has all its fields, always."""
 
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class Event(Told):
     type: str
     id: UUID = Field(default_factory=uuid7)
     timestamp: Timestamp = Field(default_factory=utc_now)
 
 
-class Person(BaseModel):
+class Person(Told):
     """Somebody in a room, as others see them."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: UUID
     name: str
 
 
-class Citation(BaseModel):
+class Citation(Told):
     """A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text."""
-
-    model_config = ConfigDict(frozen=True)
 
     marker: int
     document_id: UUID
@@ -76,7 +76,7 @@ class RoomEvent(Event):
     session_id: UUID
 
 
-class TaskState(BaseModel):
+class TaskState(Told):
     """A task that is under way, for those who join late."""
 
     task_id: UUID

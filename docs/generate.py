@@ -1,4 +1,4 @@
-"""Write what is generated from the code: `.env.example` and `docs/openapi.json`.
+"""Write what is generated from the code: `.env.example`, `docs/openapi.json`, `docs/asyncapi.json`, clients' types.
 
 python -m docs.generate
 """
@@ -12,11 +12,14 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from app.api.asyncapi import asyncapi_document
 from app.main import create_app
 from app.settings import Group, Settings
+from clients import generate as clients
 
 ENV_EXAMPLE = Path(__file__).parent.parent / ".env.example"
 OPENAPI = Path(__file__).with_name("openapi.json")
+ASYNCAPI = Path(__file__).with_name("asyncapi.json")
 HEAD = """\
 # Every setting with its default; written by `make docs` from app/settings.py.
 # Copy this file to .env and take away the # of what you change. What stands in the environment wins. Times are seconds,
@@ -40,6 +43,11 @@ def openapi_document() -> str:
     """The text of `docs/openapi.json`: what a server with default settings says of itself."""
     application = create_app(Settings(_env_file=None, environment="testing"))
     return json.dumps(application.openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def asyncapi_text() -> str:
+    """The text of `docs/asyncapi.json`."""
+    return json.dumps(asyncapi_document(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _everything() -> Iterator[str]:
@@ -73,3 +81,5 @@ def _written(value: Any) -> str:
 if __name__ == "__main__":
     ENV_EXAMPLE.write_text(env_example(), encoding="utf-8")
     OPENAPI.write_text(openapi_document(), encoding="utf-8")
+    ASYNCAPI.write_text(asyncapi_text(), encoding="utf-8")
+    clients.write_all()

@@ -11,13 +11,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.factories import User
+from tests.frames import check_event
 from tests.processes import LiveServer
 
 PATIENCE = 15  # seconds
 
 
 class Visitor:
-    """One connection: sends commands, collects frames."""
+    """One connection: sends commands, collects frames, each of which must be as the protocol's document says."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -32,6 +33,7 @@ class Visitor:
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(PATIENCE):
             frame = json.loads(await self.socket.recv())
+        check_event(frame)
         self.frames.append(frame)
         return frame
 

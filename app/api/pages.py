@@ -1,4 +1,4 @@
-"""The pages for developers, `/docs`, `/redoc` and `/` that leads there, and those that links in mails lead to.
+"""The pages for developers, `/docs`, `/redoc`, `/asyncapi` and `/` that leads there, and those that mails link to.
 
 Their scripts come with the installation.
 """
@@ -11,8 +11,11 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+
+from app.api.asyncapi import asyncapi_document
+from app.api.protocol_page import protocol_page
 
 ASSETS = "/docs/assets"
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -106,6 +109,16 @@ async def read_redoc() -> HTMLResponse:
         with_google_fonts=False,
     )
     return _page(page.body)
+
+
+@router.get("/asyncapi.json")
+async def read_asyncapi() -> JSONResponse:
+    return JSONResponse(asyncapi_document())
+
+
+@router.get("/asyncapi")
+async def read_asyncapi_page() -> HTMLResponse:
+    return _page(protocol_page(asyncapi_document()).encode())
 
 
 @router.get("/reset-password")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.api.callers import Caller
@@ -26,7 +26,7 @@ from app.errors import (
     RateLimited,
     ServiceUnavailable,
 )
-from app.events import Authenticate, ErrorOccurred
+from app.events import Authenticate, ClientId, ErrorOccurred
 from app.permissions import Action, Principal, may
 from app.rates import Budget
 from app.realtime.cancellation import cancel_until_done
@@ -54,6 +54,12 @@ CLOSE_CODES = {
 }
 
 authenticate: TypeAdapter[Authenticate] = TypeAdapter(Authenticate)
+
+
+class Identified(BaseModel):
+    """A frame whose sender wants to know what became of it."""
+
+    client_id: ClientId
 
 
 @router.websocket("/chat/{session_id}")
@@ -179,7 +185,7 @@ class Door:
                 refusals += 1
                 if refusals > MOST_REFUSALS:
                     raise
-                conversation.complain(error)
+                conversation.complain(_about(text, error))
 
     async def _receive(self) -> str | None:
         """The next frame's text; None for a binary one."""
@@ -211,16 +217,24 @@ async def _carry_out(conversation: Conversation, text: str | None) -> None:
     try:
         await conversation.carry_out(text)
     except ValidationError as error:
-        conversation.complain(_bad_frame(error))
+        conversation.complain(_about(text, _bad_frame(error)))
     except (RateLimited, CutOff, WebSocketDisconnect):
         raise
     except AppError as error:
-        conversation.complain(error)
+        conversation.complain(_about(text, error))
     except Exception as error:
         if not is_dependency_down(error):
             log.exception("socket.command_failed")
             raise
-        conversation.complain(ServiceUnavailable("The service is not available at the moment. Please try again."))
+        away = ServiceUnavailable("The service is not available at the moment. Please try again.")
+        conversation.complain(_about(text, away))
+
+
+def _about(text: str | None, error: AppError) -> AppError:
+    """The same, with the `client_id` of the frame that was refused, so that its sender knows which one it was."""
+    with suppress(ValidationError):
+        error.details["client_id"] = Identified.model_validate_json(text or "").client_id
+    return error
 
 
 def _bad_frame(error: ValidationError) -> AppError:

@@ -1,0 +1,1013 @@
+"""What goes over the wire. Written by `make docs` from the server's classes; do not edit.
+
+Ids are UUIDs, times are ISO 8601. Dictionaries at run time: nothing is checked or converted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+class APIKeyCreate(TypedDict):
+    name: str
+    scopes: NotRequired[list[Scope]]
+    expires_at: NotRequired[str | None]
+    limits: NotRequired[dict[str, str]]
+
+class APIKeyCreated(TypedDict):
+    """The only time that the key itself is shown."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[Scope]
+    limits: dict[str, str]
+    expires_at: str | None
+    last_used_at: str | None
+    created_at: str
+    key: str
+
+class APIKeyRead(TypedDict):
+    """`prefix` is how the key begins, for telling keys apart."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[Scope]
+    limits: dict[str, str]
+    expires_at: str | None
+    last_used_at: str | None
+    created_at: str
+
+class APIKeyUpdate(TypedDict):
+    """What is left out stays as it is; `limits` replace those that were there."""
+
+    name: NotRequired[str | None]
+    limits: NotRequired[dict[str, str] | None]
+
+class AccountDeletion(TypedDict):
+    """`password` is needed where the account has one; without one, the log-in must be younger than five minutes. `erase_messages` also empties what was said in the rooms of others, where it stands without a name otherwise. `delete_shared_projects` deletes projects that others work in, and that have no other owner."""
+
+    password: NotRequired[str | None]
+    erase_messages: NotRequired[bool]
+    delete_shared_projects: NotRequired[bool]
+
+class AdminTaskRead(TypedDict):
+    """A task without what it works on and without what came of it; internal ones are not listed to users."""
+
+    id: str
+    project_id: str
+    owner_id: str
+    task_type: str
+    quality: str
+    status: TaskStatus
+    progress: float
+    error_code: str | None
+    attempts: int
+    priority: int
+    is_internal: bool
+    cancel_requested: bool
+    run_after: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+class AdminUserRead(TypedDict):
+    """An account, as admins see it."""
+
+    id: str
+    email: str | None
+    name: str
+    role: Role
+    is_active: bool
+    email_verified_at: str | None
+    created_at: str
+    updated_at: str
+
+class AdminUserUpdate(TypedDict):
+    """What is left out stays as it is; nothing else can be changed for somebody."""
+
+    name: NotRequired[str | None]
+    role: NotRequired[Literal['user', 'admin'] | None]
+    is_active: NotRequired[bool | None]
+
+class AnswerRead(TypedDict):
+    """An answer that was kept: as `QueryResult`, also while it is `running`, or when it has `failed`."""
+
+    id: str
+    question: str
+    status: Literal['running', 'complete', 'stopped', 'failed']
+    answer: str
+    citations: list[Citation]
+    sentences: list[SentenceRead]
+    grounded: bool
+    model: str
+    usage: UsageRead
+    timings_ms: dict[str, float]
+    error: ErrorEvent | None
+    created_at: str
+
+class AuditEntryRead(TypedDict):
+    """Who (`actor_id`, and by which key), what, on what, from where; ids, so that it outlives names."""
+
+    id: str
+    created_at: str
+    actor_id: str | None
+    key_id: str | None
+    action: str
+    target_type: str | None
+    target_id: str | None
+    address: str
+    request_id: str
+    details: dict[str, Any]
+
+class Authenticate(TypedDict):
+    type: Literal['authenticate']
+    token: str
+
+Budget: TypeAlias = Literal['requests', 'uploads', 'queries', 'messages', 'tokens', 'login', 'failures', 'mails']
+
+class CancelTask(TypedDict):
+    type: Literal['cancel_task']
+    task_id: str
+
+class CheckLegRead(TypedDict):
+    """The best that a ranker says about the document; null where it finds nothing in it."""
+
+    name: str
+    best_score: float | None
+
+class CheckRead(TypedDict):
+    status: Literal['healthy', 'degraded', 'unhealthy']
+    latency_ms: float | None
+    message: str | None
+
+class ChunkPage(TypedDict):
+    items: list[ChunkRead]
+    next_cursor: str | None
+
+class ChunkRead(TypedDict):
+    """A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text."""
+
+    id: str
+    ordinal: int
+    text: str
+    page: int | None
+    heading: str | None
+    char_start: int
+    char_end: int
+    token_count: int
+
+class Citation(TypedDict):
+    """A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text."""
+
+    marker: int
+    document_id: str
+    title: str
+    page: int | None
+    char_start: int
+    char_end: int
+    quote: str
+    document_version: str | None
+
+class CookieSessionRead(TypedDict):
+    """`csrf_token` goes into `X-CSRF-Token`; null for a caller without a cookie."""
+
+    user: UserRead
+    csrf_token: str | None
+
+class CutRead(TypedDict):
+    id: str
+    document_id: str
+    title: str
+    page: int | None
+    score: float
+    scores: ScoresRead
+    places: dict[str, int]
+    reason: str
+
+class DeviceRead(TypedDict):
+    """Somewhere you are signed in: by a cookie in a browser, or by tokens in a program."""
+
+    id: str
+    kind: LoginKind
+    user_agent: str
+    address: str
+    is_current: bool
+    created_at: str
+    last_used_at: str
+    expires_at: str
+
+class DocumentCheck(TypedDict):
+    """Why a document does or does not come up for a question: `reasons` in words, the rest for programs. `rank` is the place of its best passage among all that the caller may see, null beyond `looked_at` places. `missing_words` are those of the question that stand nowhere in it."""
+
+    document_id: str
+    status: str
+    found: bool
+    rank: int | None
+    looked_at: int
+    relevance: float | None
+    floor: float
+    legs: list[CheckLegRead]
+    missing_words: list[str]
+    passages: list[HitRead]
+    reasons: list[str]
+
+class DocumentCountRead(TypedDict):
+    status: DocumentStatus
+    count: int
+    bytes: int
+
+class DocumentError(TypedDict):
+    """Why a document could not be read: `code` for programs, `message` for people."""
+
+    code: str
+    message: str
+
+class DocumentRead(TypedDict):
+    """`size` in bytes; `sha256` of the original in hexadecimal; `error` says why a document has `failed`. `source_url` is where it was fetched from; null for a file or a text that was sent."""
+
+    id: str
+    project_id: str
+    title: str
+    filename: str | None
+    source_url: str | None
+    media_type: str
+    size: int
+    sha256: str
+    status: DocumentStatus
+    error: DocumentError | None
+    page_count: int | None
+    chunk_count: int | None
+    metadata: dict[str, Any]
+    created_at: str
+    updated_at: str
+
+DocumentStatus: TypeAlias = Literal['pending', 'processing', 'ready', 'failed']
+
+class DocumentUpdate(TypedDict):
+    """What is left out or null stays as it is; `metadata` is replaced as a whole."""
+
+    title: NotRequired[str | None]
+    metadata: NotRequired[dict[str, Any] | None]
+
+class EmailChange(TypedDict):
+    """The address changes once the new one is confirmed."""
+
+    email: str
+    current_password: str
+
+class EmailVerification(TypedDict):
+    """`token` stands in the link of the mail, behind `#token=`."""
+
+    token: str
+
+class ErrorBody(TypedDict):
+    code: str
+    message: str
+    details: dict[str, Any]
+
+class ErrorEvent(TypedDict):
+    """Last, instead of `done`: why the answer ends here."""
+
+    code: str
+    message: str
+
+class ErrorOccurred(TypedDict):
+    """A frame was refused; the connection lives on."""
+
+    type: Literal['error']
+    id: str
+    timestamp: str
+    session_id: str | None
+    project_id: str | None
+    error_code: str
+    message: str
+    details: dict[str, Any]
+
+class ErrorResponse(TypedDict):
+    """The form of every error."""
+
+    error: ErrorBody
+    request_id: str
+    timestamp: str
+
+class Explanation(TypedDict):
+    """How a search came to its result. `candidates` is how many passages each ranker may name. `words` are those that were looked for, with the number of passages that have them."""
+
+    passages: int
+    method: Literal['scan', 'index']
+    candidates: int
+    words: dict[str, int]
+    legs: list[LegRead]
+    filters: dict[str, Any]
+    hits: list[PlaceRead]
+    cut: list[CutRead]
+
+ExportFormat: TypeAlias = Literal['jsonl', 'csv']
+
+class HealthRead(TypedDict):
+    status: Literal['healthy', 'degraded', 'unhealthy']
+    version: str
+    timestamp: str
+    checks: dict[str, CheckRead]
+
+class HitRead(TypedDict):
+    """A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text."""
+
+    source: Literal['documents', 'memories', 'messages']
+    id: str
+    document_id: str
+    title: str
+    text: str
+    page: int | None
+    heading: str | None
+    char_start: int
+    char_end: int
+    score: float
+    scores: ScoresRead
+
+class IdentityDepartureRead(TypedDict):
+    """Send the browser there, within ten minutes; the cookie that came along has to be in it."""
+
+    url: str
+
+class IdentityLink(TypedDict):
+    redirect_to: NotRequired[str]
+
+class IdentityRead(TypedDict):
+    """An account of an OpenID provider that opens yours. `email` is what the provider told when it was last used."""
+
+    id: str
+    issuer: str
+    subject: str
+    email: str | None
+    created_at: str
+    updated_at: str
+
+class InfoRead(TypedDict):
+    name: str
+    version: str
+    api_version: str
+    environment: str
+    registration: str
+    sign_in_with: str | None
+    embedding_model: str
+    llm_model: str | None
+    features: list[str]
+    media_types: list[str]
+    limits: Limits
+
+class IngestionRead(TypedDict):
+    """A document and the work on it; `task` is null when there is nothing left to do."""
+
+    document: DocumentRead
+    task: TaskRead | None
+
+class InviteCreate(TypedDict):
+    """`expires_in` in seconds."""
+
+    max_uses: NotRequired[int]
+    expires_in: NotRequired[int]
+
+class InviteRead(TypedDict):
+    """`invite` is shown this once."""
+
+    invite: str
+    session_id: str
+    max_uses: int
+    expires_at: str
+
+class JoinedRead(TypedDict):
+    """`access_token` opens this room alone; null for a caller who is signed in already. `expires_in` in seconds."""
+
+    session: SessionRead
+    user: Person
+    access_token: str | None
+    token_type: str
+    expires_in: int | None
+
+class LegRead(TypedDict):
+    """A ranker's part: the `named` passages are its best; `weight` is what it counts in the score."""
+
+    name: str
+    weight: float
+    named: int
+
+class Limits(TypedDict):
+    """`document_bytes` and `body_bytes` in bytes, `message_characters` in code points."""
+
+    document_bytes: int
+    body_bytes: int
+    message_characters: int
+    frame_bytes: int
+
+class LimitsRead(TypedDict):
+    """`defaults` are the settings', by budget; `roles` have others. A key's own stand before both."""
+
+    defaults: dict[str, str]
+    roles: list[RoleLimitRead]
+
+class LiveRead(TypedDict):
+    status: Literal['alive']
+
+LoginKind: TypeAlias = Literal['token', 'cookie']
+
+class Logout(TypedDict):
+    """A refresh token of another log-in of yours ends that one, too."""
+
+    refresh_token: NotRequired[str | None]
+
+class MailPromise(TypedDict):
+    """What will happen by mail."""
+
+    message: str
+
+class MemberPut(TypedDict):
+    email: str
+    role: NotRequired[ProjectRole]
+
+class MemberRead(TypedDict):
+    user_id: str
+    name: str
+    email: str | None
+    role: ProjectRole
+
+class MessageCreate(TypedDict):
+    """`client_id`: the same one sent again makes no second message."""
+
+    text: str
+    client_id: NotRequired[str | None]
+
+class MessageRead(TypedDict):
+    """`seq` is the message's number in the room; `citations` are the spirit's."""
+
+    id: str
+    session_id: str
+    seq: int
+    user_id: str | None
+    user_name: str
+    text: str
+    is_spirit: bool
+    citations: list[Citation]
+    client_id: str | None
+    in_reply_to: str | None
+    timestamp: str
+
+class MessageReceived(TypedDict):
+    """Durable. `id`, `seq` and `timestamp` are the message's own."""
+
+    type: Literal['message_received']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    user_id: str | None
+    user_name: str
+    text: str
+    is_spirit: bool
+    citations: list[Citation]
+    client_id: str | None
+    in_reply_to: str | None
+
+class PageAPIKeyRead(TypedDict):
+    items: list[APIKeyRead]
+    next_cursor: str | None
+
+class PageAdminTaskRead(TypedDict):
+    items: list[AdminTaskRead]
+    next_cursor: str | None
+
+class PageAdminUserRead(TypedDict):
+    items: list[AdminUserRead]
+    next_cursor: str | None
+
+class PageAuditEntryRead(TypedDict):
+    items: list[AuditEntryRead]
+    next_cursor: str | None
+
+class PageDeviceRead(TypedDict):
+    items: list[DeviceRead]
+    next_cursor: str | None
+
+class PageDocumentRead(TypedDict):
+    items: list[DocumentRead]
+    next_cursor: str | None
+
+class PageIdentityRead(TypedDict):
+    items: list[IdentityRead]
+    next_cursor: str | None
+
+class PageMemberRead(TypedDict):
+    items: list[MemberRead]
+    next_cursor: str | None
+
+class PageMessageRead(TypedDict):
+    items: list[MessageRead]
+    next_cursor: str | None
+
+class PageProjectRead(TypedDict):
+    items: list[ProjectRead]
+    next_cursor: str | None
+
+class PageRegistrationInviteRead(TypedDict):
+    items: list[RegistrationInviteRead]
+    next_cursor: str | None
+
+class PageSessionRead(TypedDict):
+    items: list[SessionRead]
+    next_cursor: str | None
+
+class PageTaskRead(TypedDict):
+    items: list[TaskRead]
+    next_cursor: str | None
+
+class ParticipantsRead(TypedDict):
+    """Who is in the room at this moment, by name."""
+
+    items: list[Person]
+
+class PasswordChange(TypedDict):
+    current_password: str
+    new_password: str
+
+class PasswordForgotten(TypedDict):
+    email: str
+
+class PasswordReset(TypedDict):
+    """`token` stands in the link of the mail, behind `#token=`."""
+
+    token: str
+    password: str
+
+class Person(TypedDict):
+    """Somebody in a room, as others see them."""
+
+    id: str
+    name: str
+
+class Ping(TypedDict):
+    type: Literal['ping']
+
+class PlaceRead(TypedDict):
+    """Where a passage stands in each ranker that named it, from 1."""
+
+    id: str
+    document_id: str
+    title: str
+    page: int | None
+    score: float
+    scores: ScoresRead
+    places: dict[str, int]
+
+class Pong(TypedDict):
+    type: Literal['pong']
+    id: str
+    timestamp: str
+    session_id: str | None
+    project_id: str | None
+
+class ProjectCreate(TypedDict):
+    name: str
+    description: NotRequired[str]
+
+class ProjectRead(TypedDict):
+    """`role` is the caller's own."""
+
+    id: str
+    name: str
+    description: str
+    is_default: bool
+    owner_id: str
+    role: ProjectRole
+    created_at: str
+    updated_at: str
+
+ProjectRole: TypeAlias = Literal['viewer', 'editor', 'owner']
+
+class ProjectUpdate(TypedDict):
+    """What is left out stays as it is."""
+
+    name: NotRequired[str | None]
+    description: NotRequired[str | None]
+
+class QueryRequest(TypedDict):
+    project_ids: NotRequired[list[str] | None]
+    sources: NotRequired[list[Literal['documents', 'memories', 'messages']]]
+    filters: NotRequired[SearchFilters]
+    top_k: NotRequired[int]
+    quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra']]
+    explain: NotRequired[bool]
+    question: str
+    session_id: NotRequired[str | None]
+    stream: NotRequired[bool]
+
+class QueryResult(TypedDict):
+    """`answer` holds markers `[n]`, one citation for each. Not `grounded`: nothing in the documents bears it out."""
+
+    id: str
+    status: Literal['complete', 'stopped']
+    answer: str
+    citations: list[Citation]
+    sentences: list[SentenceRead]
+    grounded: bool
+    model: str
+    usage: UsageRead
+    timings_ms: dict[str, float]
+    explanation: NotRequired[Explanation | None]
+
+class QueueRead(TypedDict):
+    waiting: int
+    running: int
+    oldest_age_seconds: float | None
+
+class RefreshTokenUse(TypedDict):
+    refresh_token: str
+
+class RegistrationInviteCreate(TypedDict):
+    email: NotRequired[str | None]
+    role: NotRequired[Literal['user', 'admin']]
+    expires_in: NotRequired[int]
+
+class RegistrationInviteCreated(TypedDict):
+    """The only time that the invite itself is shown."""
+
+    id: str
+    email: str | None
+    role: Role
+    created_by: str | None
+    expires_at: str
+    used_at: str | None
+    used_by: str | None
+    created_at: str
+    invite: str
+
+class RegistrationInviteRead(TypedDict):
+    """Good for one account, while whoever made it is an active admin."""
+
+    id: str
+    email: str | None
+    role: Role
+    created_by: str | None
+    expires_at: str
+    used_at: str | None
+    used_by: str | None
+    created_at: str
+
+class Resume(TypedDict):
+    type: Literal['resume']
+    after_seq: int
+
+Role: TypeAlias = Literal['user', 'admin', 'guest']
+
+class RoleLimitRead(TypedDict):
+    role: Role
+    budget: Budget
+    rate: str
+
+class RoleLimitUpdate(TypedDict):
+    """What everybody of a role may do; `rate: null` brings the setting's rate back."""
+
+    role: Role
+    budget: Literal['requests', 'uploads', 'queries', 'messages', 'tokens']
+    rate: str | None
+
+Scope: TypeAlias = Literal['read', 'write', 'admin']
+
+class ScoresRead(TypedDict):
+    """What each ranker says by itself; null where it has nothing to say about the passage."""
+
+    dense: float | None
+    text: float | None
+    sparse: NotRequired[float | None]
+    rerank: NotRequired[float | None]
+
+class SearchFilters(TypedDict):
+    """Narrow the search to some documents; all that is given must hold."""
+
+    document_ids: NotRequired[list[str] | None]
+    media_type: NotRequired[str | None]
+    metadata: NotRequired[dict[str, Any] | None]
+    where: NotRequired[dict[str, Any] | None]
+    created_from: NotRequired[str | None]
+    created_before: NotRequired[str | None]
+
+class SearchRequest(TypedDict):
+    project_ids: NotRequired[list[str] | None]
+    sources: NotRequired[list[Literal['documents', 'memories', 'messages']]]
+    filters: NotRequired[SearchFilters]
+    top_k: NotRequired[int]
+    quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra']]
+    explain: NotRequired[bool]
+    query: str
+
+class SearchResult(TypedDict):
+    """The best passages, best first. `timings_ms`: milliseconds by stage, `total` included."""
+
+    items: list[HitRead]
+    timings_ms: dict[str, float]
+    explanation: NotRequired[Explanation | None]
+
+class SendMessage(TypedDict):
+    """The same `client_id` again makes no second message; a connection that was not told of the first is told now."""
+
+    type: Literal['send_message']
+    text: str
+    client_id: NotRequired[str | None]
+
+class SentenceRead(TypedDict):
+    """A sentence of the answer, at `char_start`:`char_end` (code points) of `answer`, and what bears it out."""
+
+    char_start: int
+    char_end: int
+    citations: list[int]
+    supported: bool
+
+class SessionCreate(TypedDict):
+    """`project_id`: whose documents the spirit answers from; your default project otherwise."""
+
+    name: str
+    max_users: NotRequired[int]
+    spirit_mode: NotRequired[SpiritMode]
+    project_id: NotRequired[str | None]
+
+class SessionJoin(TypedDict):
+    """`name`: what a guest is called in the room; a signed-in caller keeps their own."""
+
+    invite: str
+    name: NotRequired[str | None]
+
+class SessionRead(TypedDict):
+    id: str
+    name: str
+    max_users: int
+    spirit_mode: SpiritMode
+    project_id: str
+    owner_id: str
+    is_active: bool
+    created_at: str
+    updated_at: str
+
+class SessionUpdate(TypedDict):
+    """What is left out stays as it is."""
+
+    name: NotRequired[str | None]
+    max_users: NotRequired[int | None]
+    spirit_mode: NotRequired[SpiritMode | None]
+    is_active: NotRequired[bool | None]
+
+SpiritMode: TypeAlias = Literal['always', 'mention', 'off']
+
+class SpiritThinking(TypedDict):
+    type: Literal['spirit_thinking']
+    id: str
+    timestamp: str
+    session_id: str
+    in_reply_to: str
+
+class SpiritToken(TypedDict):
+    """The next piece of the answer; for a joiner in the middle the first `delta` is all that was said so far. `offset`: how many code points of the answer come before `delta`; null when that is not known."""
+
+    type: Literal['spirit_token']
+    id: str
+    timestamp: str
+    session_id: str
+    in_reply_to: str
+    delta: str
+    offset: int | None
+
+class StartGeneration(TypedDict):
+    type: Literal['start_generation']
+    task_type: str
+    params: NotRequired[dict[str, Any]]
+    quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+
+class StatisticsRead(TypedDict):
+    """Numbers alone. Where it says so, tables of more than 10,000 rows are estimated."""
+
+    users: list[UserCountRead]
+    documents: list[DocumentCountRead]
+    tasks: list[TaskCountRead]
+    projects: int
+    rooms: int
+    passages: int
+    messages: int
+    queue: QueueRead
+    logins_last_day: int
+
+class Stop(TypedDict):
+    type: Literal['stop']
+
+class TaskCompleted(TypedDict):
+    """Durable. `duration` in seconds."""
+
+    type: Literal['complete']
+    id: str
+    timestamp: str
+    project_id: str
+    task_id: str
+    task_type: str
+    seq: int
+    result: dict[str, Any]
+    duration: float
+
+class TaskCountRead(TypedDict):
+    task_type: str
+    status: TaskStatus
+    count: int
+
+class TaskCreate(TypedDict):
+    task_type: str
+    params: NotRequired[dict[str, Any]]
+    quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+
+class TaskFailed(TypedDict):
+    """Durable."""
+
+    type: Literal['error']
+    id: str
+    timestamp: str
+    project_id: str
+    task_id: str
+    task_type: str
+    seq: int
+    error_code: str
+    message: str
+    details: dict[str, Any]
+
+class TaskProgress(TypedDict):
+    type: Literal['progress']
+    id: str
+    timestamp: str
+    project_id: str
+    task_id: str
+    task_type: str
+    progress: float
+    message: str
+    preview_url: str | None
+
+class TaskRead(TypedDict):
+    """`progress` runs from 0 to 1; `error` has `code`, `message` and `details`."""
+
+    id: str
+    project_id: str
+    task_type: str
+    quality: str
+    params: dict[str, Any]
+    status: TaskStatus
+    progress: float
+    message: str
+    preview_url: str | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    attempts: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+class TaskStarted(TypedDict):
+    """Durable."""
+
+    type: Literal['task_started']
+    id: str
+    timestamp: str
+    project_id: str
+    task_id: str
+    task_type: str
+    seq: int
+    params: dict[str, Any]
+    attempt: int
+
+class TaskState(TypedDict):
+    """A task that is under way, for those who join late."""
+
+    task_id: str
+    task_type: str
+    status: str
+    progress: float
+    message: str
+
+TaskStatus: TypeAlias = Literal['queued', 'running', 'succeeded', 'failed', 'cancelled']
+
+class TaskTypeRead(TypedDict):
+    """A kind of work. `params` is the JSON Schema of its parameters."""
+
+    name: str
+    description: str
+    may_be_started: bool
+    params: dict[str, Any]
+
+class TicketRead(TypedDict):
+    """Goes into `?ticket=` of a WebSocket's address, once, within `expires_in` seconds."""
+
+    ticket: str
+    expires_in: int
+
+class TokensRead(TypedDict):
+    """`expires_in`: seconds the access token is good for. The refresh token is good for one use."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal['bearer']
+    expires_in: int
+
+class Typing(TypedDict):
+    type: Literal['typing']
+
+class UsageRead(TypedDict):
+    """Tokens of the language model; 0 where none was asked, or it does not count."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+class UserCountRead(TypedDict):
+    role: Role
+    is_active: bool
+    count: int
+
+class UserCreate(TypedDict):
+    email: str
+    password: str
+    name: str
+    invite: NotRequired[str | None]
+
+class UserJoined(TypedDict):
+    type: Literal['user_joined']
+    id: str
+    timestamp: str
+    session_id: str
+    user: Person
+    participants: int
+
+class UserLeft(TypedDict):
+    type: Literal['user_left']
+    id: str
+    timestamp: str
+    session_id: str
+    user: Person
+    participants: int
+
+class UserRead(TypedDict):
+    """An account, as its owner sees it."""
+
+    id: str
+    email: str | None
+    email_verified: bool
+    name: str
+    about: str
+    role: Role
+    settings: UserSettingsRead
+    preferences: dict[str, Any]
+    created_at: str
+    updated_at: str
+
+class UserSettingsRead(TypedDict):
+    """What Hearth itself goes by; null: not set."""
+
+    language: NotRequired[str | None]
+    timezone: NotRequired[str | None]
+    default_quality: NotRequired[str | None]
+
+class UserSettingsUpdate(TypedDict):
+    """`language` (BCP 47), `timezone` (IANA), and the quality of tasks that are started without one."""
+
+    language: NotRequired[str | None]
+    timezone: NotRequired[str | None]
+    default_quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+
+class UserTyping(TypedDict):
+    type: Literal['typing']
+    id: str
+    timestamp: str
+    session_id: str
+    user: Person
+
+class UserUpdate(TypedDict):
+    """What is left out stays as it is, single settings too; a setting that is null is not set any more. `preferences` replace those that were there."""
+
+    name: NotRequired[str | None]
+    about: NotRequired[str | None]
+    settings: NotRequired[UserSettingsUpdate | None]
+    preferences: NotRequired[dict[str, Any] | None]
+
+class Welcome(TypedDict):
+    """First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds."""
+
+    type: Literal['welcome']
+    id: str
+    timestamp: str
+    session_id: str | None
+    project_id: str | None
+    you: Person
+    participants: list[Person]
+    last_seq: int
+    recovered: bool
+    active_tasks: list[TaskState]
+
+RoomEvent: TypeAlias = Welcome | ErrorOccurred | Pong | MessageReceived | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken
+
+ProjectEvent: TypeAlias = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | TaskProgress
+
+RoomCommand: TypeAlias = SendMessage | Typing | Ping | Resume | Stop | Authenticate
+
+ProjectCommand: TypeAlias = StartGeneration | CancelTask | Ping | Resume | Authenticate

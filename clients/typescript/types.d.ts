@@ -1,0 +1,1109 @@
+// What goes over the wire. Written by `make docs` from the server's classes; do not edit.
+// Ids are UUIDs, times are ISO 8601.
+
+export type APIKeyCreate = {
+  name: string;
+  scopes?: Array<Scope>;
+  expires_at?: string | null;
+  /** Rates of its own, by budget: at most what its owner has. */
+  limits?: Record<string, string>;
+};
+
+/** The only time that the key itself is shown. */
+export type APIKeyCreated = {
+  id: string;
+  name: string;
+  prefix: string;
+  scopes: Array<Scope>;
+  limits: Record<string, string>;
+  expires_at: string | null;
+  last_used_at: string | null;
+  created_at: string;
+  key: string;
+};
+
+/** `prefix` is how the key begins, for telling keys apart. */
+export type APIKeyRead = {
+  id: string;
+  name: string;
+  prefix: string;
+  scopes: Array<Scope>;
+  limits: Record<string, string>;
+  expires_at: string | null;
+  last_used_at: string | null;
+  created_at: string;
+};
+
+/** What is left out stays as it is; `limits` replace those that were there. */
+export type APIKeyUpdate = {
+  name?: string | null;
+  /** Rates of its own, by budget: at most what its owner has. */
+  limits?: Record<string, string> | null;
+};
+
+/** `password` is needed where the account has one; without one, the log-in must be younger than five minutes. `erase_messages` also empties what was said in the rooms of others, where it stands without a name otherwise. `delete_shared_projects` deletes projects that others work in, and that have no other owner. */
+export type AccountDeletion = {
+  password?: string | null;
+  erase_messages?: boolean;
+  delete_shared_projects?: boolean;
+};
+
+/** A task without what it works on and without what came of it; internal ones are not listed to users. */
+export type AdminTaskRead = {
+  id: string;
+  project_id: string;
+  owner_id: string;
+  task_type: string;
+  quality: string;
+  status: TaskStatus;
+  progress: number;
+  error_code: string | null;
+  attempts: number;
+  priority: number;
+  is_internal: boolean;
+  cancel_requested: boolean;
+  run_after: string;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+};
+
+/** An account, as admins see it. */
+export type AdminUserRead = {
+  id: string;
+  email: string | null;
+  name: string;
+  role: Role;
+  is_active: boolean;
+  email_verified_at: string | null;
+  created_at: string;
+  updated_at: string;
+};
+
+/** What is left out stays as it is; nothing else can be changed for somebody. */
+export type AdminUserUpdate = {
+  name?: string | null;
+  role?: "user" | "admin" | null;
+  /** False ends every log-in, and the account's keys stop working. */
+  is_active?: boolean | null;
+};
+
+/** An answer that was kept: as `QueryResult`, also while it is `running`, or when it has `failed`. */
+export type AnswerRead = {
+  id: string;
+  question: string;
+  status: "running" | "complete" | "stopped" | "failed";
+  answer: string;
+  citations: Array<Citation>;
+  sentences: Array<SentenceRead>;
+  grounded: boolean;
+  model: string;
+  usage: UsageRead;
+  timings_ms: Record<string, number>;
+  error: ErrorEvent | null;
+  created_at: string;
+};
+
+/** Who (`actor_id`, and by which key), what, on what, from where; ids, so that it outlives names. */
+export type AuditEntryRead = {
+  id: string;
+  created_at: string;
+  actor_id: string | null;
+  key_id: string | null;
+  action: string;
+  target_type: string | null;
+  target_id: string | null;
+  address: string;
+  request_id: string;
+  details: Record<string, unknown>;
+};
+
+export type Authenticate = {
+  type: "authenticate";
+  token: string;
+};
+
+/** What is counted apart from everything else. */
+export type Budget = "requests" | "uploads" | "queries" | "messages" | "tokens" | "login" | "failures" | "mails";
+
+export type CancelTask = {
+  type: "cancel_task";
+  task_id: string;
+};
+
+/** The best that a ranker says about the document; null where it finds nothing in it. */
+export type CheckLegRead = {
+  name: string;
+  best_score: number | null;
+};
+
+export type CheckRead = {
+  status: "healthy" | "degraded" | "unhealthy";
+  latency_ms: number | null;
+  message: string | null;
+};
+
+export type ChunkPage = {
+  items: Array<ChunkRead>;
+  next_cursor: string | null;
+};
+
+/** A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text. */
+export type ChunkRead = {
+  id: string;
+  ordinal: number;
+  text: string;
+  page: number | null;
+  heading: string | null;
+  char_start: number;
+  char_end: number;
+  token_count: number;
+};
+
+/** A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text. */
+export type Citation = {
+  marker: number;
+  document_id: string;
+  title: string;
+  page: number | null;
+  char_start: number;
+  char_end: number;
+  quote: string;
+  /** The text that the offsets count in: a document that was read anew has another one. */
+  document_version: string | null;
+};
+
+/** `csrf_token` goes into `X-CSRF-Token`; null for a caller without a cookie. */
+export type CookieSessionRead = {
+  user: UserRead;
+  csrf_token: string | null;
+};
+
+export type CutRead = {
+  id: string;
+  document_id: string;
+  title: string;
+  page: number | null;
+  score: number;
+  scores: ScoresRead;
+  places: Record<string, number>;
+  reason: string;
+};
+
+/** Somewhere you are signed in: by a cookie in a browser, or by tokens in a program. */
+export type DeviceRead = {
+  id: string;
+  kind: LoginKind;
+  /** What the browser or program called itself when you signed in. */
+  user_agent: string;
+  /** The network address you signed in from. */
+  address: string;
+  /** Whether it is this log-in. */
+  is_current: boolean;
+  created_at: string;
+  /** To the minute. */
+  last_used_at: string;
+  expires_at: string;
+};
+
+/** Why a document does or does not come up for a question: `reasons` in words, the rest for programs. `rank` is the place of its best passage among all that the caller may see, null beyond `looked_at` places. `missing_words` are those of the question that stand nowhere in it. */
+export type DocumentCheck = {
+  document_id: string;
+  status: string;
+  found: boolean;
+  rank: number | null;
+  looked_at: number;
+  relevance: number | null;
+  floor: number;
+  legs: Array<CheckLegRead>;
+  missing_words: Array<string>;
+  passages: Array<HitRead>;
+  reasons: Array<string>;
+};
+
+export type DocumentCountRead = {
+  status: DocumentStatus;
+  count: number;
+  /** As they were uploaded: what is in several projects counts in each. */
+  bytes: number;
+};
+
+/** Why a document could not be read: `code` for programs, `message` for people. */
+export type DocumentError = {
+  code: string;
+  message: string;
+};
+
+/** `size` in bytes; `sha256` of the original in hexadecimal; `error` says why a document has `failed`. `source_url` is where it was fetched from; null for a file or a text that was sent. */
+export type DocumentRead = {
+  id: string;
+  project_id: string;
+  title: string;
+  filename: string | null;
+  source_url: string | null;
+  media_type: string;
+  size: number;
+  sha256: string;
+  status: DocumentStatus;
+  error: DocumentError | null;
+  page_count: number | null;
+  chunk_count: number | null;
+  metadata: Record<string, unknown>;
+  created_at: string;
+  updated_at: string;
+};
+
+export type DocumentStatus = "pending" | "processing" | "ready" | "failed";
+
+/** What is left out or null stays as it is; `metadata` is replaced as a whole. */
+export type DocumentUpdate = {
+  title?: string | null;
+  metadata?: Record<string, unknown> | null;
+};
+
+/** The address changes once the new one is confirmed. */
+export type EmailChange = {
+  email: string;
+  current_password: string;
+};
+
+/** `token` stands in the link of the mail, behind `#token=`. */
+export type EmailVerification = {
+  token: string;
+};
+
+export type ErrorBody = {
+  code: string;
+  message: string;
+  details: Record<string, unknown>;
+};
+
+/** Last, instead of `done`: why the answer ends here. */
+export type ErrorEvent = {
+  code: string;
+  message: string;
+};
+
+/** A frame was refused; the connection lives on. */
+export type ErrorOccurred = {
+  type: "error";
+  id: string;
+  timestamp: string;
+  session_id: string | null;
+  project_id: string | null;
+  error_code: string;
+  message: string;
+  details: Record<string, unknown>;
+};
+
+/** The form of every error. */
+export type ErrorResponse = {
+  error: ErrorBody;
+  request_id: string;
+  timestamp: string;
+};
+
+/** How a search came to its result. `candidates` is how many passages each ranker may name. `words` are those that were looked for, with the number of passages that have them. */
+export type Explanation = {
+  /** That the search could look at; from 10,001 on the vector index is walked. */
+  passages: number;
+  method: "scan" | "index";
+  candidates: number;
+  words: Record<string, number>;
+  legs: Array<LegRead>;
+  filters: Record<string, unknown>;
+  hits: Array<PlaceRead>;
+  cut: Array<CutRead>;
+};
+
+export type ExportFormat = "jsonl" | "csv";
+
+export type HealthRead = {
+  status: "healthy" | "degraded" | "unhealthy";
+  version: string;
+  timestamp: string;
+  checks: Record<string, CheckRead>;
+};
+
+/** A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text. */
+export type HitRead = {
+  source: "documents" | "memories" | "messages";
+  id: string;
+  document_id: string;
+  title: string;
+  text: string;
+  page: number | null;
+  heading: string | null;
+  char_start: number;
+  char_end: number;
+  /** 0 to 1, relative to the other passages of this search. */
+  score: number;
+  scores: ScoresRead;
+};
+
+/** Send the browser there, within ten minutes; the cookie that came along has to be in it. */
+export type IdentityDepartureRead = {
+  url: string;
+};
+
+export type IdentityLink = {
+  /** Where to go afterwards: a path, or a page of yours. */
+  redirect_to?: string;
+};
+
+/** An account of an OpenID provider that opens yours. `email` is what the provider told when it was last used. */
+export type IdentityRead = {
+  id: string;
+  issuer: string;
+  subject: string;
+  email: string | null;
+  created_at: string;
+  updated_at: string;
+};
+
+export type InfoRead = {
+  name: string;
+  version: string;
+  api_version: string;
+  environment: string;
+  registration: string;
+  /** Name of the OpenID provider, null without: GET /auth/oidc/login. */
+  sign_in_with: string | null;
+  embedding_model: string;
+  llm_model: string | null;
+  features: Array<string>;
+  media_types: Array<string>;
+  limits: Limits;
+};
+
+/** A document and the work on it; `task` is null when there is nothing left to do. */
+export type IngestionRead = {
+  document: DocumentRead;
+  task: TaskRead | null;
+};
+
+/** `expires_in` in seconds. */
+export type InviteCreate = {
+  max_uses?: number;
+  expires_in?: number;
+};
+
+/** `invite` is shown this once. */
+export type InviteRead = {
+  invite: string;
+  session_id: string;
+  max_uses: number;
+  expires_at: string;
+};
+
+/** `access_token` opens this room alone; null for a caller who is signed in already. `expires_in` in seconds. */
+export type JoinedRead = {
+  session: SessionRead;
+  user: Person;
+  access_token: string | null;
+  token_type: string;
+  expires_in: number | null;
+};
+
+/** A ranker's part: the `named` passages are its best; `weight` is what it counts in the score. */
+export type LegRead = {
+  name: string;
+  weight: number;
+  named: number;
+};
+
+/** `document_bytes` and `body_bytes` in bytes, `message_characters` in code points. */
+export type Limits = {
+  document_bytes: number;
+  body_bytes: number;
+  message_characters: number;
+  frame_bytes: number;
+};
+
+/** `defaults` are the settings', by budget; `roles` have others. A key's own stand before both. */
+export type LimitsRead = {
+  defaults: Record<string, string>;
+  roles: Array<RoleLimitRead>;
+};
+
+export type LiveRead = {
+  status: "alive";
+};
+
+export type LoginKind = "token" | "cookie";
+
+/** A refresh token of another log-in of yours ends that one, too. */
+export type Logout = {
+  refresh_token?: string | null;
+};
+
+/** What will happen by mail. */
+export type MailPromise = {
+  message: string;
+};
+
+export type MemberPut = {
+  email: string;
+  role?: ProjectRole;
+};
+
+export type MemberRead = {
+  user_id: string;
+  name: string;
+  email: string | null;
+  role: ProjectRole;
+};
+
+/** `client_id`: the same one sent again makes no second message. */
+export type MessageCreate = {
+  text: string;
+  client_id?: string | null;
+};
+
+/** `seq` is the message's number in the room; `citations` are the spirit's. */
+export type MessageRead = {
+  id: string;
+  session_id: string;
+  seq: number;
+  user_id: string | null;
+  user_name: string;
+  text: string;
+  is_spirit: boolean;
+  citations: Array<Citation>;
+  client_id: string | null;
+  in_reply_to: string | null;
+  timestamp: string;
+};
+
+/** Durable. `id`, `seq` and `timestamp` are the message's own. */
+export type MessageReceived = {
+  type: "message_received";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  user_id: string | null;
+  user_name: string;
+  text: string;
+  is_spirit: boolean;
+  citations: Array<Citation>;
+  client_id: string | null;
+  in_reply_to: string | null;
+};
+
+export type PageAPIKeyRead = {
+  items: Array<APIKeyRead>;
+  next_cursor: string | null;
+};
+
+export type PageAdminTaskRead = {
+  items: Array<AdminTaskRead>;
+  next_cursor: string | null;
+};
+
+export type PageAdminUserRead = {
+  items: Array<AdminUserRead>;
+  next_cursor: string | null;
+};
+
+export type PageAuditEntryRead = {
+  items: Array<AuditEntryRead>;
+  next_cursor: string | null;
+};
+
+export type PageDeviceRead = {
+  items: Array<DeviceRead>;
+  next_cursor: string | null;
+};
+
+export type PageDocumentRead = {
+  items: Array<DocumentRead>;
+  next_cursor: string | null;
+};
+
+export type PageIdentityRead = {
+  items: Array<IdentityRead>;
+  next_cursor: string | null;
+};
+
+export type PageMemberRead = {
+  items: Array<MemberRead>;
+  next_cursor: string | null;
+};
+
+export type PageMessageRead = {
+  items: Array<MessageRead>;
+  next_cursor: string | null;
+};
+
+export type PageProjectRead = {
+  items: Array<ProjectRead>;
+  next_cursor: string | null;
+};
+
+export type PageRegistrationInviteRead = {
+  items: Array<RegistrationInviteRead>;
+  next_cursor: string | null;
+};
+
+export type PageSessionRead = {
+  items: Array<SessionRead>;
+  next_cursor: string | null;
+};
+
+export type PageTaskRead = {
+  items: Array<TaskRead>;
+  next_cursor: string | null;
+};
+
+/** Who is in the room at this moment, by name. */
+export type ParticipantsRead = {
+  items: Array<Person>;
+};
+
+export type PasswordChange = {
+  current_password: string;
+  new_password: string;
+};
+
+export type PasswordForgotten = {
+  email: string;
+};
+
+/** `token` stands in the link of the mail, behind `#token=`. */
+export type PasswordReset = {
+  token: string;
+  password: string;
+};
+
+/** Somebody in a room, as others see them. */
+export type Person = {
+  id: string;
+  name: string;
+};
+
+export type Ping = {
+  type: "ping";
+};
+
+/** Where a passage stands in each ranker that named it, from 1. */
+export type PlaceRead = {
+  id: string;
+  document_id: string;
+  title: string;
+  page: number | null;
+  score: number;
+  scores: ScoresRead;
+  places: Record<string, number>;
+};
+
+export type Pong = {
+  type: "pong";
+  id: string;
+  timestamp: string;
+  session_id: string | null;
+  project_id: string | null;
+};
+
+export type ProjectCreate = {
+  name: string;
+  description?: string;
+};
+
+/** `role` is the caller's own. */
+export type ProjectRead = {
+  id: string;
+  name: string;
+  description: string;
+  is_default: boolean;
+  owner_id: string;
+  role: ProjectRole;
+  created_at: string;
+  updated_at: string;
+};
+
+/** Of a member, from least to most: each may do what those before it may. */
+export type ProjectRole = "viewer" | "editor" | "owner";
+
+/** What is left out stays as it is. */
+export type ProjectUpdate = {
+  name?: string | null;
+  description?: string | null;
+};
+
+export type QueryRequest = {
+  /** Only in these; else in all that the caller is a member of. */
+  project_ids?: Array<string> | null;
+  /** Kinds of things to find. */
+  sources?: Array<"documents" | "memories" | "messages">;
+  filters?: SearchFilters;
+  top_k?: number;
+  /** Trades depth for time: `draft` leaves the sparse ranker out, `high` and `ultra` have each ranker name more passages, and rerank them where there is a reranker. */
+  quality?: "draft" | "standard" | "high" | "ultra";
+  /** Say what each ranker did, and what was cut and why. */
+  explain?: boolean;
+  question: string;
+  /** A room: its project is searched, and its last messages are the conversation so far. */
+  session_id?: string | null;
+  /** Answer with Server-Sent Events instead of one JSON object. */
+  stream?: boolean;
+};
+
+/** `answer` holds markers `[n]`, one citation for each. Not `grounded`: nothing in the documents bears it out. */
+export type QueryResult = {
+  id: string;
+  /** `stopped`: what was said until then. */
+  status: "complete" | "stopped";
+  answer: string;
+  citations: Array<Citation>;
+  sentences: Array<SentenceRead>;
+  grounded: boolean;
+  /** Who answered; `hearth-extractive` quotes the documents without a language model. */
+  model: string;
+  usage: UsageRead;
+  timings_ms: Record<string, number>;
+  /** With `explain: true`; it is not kept. */
+  explanation?: Explanation | null;
+};
+
+export type QueueRead = {
+  waiting: number;
+  running: number;
+  /** Since the task that waits longest was queued. */
+  oldest_age_seconds: number | null;
+};
+
+export type RefreshTokenUse = {
+  refresh_token: string;
+};
+
+export type RegistrationInviteCreate = {
+  /** The only address that may use it; none: any. */
+  email?: string | null;
+  role?: "user" | "admin";
+  /** Seconds. */
+  expires_in?: number;
+};
+
+/** The only time that the invite itself is shown. */
+export type RegistrationInviteCreated = {
+  id: string;
+  email: string | null;
+  role: Role;
+  created_by: string | null;
+  expires_at: string;
+  used_at: string | null;
+  used_by: string | null;
+  created_at: string;
+  invite: string;
+};
+
+/** Good for one account, while whoever made it is an active admin. */
+export type RegistrationInviteRead = {
+  id: string;
+  email: string | null;
+  role: Role;
+  created_by: string | null;
+  expires_at: string;
+  used_at: string | null;
+  used_by: string | null;
+  created_at: string;
+};
+
+export type Resume = {
+  type: "resume";
+  after_seq: number;
+};
+
+/** Of an account. A guest has a name and one room, no address and no password. */
+export type Role = "user" | "admin" | "guest";
+
+export type RoleLimitRead = {
+  role: Role;
+  budget: Budget;
+  rate: string;
+};
+
+/** What everybody of a role may do; `rate: null` brings the setting's rate back. */
+export type RoleLimitUpdate = {
+  role: Role;
+  budget: "requests" | "uploads" | "queries" | "messages" | "tokens";
+  rate: string | null;
+};
+
+/** What an API key may be used for; a signed-in person has all of them. */
+export type Scope = "read" | "write" | "admin";
+
+/** What each ranker says by itself; null where it has nothing to say about the passage. */
+export type ScoresRead = {
+  /** Cosine similarity of the embeddings, -1 to 1. */
+  dense: number | null;
+  /** BM25 of the question's words, above 0; comparable within one search. */
+  text: number | null;
+  /** What question and passage both speak of; within one search. */
+  sparse?: number | null;
+  /** Of the reranker, where it was asked about this passage. */
+  rerank?: number | null;
+};
+
+/** Narrow the search to some documents; all that is given must hold. */
+export type SearchFilters = {
+  document_ids?: Array<string> | null;
+  media_type?: string | null;
+  /** Keys that the documents' metadata must have, with equal values. */
+  metadata?: Record<string, unknown> | null;
+  where?: Record<string, unknown> | null;
+  /** Documents added at this time or later. */
+  created_from?: string | null;
+  /** Documents added before this time. */
+  created_before?: string | null;
+};
+
+export type SearchRequest = {
+  /** Only in these; else in all that the caller is a member of. */
+  project_ids?: Array<string> | null;
+  /** Kinds of things to find. */
+  sources?: Array<"documents" | "memories" | "messages">;
+  filters?: SearchFilters;
+  top_k?: number;
+  /** Trades depth for time: `draft` leaves the sparse ranker out, `high` and `ultra` have each ranker name more passages, and rerank them where there is a reranker. */
+  quality?: "draft" | "standard" | "high" | "ultra";
+  /** Say what each ranker did, and what was cut and why. */
+  explain?: boolean;
+  query: string;
+};
+
+/** The best passages, best first. `timings_ms`: milliseconds by stage, `total` included. */
+export type SearchResult = {
+  items: Array<HitRead>;
+  timings_ms: Record<string, number>;
+  /** With `explain: true`. */
+  explanation?: Explanation | null;
+};
+
+/** The same `client_id` again makes no second message; a connection that was not told of the first is told now. */
+export type SendMessage = {
+  type: "send_message";
+  text: string;
+  client_id?: string | null;
+};
+
+/** A sentence of the answer, at `char_start`:`char_end` (code points) of `answer`, and what bears it out. */
+export type SentenceRead = {
+  char_start: number;
+  char_end: number;
+  /** Markers of its citations, also where the text shows none. */
+  citations: Array<number>;
+  /** Whether what it cites says so; a sentence that is not is the model's own. */
+  supported: boolean;
+};
+
+/** `project_id`: whose documents the spirit answers from; your default project otherwise. */
+export type SessionCreate = {
+  name: string;
+  max_users?: number;
+  spirit_mode?: SpiritMode;
+  project_id?: string | null;
+};
+
+/** `name`: what a guest is called in the room; a signed-in caller keeps their own. */
+export type SessionJoin = {
+  invite: string;
+  name?: string | null;
+};
+
+export type SessionRead = {
+  id: string;
+  name: string;
+  max_users: number;
+  spirit_mode: SpiritMode;
+  project_id: string;
+  owner_id: string;
+  is_active: boolean;
+  created_at: string;
+  updated_at: string;
+};
+
+/** What is left out stays as it is. */
+export type SessionUpdate = {
+  name?: string | null;
+  max_users?: number | null;
+  spirit_mode?: SpiritMode | null;
+  is_active?: boolean | null;
+};
+
+export type SpiritMode = "always" | "mention" | "off";
+
+export type SpiritThinking = {
+  type: "spirit_thinking";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  in_reply_to: string;
+};
+
+/** The next piece of the answer; for a joiner in the middle the first `delta` is all that was said so far. `offset`: how many code points of the answer come before `delta`; null when that is not known. */
+export type SpiritToken = {
+  type: "spirit_token";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  in_reply_to: string;
+  delta: string;
+  offset: number | null;
+};
+
+export type StartGeneration = {
+  type: "start_generation";
+  task_type: string;
+  params?: Record<string, unknown>;
+  quality?: "draft" | "standard" | "high" | "ultra" | null;
+};
+
+/** Numbers alone. Where it says so, tables of more than 10,000 rows are estimated. */
+export type StatisticsRead = {
+  users: Array<UserCountRead>;
+  documents: Array<DocumentCountRead>;
+  tasks: Array<TaskCountRead>;
+  /** Estimated above 10,000. */
+  projects: number;
+  /** Estimated above 10,000. */
+  rooms: number;
+  /** Estimated above 10,000. */
+  passages: number;
+  /** Estimated above 10,000. */
+  messages: number;
+  queue: QueueRead;
+  logins_last_day: number;
+};
+
+export type Stop = {
+  type: "stop";
+};
+
+/** Durable. `duration` in seconds. */
+export type TaskCompleted = {
+  type: "complete";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  task_id: string;
+  task_type: string;
+  seq: number;
+  result: Record<string, unknown>;
+  duration: number;
+};
+
+export type TaskCountRead = {
+  task_type: string;
+  status: TaskStatus;
+  count: number;
+};
+
+export type TaskCreate = {
+  task_type: string;
+  params?: Record<string, unknown>;
+  /** Your own setting `default_quality`, or else `standard`. */
+  quality?: "draft" | "standard" | "high" | "ultra" | null;
+};
+
+/** Durable. */
+export type TaskFailed = {
+  type: "error";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  task_id: string;
+  task_type: string;
+  seq: number;
+  error_code: string;
+  message: string;
+  details: Record<string, unknown>;
+};
+
+export type TaskProgress = {
+  type: "progress";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  task_id: string;
+  task_type: string;
+  progress: number;
+  message: string;
+  preview_url: string | null;
+};
+
+/** `progress` runs from 0 to 1; `error` has `code`, `message` and `details`. */
+export type TaskRead = {
+  id: string;
+  project_id: string;
+  task_type: string;
+  quality: string;
+  params: Record<string, unknown>;
+  status: TaskStatus;
+  progress: number;
+  message: string;
+  preview_url: string | null;
+  result: Record<string, unknown> | null;
+  error: Record<string, unknown> | null;
+  attempts: number;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+};
+
+/** Durable. */
+export type TaskStarted = {
+  type: "task_started";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  task_id: string;
+  task_type: string;
+  seq: number;
+  params: Record<string, unknown>;
+  attempt: number;
+};
+
+/** A task that is under way, for those who join late. */
+export type TaskState = {
+  task_id: string;
+  task_type: string;
+  status: string;
+  progress: number;
+  message: string;
+};
+
+export type TaskStatus = "queued" | "running" | "succeeded" | "failed" | "cancelled";
+
+/** A kind of work. `params` is the JSON Schema of its parameters. */
+export type TaskTypeRead = {
+  name: string;
+  description: string;
+  may_be_started: boolean;
+  params: Record<string, unknown>;
+};
+
+/** Goes into `?ticket=` of a WebSocket's address, once, within `expires_in` seconds. */
+export type TicketRead = {
+  ticket: string;
+  expires_in: number;
+};
+
+/** `expires_in`: seconds the access token is good for. The refresh token is good for one use. */
+export type TokensRead = {
+  access_token: string;
+  refresh_token: string;
+  token_type: "bearer";
+  expires_in: number;
+};
+
+export type Typing = {
+  type: "typing";
+};
+
+/** Tokens of the language model; 0 where none was asked, or it does not count. */
+export type UsageRead = {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+};
+
+export type UserCountRead = {
+  role: Role;
+  is_active: boolean;
+  count: number;
+};
+
+export type UserCreate = {
+  email: string;
+  password: string;
+  name: string;
+  /** Where registration is by invite. */
+  invite?: string | null;
+};
+
+export type UserJoined = {
+  type: "user_joined";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  user: Person;
+  participants: number;
+};
+
+export type UserLeft = {
+  type: "user_left";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  user: Person;
+  participants: number;
+};
+
+/** An account, as its owner sees it. */
+export type UserRead = {
+  id: string;
+  email: string | null;
+  email_verified: boolean;
+  name: string;
+  about: string;
+  role: Role;
+  settings: UserSettingsRead;
+  preferences: Record<string, unknown>;
+  created_at: string;
+  updated_at: string;
+};
+
+/** What Hearth itself goes by; null: not set. */
+export type UserSettingsRead = {
+  language?: string | null;
+  timezone?: string | null;
+  default_quality?: string | null;
+};
+
+/** `language` (BCP 47), `timezone` (IANA), and the quality of tasks that are started without one. */
+export type UserSettingsUpdate = {
+  language?: string | null;
+  timezone?: string | null;
+  default_quality?: "draft" | "standard" | "high" | "ultra" | null;
+};
+
+export type UserTyping = {
+  type: "typing";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  user: Person;
+};
+
+/** What is left out stays as it is, single settings too; a setting that is null is not set any more. `preferences` replace those that were there. */
+export type UserUpdate = {
+  name?: string | null;
+  about?: string | null;
+  settings?: UserSettingsUpdate | null;
+  /** Any JSON object of at most 16 KB; Hearth only keeps it. */
+  preferences?: Record<string, unknown> | null;
+};
+
+/** First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds. */
+export type Welcome = {
+  type: "welcome";
+  id: string;
+  timestamp: string;
+  session_id: string | null;
+  project_id: string | null;
+  you: Person;
+  participants: Array<Person>;
+  last_seq: number;
+  recovered: boolean;
+  active_tasks: Array<TaskState>;
+};
+
+export type RoomEvent = Welcome | ErrorOccurred | Pong | MessageReceived | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken;
+
+export type ProjectEvent = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | TaskProgress;
+
+export type RoomCommand = SendMessage | Typing | Ping | Resume | Stop | Authenticate;
+
+export type ProjectCommand = StartGeneration | CancelTask | Ping | Resume | Authenticate;
