@@ -196,7 +196,7 @@ class LLMSettings(Group):
 
 class AnswerSettings(Group):
     retention: Seconds = Field(timedelta(days=30), description="How long answers of /query can be read again.")
-    replay: Seconds = Field(timedelta(minutes=5), description="How long an ended stream can be resumed.")
+    replay: Seconds = Field(timedelta(minutes=15), description="How long an ended stream can be resumed.")
     grace: Seconds = Field(timedelta(seconds=20), description="An answer that nobody follows is stopped after this.")
 
 

@@ -52,6 +52,12 @@ class AnswerRepository:
         query = select(Answer).where(Answer.owner_id == owner_id).order_by(Answer.id).limit(limit)
         return (await self._session.scalars(query if after is None else query.where(Answer.id > after))).all()
 
+    async def list_running(self, age: timedelta) -> Sequence[UUID]:
+        """Some of those that began longer than `age` ago and have no end."""
+        began = Answer.created_at < func.clock_timestamp() - age
+        query = select(Answer.id).where(Answer.status == AnswerStatus.RUNNING, began)
+        return (await self._session.scalars(query.order_by(Answer.id).limit(SWEPT_AT_ONCE))).all()
+
     async def finish(self, answer_id: UUID, **said: Any) -> None:
         """Say how it ended, if nobody has done so before."""
         running = (Answer.id == answer_id) & (Answer.status == AnswerStatus.RUNNING)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 from app.errors import AppError, NotFound
 from app.models import Answer, AnswerStatus
 from app.permissions import Principal
-from app.realtime.answers import AnswerLog, Piece
+from app.realtime.answers import SIGN_OF_LIFE, AnswerLog, Piece
 from app.realtime.cancellation import cancel_until_done
 from app.repositories import OpenUnitOfWork
 from app.schemas.query import (
@@ -191,7 +192,12 @@ class ReplyService:
         return answer
 
     async def sweep(self) -> None:
-        """Remove what is older than the retention, a part at a time."""
+        """End what a killed process left unfinished; remove what is older than the retention, a part at a time."""
+        async with self._uow() as uow:
+            running = await uow.answers.list_running(SIGN_OF_LIFE)
+        for answer_id in running:
+            if not await self._log.is_being_given(answer_id):
+                await self._break_off(answer_id)
         while True:
             async with self._uow() as uow:
                 if not await uow.answers.delete_older_than(self._settings.retention):
@@ -288,10 +294,18 @@ class ReplyService:
             if not pieces:
                 await asyncio.sleep(READ_INTERVAL)
 
+    async def _break_off(self, answer_id: UUID) -> None:
+        """The process that gave it was killed: keep what others heard of it."""
+        said, number = "", 0
+        while pieces := await self._log.read(answer_id, number):
+            number = pieces[-1].number
+            said += "".join(json.loads(piece.data)["delta"] for piece in pieces if piece.name == EVENTS[TokenEvent])
+        await self._keep(answer_id, _failed(BROKEN_OFF, answer=said))
+
     async def _end_of(self, actor: Principal, answer_id: UUID, number: int) -> Piece:
         answer = await self.get(actor, answer_id)
-        if answer.status == AnswerStatus.RUNNING:  # the process that gave it was killed
-            await self._keep(answer_id, _failed(BROKEN_OFF))
+        if answer.status == AnswerStatus.RUNNING:
+            await self._break_off(answer_id)
             return Piece(number, "error", BROKEN_OFF.model_dump_json())
         if answer.error is not None:
             return Piece(number, "error", ErrorEvent.model_validate(answer.error).model_dump_json())

@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
@@ -211,6 +212,27 @@ async def test_an_answer_whose_model_broke_off_is_kept_as_failed(told, model, ad
     async with asyncio.timeout(10):
         again = parse((await get(told, ada, f"{kept['id']}/events")).text)
     assert again == events
+
+
+async def test_of_an_answer_whose_process_was_killed_what_was_said_is_kept(start_another, committed, model):
+    model.say(Script(["It is ", "43 metres high [1]", *[" and so on"] * 5000], pause=0.02))
+    server = await start_another(LLM_BASE_URL=model.url, LLM_MODEL="scripted")
+    async with server.client() as client:
+        ada = await make_user(client)
+        await add_text(client, committed, ada, LIGHTHOUSE, "Gull Rock")
+        body = {"question": QUESTION, "stream": True}
+        async with client.stream("POST", QUERY, json=body, headers=ada.headers) as response:
+            answer_id, _ = await first_tokens(response.aiter_lines(), 20)
+            server.process.kill()
+            await server.process.wait()
+    await committed.foundation.redis.delete(f"{committed.settings.redis.prefix}reply:{answer_id}:alive")
+    async with committed.uow() as uow:
+        await uow._session.execute(text("UPDATE answers SET created_at = created_at - interval '1 minute'"))
+    await committed.services.replies.sweep()
+    async with committed.uow() as uow:
+        kept = await uow.answers.get_owned(UUID(ada.id), UUID(answer_id))
+    assert (kept.status, kept.error["code"]) == ("failed", "SERVICE_UNAVAILABLE")
+    assert kept.answer.startswith("It is 43 metres high [1] and so on")
 
 
 async def test_old_answers_are_swept(client, resources, ada, lighthouse):
