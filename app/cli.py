@@ -186,8 +186,10 @@ async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with _load("app.resources").open_resources(settings) as resources:
-        await _load("app.tasks.worker").run_worker(resources, stop)
+    worker = _load("app.tasks.worker")
+    os.nice(worker.NICENESS)
+    async with _load("app.resources").open_resources(worker.worker_settings(settings)) as resources:
+        await worker.run_worker(resources, stop)
 
 
 @contextlib.contextmanager

@@ -172,7 +172,9 @@ class EmbeddingSettings(Group):
     sparse: Literal["splade-tiny", "off"] = Field(
         "splade-tiny", description="Finds passages by words they imply; off saves half the time of reading documents."
     )
-    threads: int = Field(0, ge=0, description="CPU threads of the embedded model; 0: all but one.")
+    threads: int = Field(
+        0, ge=0, description="CPU threads of each embedded model; 0: all in a worker, all but one in a server."
+    )
     batch_size: int = Field(32, ge=1, description="Passages per model call.")
     timeout: Seconds = Field(timedelta(seconds=30), description="For one call to EMBEDDING_BASE_URL.")
 

@@ -1,29 +1,39 @@
-"""A PDF from its upload to `ready`, in passages per second, against the embedding model alone on the same passages.
+"""PDFs from their upload to `ready`: pages and passages a second, against both embedded models alone on the passages.
 
-python -m benchmarks.ingest [PDF …]
+python -m benchmarks.ingest [PDF …]    (otherwise some of the reports in the measuring data)
 """
 
 import asyncio
-import statistics
+import os
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from app.adapters.embeddings import Embedder, open_embedder
+from app.adapters.sparse import SparseEncoder, open_sparse_encoder
+from app.tasks.worker import NICENESS, worker_settings
 from benchmarks.measuring import machine, prepared_settings, resident_mib, settle
+from benchmarks.question_sets import SHARED
 from tests.documents import make_pdf
 from tests.processes import start_server
 
-ROUNDS = 3
 POLL_INTERVAL = 0.02  # seconds
-PAGES = [
-    "\n".join(
-        f"On day {day} of year {year} the keeper trims lamp {year * day} and writes it down." for day in range(40)
-    )
-    for year in range(1, 41)
-]
+REPORTS = ("BESTBUY_2024Q2_10Q", "JOHNSON_JOHNSON_2022Q4_EARNINGS", "AMAZON_2017_10K", "Pfizer_2023Q2_10Q")
+
+
+@dataclass(frozen=True)
+class Read:
+    """A document that was read: `answered` and `took` are seconds since the upload began."""
+
+    name: str
+    pages: int
+    passages: Sequence[str]
+    answered: float
+    took: float
 
 
 async def sign_in(client: httpx.AsyncClient) -> None:
@@ -34,8 +44,7 @@ async def sign_in(client: httpx.AsyncClient) -> None:
     client.headers["Authorization"] = f"Bearer {token}"
 
 
-async def ingest(client: httpx.AsyncClient, name: str, content: bytes) -> tuple[float, float, list[str]]:
-    """Seconds until the upload was answered and until the document was ready, and its passages."""
+async def ingest(client: httpx.AsyncClient, name: str, content: bytes) -> Read:
     started = time.perf_counter()
     answer = await client.post("/documents", files={"file": (name, content)})
     answered = time.perf_counter() - started
@@ -49,7 +58,7 @@ async def ingest(client: httpx.AsyncClient, name: str, content: bytes) -> tuple[
         raise SystemExit(f"{name}: {document['error']['message']}")
     passages = await read_passages(client, path)
     (await client.delete(path)).raise_for_status()
-    return answered, took, passages
+    return Read(name, document["page_count"], passages, answered, took)
 
 
 async def read_passages(client: httpx.AsyncClient, path: str) -> list[str]:
@@ -64,47 +73,61 @@ async def read_passages(client: httpx.AsyncClient, path: str) -> list[str]:
     return texts
 
 
-async def embed(embedder: Embedder, passages: list[str], batch_size: int) -> float:
-    """Seconds for the model alone."""
+async def embed(embedder: Embedder, sparse: SparseEncoder | None, passages: Sequence[str]) -> float:
+    """Seconds for the models alone, which get everything at once."""
     started = time.perf_counter()
-    for first in range(0, len(passages), batch_size):
-        await embedder.embed_passages(passages[first : first + batch_size])
+    work = [embedder.embed_passages(passages)]
+    await asyncio.gather(*work, *([sparse.expand_passages(passages)] if sparse else []))
     return time.perf_counter() - started
 
 
-async def measure(client: httpx.AsyncClient, embedder: Embedder, name: str, content: bytes, batch_size: int) -> None:
-    """Both in turn, so that the machine's moods hit both alike."""
-    rates, bare_rates, answers = [], [], []
-    for _ in range(ROUNDS):
-        answered, took, passages = await ingest(client, name, content)
-        answers.append(answered)
-        rates.append(len(passages) / took)
-        bare_rates.append(len(passages) / await embed(embedder, passages, batch_size))
-    ours, bare = statistics.median(rates), statistics.median(bare_rates)
-    answer = statistics.median(answers) * 1000
+def report(name: str, reads: Sequence[Read], took: float, bare: float) -> None:
+    pages, passages = sum(one.pages for one in reads), sum(len(one.passages) for one in reads)
     print(
-        f"{name[:32]:<32} {len(passages):>5} passages  answered in {answer:.0f} ms  "
-        f"{ours:.1f}/s, model alone {bare:.1f}/s: {ours / bare:.2f}"
+        f"{name[:32]:<32} {pages:>4} pages {passages:>5} passages  {pages / took:.1f} pages/s, {passages / took:.1f} "
+        f"passages/s, models alone {passages / bare:.1f}: {bare / took:.2f}",
+        flush=True,
     )
 
 
+async def measure(
+    client: httpx.AsyncClient, embedder: Embedder, sparse: SparseEncoder | None, files: dict[str, bytes]
+) -> None:
+    """Both in turn, so that the machine's moods hit both alike; then all files at once."""
+    reads, bare = [], 0.0
+    for name, content in files.items():
+        one = await ingest(client, name, content)
+        seconds = await embed(embedder, sparse, one.passages)
+        report(name, [one], one.took, seconds)
+        reads.append(one)
+        bare += seconds
+    report("one after another", reads, sum(one.took for one in reads), bare)
+    started = time.perf_counter()
+    await asyncio.gather(*(ingest(client, name, content) for name, content in files.items()))
+    report("all at once", reads, time.perf_counter() - started, bare)
+    print(f"uploads were answered in {', '.join(f'{one.answered * 1000:.0f}' for one in reads)} ms")
+
+
 async def main(paths: list[Path]) -> None:
-    print(machine())
-    files = {path.name: path.read_bytes() for path in paths} or {"made.pdf": make_pdf(PAGES)}
-    async with (
-        prepared_settings() as settings,
-        open_embedder(settings.embedding, settings.data_dir / "models") as embedder,
-        start_server(settings, worker=True, RATE_LIMIT_ENABLED="false") as server,
-        httpx.AsyncClient(base_url=f"{server.url}/api/v1", timeout=60) as client,
-    ):
-        await sign_in(client)
-        await embedder.check()
-        await ingest(client, "warm-up.pdf", make_pdf(PAGES[:1]))  # the worker loads its model with the first document
-        await settle()
-        for name, content in files.items():
-            await measure(client, embedder, name, content, settings.embedding.batch_size)
-        assert server.worker is not None
-        print(f"memory (PSS): worker {resident_mib(server.worker.pid):.0f} MiB")
+    print(f"{machine()}; load before {os.getloadavg()[0]:.1f}")
+    paths = paths or [SHARED / "financebench" / "pdfs" / f"{name}.pdf" for name in REPORTS]
+    files = {path.name: await asyncio.to_thread(path.read_bytes) for path in paths}
+    async with prepared_settings() as settings:
+        embedding, models_dir = worker_settings(settings).embedding, settings.data_dir / "models"
+        async with (
+            start_server(settings, worker=True, RATE_LIMIT_ENABLED="false") as server,
+            open_embedder(embedding, models_dir) as embedder,
+            open_sparse_encoder(embedding, models_dir) as sparse,
+            httpx.AsyncClient(base_url=f"{server.url}/api/v1", timeout=60) as client,
+        ):
+            os.nice(NICENESS)  # as the worker: what else runs here takes as much from the models alone
+            await sign_in(client)
+            await ingest(client, "warm-up.pdf", make_pdf(["The worker loads its models with the first document."]))
+            await embed(embedder, sparse, ["They are loaded here, too."])
+            await settle()
+            await measure(client, embedder, sparse, files)
+            assert server.worker is not None
+            print(f"memory (PSS): worker {resident_mib(server.worker.pid):.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from app.errors import ServiceUnavailable
 log = structlog.get_logger(__name__)
 
 BUILD_SECONDS = 120
+NICENESS = 5  # of threads that compute, beyond that of the event loop
 ROOT = Path(__file__).parents[2]
 ERRORS_ONLY = 3  # of onnxruntime's severities
 

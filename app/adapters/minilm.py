@@ -10,8 +10,9 @@ import numpy as np
 import onnxruntime as ort
 
 from app.adapters.batching import Batcher, FloatArray
-from app.adapters.graphs import BrokenGraph, LoadedOnce, Model, cpu_count
+from app.adapters.graphs import NICENESS, BrokenGraph, LoadedOnce, Model, cpu_count
 from app.adapters.wordpieces import MODEL_PACKAGE, token_ids, token_spans
+from app.priorities import step_back
 from app.settings import EmbeddingSettings
 
 MODEL = "all-MiniLM-L6-v2"
@@ -67,7 +68,7 @@ class MiniLMEmbedder:
             )
         threads = settings.threads or max(1, cpu_count() - 1)
         self._minilm = MiniLM(models_dir, settings.precision)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embedding")
+        self._threads = ThreadPoolExecutor(threads, "embedding", step_back, (NICENESS,))
         self._batcher = Batcher(
             self._encode,
             DIMENSIONS,

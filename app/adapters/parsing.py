@@ -29,7 +29,7 @@ from app.adapters.parsers.pdf import refuse_too_many_pages, warm_up
 
 LENGTHS = struct.Struct(">IQ")
 GRACE_SECONDS = 5  # after which a process whose parent is gone, or asleep, ends itself
-NICENESS = 10
+NICENESS = 5  # beyond that of the worker, as the threads that embed: neither waits for the other
 WORN_BYTES = 268_435_456
 
 PARSERS: Mapping[str, Parser] = {**FORMATS, **ARCHIVES, EMAIL: read_mail}

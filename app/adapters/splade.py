@@ -15,8 +15,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from app.adapters.batching import Batcher, FloatArray
-from app.adapters.graphs import BrokenGraph, LoadedOnce, Model, cpu_count
+from app.adapters.graphs import NICENESS, BrokenGraph, LoadedOnce, Model, cpu_count
 from app.adapters.wordpieces import load_tokenizer, token_ids
+from app.priorities import step_back
 from app.settings import EmbeddingSettings
 
 VOCABULARY = 30_522
@@ -45,7 +46,7 @@ class SpladeEncoder:
     def __init__(self, settings: EmbeddingSettings, models_dir: Path) -> None:
         threads = settings.threads or max(1, cpu_count() - 1)
         self._loaded = LoadedOnce(SPLADE, models_dir, settings.precision)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="expansion")
+        self._threads = ThreadPoolExecutor(threads, "expansion", step_back, (NICENESS,))
         self._batcher = Batcher(
             self._encode,
             2 * MAX_PIECES,
@@ -110,6 +111,6 @@ SPLADE = Model(
     file="model/model.safetensors",
     sha256="96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a",
     builder="app.adapters.splade_graph",
-    version=1,
+    version=2,
     test=_test,
 )

@@ -30,6 +30,7 @@ from app.adapters.minilm_graph import (
 )
 
 LAYERS, HEADS, VOCABULARY = 2, 2, 30_522
+VOCABULARY_PARTS = 8
 EPSILON = 1e-12
 HEAD = "cls.predictions"
 
@@ -41,15 +42,22 @@ def strongest_float(graph: Graph, x: str, table: NDArray[np.float32]) -> str:
 
 
 def strongest_int8(graph: Graph, x: str, table: NDArray[np.float32]) -> str:
-    """With one scale for all tokens, which are normalised here, the maximum of integers is the maximum."""
+    """With one scale for all tokens, which are normalised here, the maximum of integers is the maximum.
+
+    The vocabulary is taken in parts whose scores fit into a processor's cache: at once they would take 20 MB.
+    """
     channel_scale = np.abs(table).max(axis=1) / WEIGHT_MAX
     quantized = np.rint(table / channel_scale[:, None]).astype(np.int8).T
     largest = graph.add("ReduceMax", graph.add("Abs", x), keepdims=0)
     scale = graph.add("Mul", largest, graph.scalar(np.float32(1 / ACTIVATION_MAX)))
     zero = graph.scalar(np.uint8(ACTIVATION_ZERO))
     codes = graph.add("QuantizeLinear", x, scale, zero)
-    scores = graph.add("MatMulInteger", codes, graph.constant(quantized), zero, graph.scalar(np.int8(0)))
-    strongest = graph.add("ReduceMax", scores, graph.constant([0, 1]), keepdims=0)
+    weight_zero, tokens = graph.scalar(np.int8(0)), graph.constant([0, 1])
+    parts = []
+    for part in np.array_split(quantized, VOCABULARY_PARTS, axis=1):
+        scores = graph.add("MatMulInteger", codes, graph.constant(part), zero, weight_zero)
+        parts.append(graph.add("ReduceMax", scores, tokens, keepdims=0))
+    strongest = graph.add("Concat", *parts, axis=0)
     scaled = graph.add("Mul", graph.add("Cast", strongest, to=TensorProto.FLOAT), scale)
     return graph.add("Mul", scaled, graph.constant(channel_scale.astype(np.float32)))
 

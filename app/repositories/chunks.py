@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from app.models import Chunk, ChunkDraft, ChunkTerms, Document, DocumentStatus
+from app.repositories.copying import copy_rows
 
 PASSAGE_COLUMNS = (
     "ordinal",
@@ -26,6 +27,7 @@ PASSAGE_COLUMNS = (
 )
 UNSYNCHRONIZED = {"synchronize_session": False}
 TERM_COLUMNS = ("term_ids", "terms", "expansion", "expansion_model")
+DRAFT_COLUMNS = ("document_id", *PASSAGE_COLUMNS, *TERM_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,9 @@ class ChunkRepository:
         return (await self._session.scalars(query.order_by(ChunkDraft.ordinal.desc()).limit(1))).one_or_none()
 
     async def add_drafts(self, drafts: Sequence[ChunkDraft]) -> None:
-        self._session.add_all(drafts)
-        await self._session.flush()
+        """In a transaction that has begun."""
+        rows = ([getattr(draft, name) for name in DRAFT_COLUMNS] for draft in drafts)
+        await copy_rows(self._session, ChunkDraft, DRAFT_COLUMNS, rows)
 
     async def count_drafts(self, document_id: UUID) -> int:
         query = select(func.count()).where(ChunkDraft.document_id == document_id)

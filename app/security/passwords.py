@@ -2,10 +2,7 @@
 
 import asyncio
 import base64
-import os
 import secrets
-import sys
-import threading
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +12,7 @@ from typing import Final, TypeVar
 from passlib.context import CryptContext
 
 from app.errors import ServiceUnavailable
+from app.priorities import step_back
 from app.settings import PasswordSettings
 
 LONGEST_PASSWORD: Final = 1024  # bytes
@@ -45,7 +43,7 @@ class Passwords:
             argon2__parallelism=1,
         )
         self._nobodys_hash = _hash_of_no_password(settings)
-        self._threads = ThreadPoolExecutor(settings.threads, "password", _step_back)
+        self._threads = ThreadPoolExecutor(settings.threads, "password", step_back, (NICENESS,))
         self._places = HASHES_IN_LINE * settings.threads
 
     async def hash(self, password: str) -> str:
@@ -82,12 +80,6 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._places += 1
-
-
-def _step_back() -> None:
-    """Let the event loop go first where work exceeds cores: on Linux each thread has a niceness of its own."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _normalize(password: str) -> str | None:

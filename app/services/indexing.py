@@ -55,18 +55,22 @@ class Indexer:
         return self._sparse.model if self._sparse else None
 
     async def index(self, texts: Sequence[str], headings: Sequence[str | None]) -> list[Indexed]:
-        """In the order of `texts`. Headings count for words alone.
+        """In the order of `texts`. Headings count for words alone; what is said again is embedded once.
 
         Raises:
             ServiceUnavailable: a model does not work.
         """
+        different = {text: number for number, text in enumerate(dict.fromkeys(texts))}
         headed = [f"{heading or ''}\n{text}" for text, heading in zip(texts, headings, strict=True)]
         vectors, expansions, words = await asyncio.gather(
-            self._embedder.embed_passages(texts), self._expand(texts), asyncio.to_thread(_all_terms, headed)
+            self._embedder.embed_passages([*different]),
+            self._expand([*different]),
+            asyncio.to_thread(_all_terms, headed),
         )
+        numbers = [different[text] for text in texts]
         return [
-            Indexed(vector.tolist(), ids, terms, expansion)
-            for vector, (ids, terms), expansion in zip(vectors, words, expansions, strict=True)
+            Indexed(vectors[number].tolist(), ids, terms, expansions[number])
+            for number, (ids, terms) in zip(numbers, words, strict=True)
         ]
 
     async def _expand(self, texts: Sequence[str]) -> Sequence[SparseVector | None]:

@@ -1,7 +1,9 @@
 """From a stored file to passages that can be searched. Each step is kept, so another attempt goes on from the last."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -18,6 +20,7 @@ from app.services.indexing import Indexed, Indexer, require_findable
 from app.services.task_types import TaskWasCancelled
 
 READ, SPLIT, EMBEDDED = 0.1, 0.15, 0.95  # of the whole way, when that step is done
+BATCHES_AT_ONCE = 2  # that are embedded: the last passages of one leave processors to the next
 PUBLISH_SIZE = 500  # passages per statement: the vector index takes milliseconds for each
 
 
@@ -90,17 +93,34 @@ class IngestionService:
 
     async def _embed(self, task: RunningTask, document_id: UUID, passages: Sequence[Chunk]) -> None:
         done = await self._resume(task, document_id, passages)
-        while done < len(passages):
-            share = SPLIT + (EMBEDDED - SPLIT) * done / len(passages)
-            await task.progress(share, f"embedding {done} of {len(passages)} passages")
-            batch = passages[done : done + self._batch_size]
-            made = await self._indexer.index([one.text for one in batch], [one.heading for one in batch])
-            drafts = [self._draft(document_id, passage, found) for passage, found in zip(batch, made, strict=True)]
-            async with self._uow() as uow:
-                await task.hold(uow)
-                _there(await uow.documents.get(document_id), document_id)
-                await uow.chunks.add_drafts(drafts)
-            done += len(batch)
+        async with aclosing(self._indexed(passages[done:])) as indexed:
+            await task.progress(_share(done, len(passages)), f"embedding {done} of {len(passages)} passages")
+            async for batch in indexed:
+                drafts = [self._draft(document_id, passage, found) for passage, found in batch]
+                async with self._uow() as uow:
+                    await task.hold(uow)
+                    _there(await uow.documents.get(document_id), document_id)
+                    await uow.chunks.add_drafts(drafts)
+                done += len(batch)
+                await task.progress(_share(done, len(passages)), f"embedding {done} of {len(passages)} passages")
+
+    async def _indexed(self, passages: Sequence[Chunk]) -> AsyncGenerator[list[tuple[Chunk, Indexed]]]:
+        """Batches in order; the next ones are in the works meanwhile, so that no model waits for the database."""
+        batches = [passages[first : first + self._batch_size] for first in range(0, len(passages), self._batch_size)]
+        waiting = deque(batches)
+        working: deque[asyncio.Task[list[Indexed]]] = deque()
+        try:
+            for batch in batches:
+                while waiting and len(working) < BATCHES_AT_ONCE:
+                    working.append(asyncio.create_task(self._index(waiting.popleft())))
+                yield list(zip(batch, await working.popleft(), strict=True))
+        finally:
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
+
+    async def _index(self, batch: Sequence[Chunk]) -> list[Indexed]:
+        return await self._indexer.index([one.text for one in batch], [one.heading for one in batch])
 
     async def _resume(self, task: RunningTask, document_id: UUID, passages: Sequence[Chunk]) -> int:
         """How many passages are embedded already; drafts that do not fit these passages are dropped."""
@@ -173,6 +193,10 @@ def _there(document: Document | None, document_id: UUID) -> Document:
     if document is None:
         raise NotFound("The document was deleted.", document_id=str(document_id))
     return document
+
+
+def _share(done: int, count: int) -> float:
+    return SPLIT + (EMBEDDED - SPLIT) * done / max(count, 1)
 
 
 def _to_row(document_id: UUID, found: Extracted) -> DocumentTextDraft:

@@ -8,11 +8,13 @@ from typing import Any
 
 import structlog
 
+from app.adapters.graphs import cpu_count
 from app.events import WORKERS
 from app.realtime.cancellation import cancel_until_done
 from app.realtime.hub import Hub
 from app.realtime.outbox import CutOff
 from app.resources import Resources
+from app.settings import Settings
 from app.tasks import build_handlers
 from app.tasks.dispatcher import Dispatcher, TaskHandler
 
@@ -22,7 +24,14 @@ RENEWALS_PER_LEASE = 4  # how often a lease is renewed before it would run out
 RENEWAL_PAUSE = 0.05  # seconds; wake-ups closer together than this count as one
 SWEEP_INTERVAL = 600.0  # seconds
 RETRY_PAUSE = 1.0  # seconds
+NICENESS = 5  # of this process: whoever waits for an answer of the server goes first
 STEP_PATIENCE = 3.0  # seconds for a step to end when the worker stops
+
+
+def worker_settings(settings: Settings) -> Settings:
+    """Unless told otherwise, a worker embeds on all CPUs: nobody waits for it, and its threads let others go first."""
+    threads = settings.embedding.threads or cpu_count()
+    return settings.model_copy(update={"embedding": settings.embedding.model_copy(update={"threads": threads})})
 
 
 async def run_worker(resources: Resources, stop: asyncio.Event) -> None:
