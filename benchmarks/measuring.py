@@ -64,6 +64,19 @@ def resident_mib(process_id: int) -> float:
     return sum(getattr(one.memory_full_info(), "pss", one.memory_info().rss) for one in everyone) / 2**20
 
 
+def processor_seconds(*process_ids: int) -> float:
+    """What these processes and their children have taken of the processors so far, whoever else was at work."""
+    processes = [psutil.Process(one) for one in process_ids]
+    everyone = {one.pid: one for first in processes for one in (first, *first.children(recursive=True))}
+    times = [one.cpu_times() for one in everyone.values()]
+    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
+
+
+def postgres_id(settings: Settings) -> int:
+    """Of the embedded server's first process."""
+    return int((settings.data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+
+
 @asynccontextmanager
 async def prepared_settings() -> AsyncIterator[Settings]:
     """Embedded servers of their own in a folder that is removed at the end, migrated."""
