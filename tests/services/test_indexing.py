@@ -48,6 +48,17 @@ async def models_of(resources: Resources, user: User) -> set[tuple[str, str | No
         return {tuple(row) for row in await uow._session.execute(query, {"user": UUID(user.id)})}
 
 
+async def test_what_is_said_again_is_found_by_the_same_and_keeps_its_place(resources):
+    indexer = Indexer(resources.foundation.embedder, resources.foundation.sparse)
+    again = await indexer.index(["A lamp.", "Bees dance.", "A lamp."], ["Light", None, None])
+    [lamp] = await indexer.index(["A lamp."], [None])
+    [bees] = await indexer.index(["Bees dance."], [None])
+    assert again[2] == lamp
+    assert again[1] == bees
+    assert (again[0].embedding, again[0].expansion) == (lamp.embedding, lamp.expansion)
+    assert set(again[0].term_ids) > set(lamp.term_ids), "its heading counts for words"
+
+
 async def test_a_change_of_the_model_renews_passages_while_both_are_found(resources, ada):
     other = OtherEmbedder()
     uow, foundation = resources.uow, resources.foundation
