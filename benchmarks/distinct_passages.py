@@ -1,5 +1,5 @@
-"""100,000 passages that all differ, out of the measuring data: paragraphs, abstracts, parts of reports, what was said in
-conversations, their single sentences, and pairs of these. What the models make of them is kept for the next time.
+"""100,000 passages that all differ, out of the measuring data: paragraphs, abstracts, parts of reports, what is said
+in conversations, their single sentences, and pairs of these. What the models make of them is kept for the next time.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from benchmarks.question_sets import SHARED, load, text_of
 COUNT: Final = int(os.environ.get("PASSAGES", "100000"))
 CACHE: Final = Path(os.environ.get("HEARTH_BENCHMARK_CACHE", Path(tempfile.gettempdir()) / "hearth-benchmark-cache"))
 SETS: Final = ("squad", "medline", "cranfield", "vaswani", "mtrag-un", "locomo")
-SHORTEST, LONGEST = 40, 600  # characters of a sentence
+SHORTEST, LONGEST = 30, 600  # characters of a sentence
 BATCH: Final = 2048
 PART_OF_REPORT: Final = 200  # tokens
 
