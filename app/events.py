@@ -1,4 +1,4 @@
-"""What the server tells clients, and what clients may say: one class each, two unions.
+"""What the server tells clients: one class each, and their unions. What clients may say is in `commands.py`.
 
 Every frame is a JSON text with `type`, `id`, `timestamp` and the id of its channel. *Durable* events are numbered rows
 of the event log and carry `seq`; ephemeral ones have no number, and the latest value wins.
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from uuid_utils.compat import uuid7
 
 WORKERS = UUID(int=0)
@@ -117,7 +117,10 @@ class UserTyping(RoomEvent):
 
 
 class MessageReceived(RoomEvent):
-    """Durable. `id`, `seq` and `timestamp` are the message's own."""
+    """Durable. `id`, `seq` and `timestamp` are the message's own; a replay shows it as it is by now.
+
+    A deleted one has no text. A spirit's is `is_partial` when somebody stopped it, or its end was lost.
+    """
 
     type: Literal["message_received"] = "message_received"
     seq: int = 0
@@ -128,6 +131,100 @@ class MessageReceived(RoomEvent):
     citations: Sequence[Citation] = ()
     client_id: str | None = None
     in_reply_to: UUID | None = None
+    reply_to: UUID | None = None
+    is_partial: bool = False
+    edited_at: Timestamp | None = None
+    deleted_at: Timestamp | None = None
+
+
+class MessageEdited(RoomEvent):
+    """Durable. `text` is null in a replay where a later event edits the message again, or deletes it."""
+
+    type: Literal["message_edited"] = "message_edited"
+    seq: int = 0
+    message_id: UUID
+    user_id: UUID
+    text: str | None
+    edited_at: Timestamp
+
+
+class MessageDeleted(RoomEvent):
+    """Durable. `user_id`: who deleted it, its author or a host."""
+
+    type: Literal["message_deleted"] = "message_deleted"
+    seq: int = 0
+    message_id: UUID
+    user_id: UUID
+
+
+class ReactionAdded(RoomEvent):
+    """Durable."""
+
+    type: Literal["reaction_added"] = "reaction_added"
+    seq: int = 0
+    message_id: UUID
+    user_id: UUID
+    emoji: str
+
+
+class ReactionRemoved(RoomEvent):
+    """Durable."""
+
+    type: Literal["reaction_removed"] = "reaction_removed"
+    seq: int = 0
+    message_id: UUID
+    user_id: UUID
+    emoji: str
+
+
+class MessagesRead(RoomEvent):
+    """Durable. Somebody has read everything up to the message with the number `last_read_seq`."""
+
+    type: Literal["read"] = "read"
+    seq: int = 0
+    user_id: UUID
+    last_read_seq: int
+
+
+class ParticipantEvent(RoomEvent):
+    """Durable. `by`: the host who did it."""
+
+    seq: int = 0
+    user_id: UUID
+    by: UUID
+
+
+class ParticipantMuted(ParticipantEvent):
+    type: Literal["participant_muted"] = "participant_muted"
+
+
+class ParticipantUnmuted(ParticipantEvent):
+    type: Literal["participant_unmuted"] = "participant_unmuted"
+
+
+class ParticipantRemoved(ParticipantEvent):
+    type: Literal["participant_removed"] = "participant_removed"
+
+
+class SessionUpdated(RoomEvent):
+    """Durable. The room as it is now; when it is not `is_active`, sockets are closed with 4403."""
+
+    type: Literal["session_updated"] = "session_updated"
+    seq: int = 0
+    name: str
+    max_users: int
+    spirit_mode: str
+    is_active: bool
+    shares_documents: bool
+
+
+class SpiritBusy(RoomEvent):
+    """Durable. So many messages wait for the spirit that it will not answer this one."""
+
+    type: Literal["spirit_busy"] = "spirit_busy"
+    seq: int = 0
+    in_reply_to: UUID
+    waiting: int
 
 
 class SpiritThinking(RoomEvent):
@@ -211,64 +308,19 @@ class Pong(Event):
     project_id: UUID | None = None
 
 
-DurableEvent = MessageReceived | TaskStarted | TaskCompleted | TaskFailed
+DurableRoomEvent = (
+    MessageReceived
+    | MessageEdited
+    | MessageDeleted
+    | ReactionAdded
+    | ReactionRemoved
+    | MessagesRead
+    | ParticipantMuted
+    | ParticipantUnmuted
+    | ParticipantRemoved
+    | SessionUpdated
+    | SpiritBusy
+)
+DurableEvent = DurableRoomEvent | TaskStarted | TaskCompleted | TaskFailed
 EphemeralEvent = UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken | TaskProgress
 PersonalEvent = Welcome | ErrorOccurred | Pong
-
-
-# --- what clients may say -----------------------------------------------------------------------------------------
-
-ClientId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]  # PostgreSQL stores no NUL
-
-
-class Command(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class SendMessage(Command):
-    """The same `client_id` again makes no second message; a connection that was not told of the first is told now."""
-
-    type: Literal["send_message"]
-    text: str
-    client_id: ClientId | None = None
-
-
-class Typing(Command):
-    type: Literal["typing"]
-
-
-class Ping(Command):
-    type: Literal["ping"]
-
-
-class Resume(Command):
-    type: Literal["resume"]
-    after_seq: int = Field(ge=0, le=2**62)
-
-
-class Stop(Command):
-    type: Literal["stop"]
-
-
-class Authenticate(Command):
-    type: Literal["authenticate"]
-    token: str = Field(max_length=4096)
-
-
-class StartGeneration(Command):
-    type: Literal["start_generation"]
-    task_type: str = Field(max_length=100)
-    params: dict[str, Any] = Field(default_factory=dict)
-    quality: Literal["draft", "standard", "high", "ultra"] | None = None
-
-
-class CancelTask(Command):
-    type: Literal["cancel_task"]
-    task_id: UUID
-
-
-RoomCommand = SendMessage | Typing | Ping | Resume | Stop | Authenticate
-ProjectCommand = StartGeneration | CancelTask | Ping | Resume | Authenticate
-
-room_command: TypeAdapter[RoomCommand] = TypeAdapter(Annotated[RoomCommand, Field(discriminator="type")])
-project_command: TypeAdapter[ProjectCommand] = TypeAdapter(Annotated[ProjectCommand, Field(discriminator="type")])

@@ -48,8 +48,10 @@ class CallerKind(IntEnum):
 class Action(StrEnum):
     READ_ROOM = "read a room, and follow it"
     TALK = "talk in a room, type, stop the spirit"
+    HOST = "change, close and delete a room, its invites; mute and remove people, delete what others said there"
+    READ_HOSTED = "see a room's invites, and who is muted or removed there"
     READ = "read documents, tasks, projects; search and ask"
-    EDIT = "add, change and delete documents, rooms, invites and tasks"
+    EDIT = "add, change and delete documents and tasks, open rooms"
     MANAGE_PROJECT = "rename or delete a project, choose its members"
     MANAGE_SELF = "change one's profile, make projects and API keys"
     SECURE_SELF = "change one's password or address, end log-ins, export and delete the account"
@@ -69,6 +71,8 @@ RULES: Final[Mapping[Action, Rule]] = {
     #                           who at least        with a key's scope  in the project at least
     Action.READ_ROOM:      Rule(CallerKind.GUEST,   Scope.READ,         None),
     Action.TALK:           Rule(CallerKind.GUEST,   Scope.WRITE,        None),
+    Action.HOST:           Rule(CallerKind.ACCOUNT, Scope.WRITE,        ProjectRole.EDITOR),
+    Action.READ_HOSTED:    Rule(CallerKind.ACCOUNT, Scope.READ,         ProjectRole.EDITOR),
     Action.READ:           Rule(CallerKind.ACCOUNT, Scope.READ,         None),
     Action.EDIT:           Rule(CallerKind.ACCOUNT, Scope.WRITE,        ProjectRole.EDITOR),
     Action.MANAGE_PROJECT: Rule(CallerKind.ACCOUNT, Scope.WRITE,        ProjectRole.OWNER),
@@ -108,7 +112,7 @@ class Principal:
 def may(actor: Principal, action: Action, role: ProjectRole | None = None) -> bool:
     """Whether the table lets `actor` do this; `role` is the actor's in the project concerned."""
     rule = RULES[action]
-    return _is_at_least(actor, rule.caller) and rule.scope in actor.scopes and _suffices(role, rule.role)
+    return _is_at_least(actor, rule.caller) and rule.scope in actor.scopes and suffices(role, rule.role)
 
 
 def may_grant(actor: Principal, scopes: frozenset[Scope]) -> bool:
@@ -128,5 +132,5 @@ def _is_at_least(actor: Principal, caller: CallerKind) -> bool:
             return actor.role is Role.ADMIN
 
 
-def _suffices(role: ProjectRole | None, least: ProjectRole | None) -> bool:
+def suffices(role: ProjectRole | None, least: ProjectRole | None) -> bool:
     return least is None or (role is not None and _RANKS[role] >= _RANKS[least])

@@ -18,6 +18,7 @@ class Budget(StrEnum):
     UPLOADS = "uploads"
     QUERIES = "queries"
     MESSAGES = "messages"
+    FRAMES = "frames"
     TOKENS = "tokens"
     LOGIN = "login"
     FAILURES = "failures"

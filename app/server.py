@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -10,6 +12,7 @@ from uuid_utils.compat import uuid7
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.errors import error_response
+from app.api.followers import WIRE
 from app.api.middleware import CONTENT_SECURITY_POLICY, HSTS, SECURITY_HEADERS
 from app.observability import request_id
 from app.settings import HTTPSettings, Settings
@@ -19,6 +22,7 @@ GRACE: Final = 10  # seconds for open requests when the server is asked to stop
 LEAST_BODY_BYTES: Final = 16_384  # that come in within `HTTP_BODY_TIMEOUT`, or the end of the body does
 
 HOST = re.compile(rb"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
+USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
 MALFORMED: Final = (400, "The request is not proper HTTP.")
 
 
@@ -48,6 +52,27 @@ class NotAcceptable(Exception):
     """Ends the reading of a request whose head breaks a limit."""
 
 
+class Wire:
+    """The connection of a stream that goes on for hours, as the application finds it in its scope (`app/api/followers.py`)."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.on_stop: Callable[[], None] | None = None
+
+    def watch(self, patience: timedelta) -> None:
+        """End the connection when what was sent stays unread, or untaken by a peer that is gone, for so long.
+
+        None of it ends a stream that only waits. Linux alone can do this; elsewhere it takes TCP some minutes.
+        """
+        opened = self._transport.get_extra_info("socket")
+        if opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6) and USER_TIMEOUT is not None:
+            opened.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, int(patience.total_seconds() * 1000))
+
+    def abort(self) -> None:
+        """End the connection now, whatever was not written yet."""
+        self._transport.abort()
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with an end to waiting and to collecting; it refuses in the form of every error.
 
@@ -62,6 +87,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = self._first_bytes = self._piece_bytes = self._body_bytes = 0
         self._was_paused = False
         self._refusal = MALFORMED
+        self._wire: Wire | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -70,6 +96,11 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._wire is not None and self._wire.on_stop is not None:
+            self._wire.on_stop()
 
     def data_received(self, data: bytes) -> None:
         was_in_head = self._is_in_head
@@ -92,6 +123,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._is_in_head, self._first_bytes = True, self._piece_bytes
+        self._wire = Wire(self.transport)
+        self.scope["extensions"] = {WIRE: self._wire}  # type: ignore[dict-item]  # of our own
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False

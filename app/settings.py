@@ -133,7 +133,7 @@ class SMTPSettings(Group):
 class RealtimeSettings(Group):
     outbox_size: int = Field(512, ge=8, description="Events a slow reader may lag behind before it is cut off (4408).")
     sweep_interval: Seconds = Field(timedelta(seconds=5), description="How often the event log is asked for gaps.")
-    heartbeat: Seconds = Field(timedelta(seconds=20), description="Ping interval; who misses two is gone.")
+    heartbeat: Seconds = Field(timedelta(seconds=15), description="Ping interval, and how long the pong may take.")
     seat_ttl: Seconds = Field(timedelta(seconds=30), description="A killed process frees its seats after this time.")
     max_frame_bytes: int = Field(65_536, ge=1024, description="Largest frame a client may send.")
     authenticate_timeout: Seconds = Field(timedelta(seconds=10), description="Time for a first `authenticate` frame.")
@@ -144,6 +144,8 @@ class ChatSettings(Group):
     message_max_length: int = Field(500, ge=1, description="Characters in one message.")
     history_messages: int = Field(12, ge=0, description="Recent messages that the spirit is shown.")
     spirit_name: str = Field("Spirit", description="Name of the AI participant; `@name` mentions it.")
+    spirit_queue: int = Field(8, ge=1, description="Messages of one room that may wait for the spirit's answer.")
+    most_emojis: int = Field(20, ge=1, description="Different reactions that one message may get.")
 
 
 class DocumentSettings(Group):
@@ -218,6 +220,7 @@ class RateLimitSettings(Group):
     uploads: Rate = Field("300/minute", description="Documents that one caller adds or has read again.")
     queries: Rate = Field("300/minute", description="Searches and questions of one caller.")
     messages: Rate = Field("120/minute", description="What one caller says in rooms: posts and WebSocket frames.")
+    frames: Rate = Field("60/10 second", description="What one WebSocket connection may send, whoever else sends.")
     tokens: Rate = Field("2000000/day", description="Of the language model, asked and answered, for one account.")
     login: Rate = Field("30/minute", description="Log-ins, registrations, refreshes, invites used, of one address.")
     failures: Rate = Field("60/minute", description="Bad tokens, keys and cookies from one address.")

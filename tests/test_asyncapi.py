@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.api.asyncapi import CHANNELS, asyncapi_document
-from app.events import room_command
+from app.commands import room_command
 from docs.generate import ASYNCAPI, asyncapi_text
 from tests.frames import check_command, check_event
 

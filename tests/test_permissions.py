@@ -11,7 +11,7 @@ from httpx import AsyncClient, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 from websockets.exceptions import ConnectionClosed
 
-from app.events import ProjectCommand, RoomCommand
+from app.commands import ProjectCommand, RoomCommand
 from app.main import create_app
 from app.resources import Resources
 from tests.factories import PASSWORD, User, make_key, make_user, share

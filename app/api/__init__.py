@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends
 from app.api import api_keys, auth, chat, devices, documents, health, projects, query, sessions, tasks, tickets, users
 from app.api.admin import router as admin_router
 from app.api.audit import router as audit_router
+from app.api.followers import router as followers_router
 from app.api.limits import check_limits
 from app.api.oidc import router as oidc_router
 from app.api.recovery import router as recovery_router
@@ -27,6 +28,7 @@ def v1_router() -> APIRouter:
     router.include_router(query.router)
     router.include_router(sessions.router)
     router.include_router(chat.router)
+    router.include_router(followers_router)
     router.include_router(tasks.router)
     router.include_router(role_limits_router)
     router.include_router(admin_router)

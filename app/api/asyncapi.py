@@ -1,4 +1,4 @@
-"""The WebSocket protocol's description of itself: AsyncAPI 3, made from the classes of `app/events.py`.
+"""The WebSocket protocol's description of itself: AsyncAPI 3, made from the classes of `app/events.py` and `app/commands.py`.
 
 Like all of AsyncAPI it speaks for the server: what it *sends* clients hear, and what it *receives* clients say.
 https://www.asyncapi.com/docs/reference/specification/v3.0.0
@@ -13,15 +13,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app import __version__
-from app.events import (
-    DurableEvent,
-    EphemeralEvent,
-    PersonalEvent,
-    ProjectCommand,
-    RoomCommand,
-    RoomEvent,
-    TaskEvent,
-)
+from app.commands import ProjectCommand, RoomCommand
+from app.events import DurableEvent, EphemeralEvent, PersonalEvent, RoomEvent, TaskEvent
 from app.realtime.outbox import CloseCode
 
 Json = dict[str, Any]

@@ -3,24 +3,26 @@
 from typing import Protocol
 from uuid import UUID
 
-from app.errors import AppError, BadRequest, PermissionDenied
-from app.events import (
+from app.commands import (
+    AddReaction,
     Authenticate,
     CancelTask,
-    ErrorOccurred,
+    DeleteMessage,
+    EditMessage,
+    MarkRead,
+    MessageCommand,
     Ping,
-    Pong,
+    RemoveReaction,
     Resume,
     SendMessage,
-    SpiritThinking,
-    SpiritToken,
     StartGeneration,
     Stop,
     Typing,
-    Welcome,
     project_command,
     room_command,
 )
+from app.errors import AppError, BadRequest, PermissionDenied
+from app.events import ErrorOccurred, Pong, SpiritThinking, SpiritToken, Welcome
 from app.permissions import Action, Principal, may
 from app.realtime.channels import Listener
 from app.resources import Resources
@@ -76,11 +78,12 @@ class RoomConversation:
 
     async def carry_out(self, text: str) -> None:
         match room_command.validate_json(text):
-            case SendMessage(text=said, client_id=client_id):
+            case SendMessage() as command:
                 _require_write(self._actor)
-                message = await self._services.chat.post(self._actor, self._session_id, said, client_id=client_id)
-                if message.seq <= self._told_after:  # sent again, since an earlier connection broke before the answer
-                    self.listener.send(received(message))
+                await self._say(command)
+            case EditMessage() | DeleteMessage() | AddReaction() | RemoveReaction() | MarkRead() as command:
+                _require_write(self._actor)
+                await self._change(command)
             case Typing():
                 _require_write(self._actor)
                 await self._services.chat.announce_typing(self._actor, self._session_id, besides=self.listener)
@@ -94,6 +97,27 @@ class RoomConversation:
                 self.listener.send(Pong(session_id=self._session_id))
             case Authenticate():
                 raise BadRequest("This connection is authenticated already.")
+
+    async def _say(self, command: SendMessage) -> None:
+        message = await self._services.chat.post(
+            self._actor, self._session_id, command.text, client_id=command.client_id, reply_to=command.reply_to
+        )
+        if message.seq <= self._told_after:  # sent again, since an earlier connection broke before the answer
+            self.listener.send(received(message))
+
+    async def _change(self, command: MessageCommand) -> None:
+        messages, room = self._services.messages, (self._actor, self._session_id)
+        match command:
+            case EditMessage(message_id=message_id, text=text):
+                await messages.edit(*room, message_id, text)
+            case DeleteMessage(message_id=message_id):
+                await messages.delete(*room, message_id)
+            case AddReaction(message_id=message_id, emoji=emoji):
+                await messages.add_reaction(*room, message_id, emoji)
+            case RemoveReaction(message_id=message_id, emoji=emoji):
+                await messages.remove_reaction(*room, message_id, emoji)
+            case MarkRead(seq=seq):
+                await messages.mark_read(*room, seq)
 
     def complain(self, error: AppError) -> None:
         self.listener.send(

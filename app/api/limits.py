@@ -39,11 +39,20 @@ LIMITED_LIKE_LOGIN: Final[Sequence[Endpoint]] = (
     recovery.reset_password,
     recovery.verify_email,
 )
+SAYING: Final[Sequence[Endpoint]] = (
+    chat.post_message,
+    chat.edit_message,
+    chat.delete_message,
+    chat.add_reaction,
+    chat.remove_reaction,
+    chat.mark_read,
+    chat.stop_spirit,
+)
 TIGHTER: Final[Sequence[tuple[Budget, Sequence[Endpoint]]]] = (
     (Budget.LOGIN, LIMITED_LIKE_LOGIN),
     (Budget.UPLOADS, (documents.create_document, documents.reingest_document)),
     (Budget.QUERIES, (query.search, query.answer_question)),
-    (Budget.MESSAGES, (chat.post_message,)),
+    (Budget.MESSAGES, SAYING),
 )
 """What has a budget beside that of all routes."""
 EXEMPT: Final[Sequence[Endpoint]] = (health.read_health,)

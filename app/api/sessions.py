@@ -10,9 +10,12 @@ from app.models import Session
 from app.schemas.common import Page
 from app.schemas.sessions import (
     InviteCreate,
+    InviteListRead,
     InviteRead,
     JoinedRead,
     ParticipantsRead,
+    ParticipantUpdate,
+    RestrictionsRead,
     SessionCreate,
     SessionJoin,
     SessionRead,
@@ -97,3 +100,38 @@ async def create_invite(
 ) -> NewInvite:
     """Make an invite for one or several people; it is shown this once."""
     return await services.sessions.invite(actor, session_id, data or InviteCreate())
+
+
+@router.get(f"{ROOM}/invites")
+async def list_invites(
+    actor: Actor, services: ServicesDep, session_id: UUID, cursor: Cursor = None, limit: Limit = 20
+) -> Page[InviteListRead]:
+    """Invites that can still be used, the newest first."""
+    rows = await services.sessions.list_invites(actor, session_id, before=cursor, limit=limit + 1)
+    return Page[InviteListRead].of(rows, limit)
+
+
+@router.delete(f"{ROOM}/invites/{{room_invite_id}}", status_code=status.HTTP_204_NO_CONTENT)
+async def revoke_invite(actor: Actor, services: ServicesDep, session_id: UUID, room_invite_id: UUID) -> None:
+    """Nobody comes in by it any more; whoever did stays."""
+    await services.sessions.revoke_invite(actor, session_id, room_invite_id)
+
+
+@router.patch(f"{ROOM}/participants/{{participant_id}}", status_code=status.HTTP_204_NO_CONTENT)
+async def mute_participant(
+    actor: Actor, services: ServicesDep, session_id: UUID, participant_id: UUID, data: ParticipantUpdate
+) -> None:
+    """Hosts mute people, and let them talk again."""
+    await services.moderation.set_muted(actor, session_id, participant_id, is_muted=data.is_muted)
+
+
+@router.delete(f"{ROOM}/participants/{{participant_id}}", status_code=status.HTTP_204_NO_CONTENT)
+async def remove_participant(actor: Actor, services: ServicesDep, session_id: UUID, participant_id: UUID) -> None:
+    """Hosts show people out; only an invite that is made later lets them in again."""
+    await services.moderation.remove(actor, session_id, participant_id)
+
+
+@router.get(f"{ROOM}/restrictions")
+async def list_restrictions(actor: Actor, services: ServicesDep, session_id: UUID) -> RestrictionsRead:
+    """Who is muted, and who was removed."""
+    return RestrictionsRead.model_validate({"items": await services.moderation.list(actor, session_id)})

@@ -15,6 +15,7 @@ from app.api.conversations import Conversation, ProjectConversation, RoomConvers
 from app.api.deps import CallerDep, ResourcesDep
 from app.api.errors import is_dependency_down
 from app.api.limits import check_opening, note_failure
+from app.commands import Authenticate, ClientId
 from app.errors import (
     AppError,
     BadRequest,
@@ -26,7 +27,7 @@ from app.errors import (
     RateLimited,
     ServiceUnavailable,
 )
-from app.events import Authenticate, ClientId, ErrorOccurred
+from app.events import ErrorOccurred
 from app.permissions import Action, Principal, may
 from app.rates import Budget
 from app.realtime.cancellation import cancel_until_done
@@ -172,12 +173,15 @@ class Door:
     async def _read(self, actor: Principal, conversation: Conversation, after_seq: int | None) -> None:
         await conversation.begin(after_seq)
         limits = self._resources.services.limits
+        of_connection = limits.of_connection()
         refusals = 0
         for number in itertools.count():
             text = await self._receive()
             if number % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)  # frames that came together are taken without a pause, and writers need theirs
             try:
+                if of_connection is not None:
+                    of_connection.take_one()
                 await limits.take_one(Budget.MESSAGES, actor)
                 refusals = 0
                 await _carry_out(conversation, text)

@@ -16,7 +16,18 @@ from app.models.documents import (
 from app.models.events import Channel, EventRow
 from app.models.idempotency import IdempotentRequest
 from app.models.projects import Member, Project
-from app.models.sessions import Invite, Message, Participant, Session, SpiritMode
+from app.models.sessions import (
+    Invite,
+    Message,
+    Participant,
+    Reaction,
+    ReadMarker,
+    Restriction,
+    RestrictionKind,
+    RoomMemory,
+    Session,
+    SpiritMode,
+)
 from app.models.tasks import UNFINISHED, Task, TaskStatus
 from app.models.users import (
     APIKey,
@@ -62,9 +73,14 @@ __all__ = [
     "OutgoingMail",
     "Participant",
     "Project",
+    "Reaction",
+    "ReadMarker",
     "RefreshToken",
     "RegistrationInvite",
+    "Restriction",
+    "RestrictionKind",
     "RoleLimit",
+    "RoomMemory",
     "Session",
     "SpiritMode",
     "Task",

@@ -34,7 +34,13 @@ class AuditAction(StrEnum):
     MEMBER_SET = "member.set"
     MEMBER_REMOVED = "member.removed"
     ROOM_DELETED = "session.deleted"
+    ROOM_CHANGED = "session.changed"
     ROOM_INVITE_CREATED = "session.invite_created"
+    ROOM_INVITE_REVOKED = "session.invite_revoked"
+    ROOM_MUTED = "session.participant_muted"
+    ROOM_UNMUTED = "session.participant_unmuted"
+    ROOM_REMOVED = "session.participant_removed"
+    MESSAGE_DELETED = "message.deleted"  # somebody else's, by a host
     DOCUMENT_DELETED = "document.deleted"
     TASK_CANCELLED = "task.cancelled"  # by an admin: people end those of their own projects
     REGISTRATION_INVITED = "invite.created"

@@ -13,6 +13,8 @@ from app.realtime.outbox import CloseCode, Outbox
 RING_SIZE = 256
 MOST_WAITING = 1024  # frames kept behind a gap; what is beyond is read from the log
 MOST_HELD = 256
+TAKES_BACK = ('{"type":"message_edited"', '{"type":"message_deleted"')
+"""So begin frames of events that change what earlier ones tell: the log is changed, and the ring has to forget."""
 
 
 class Listener:
@@ -58,6 +60,7 @@ class Channel:
     listeners: set[Listener] = field(default_factory=set)
     live: set[Listener] = field(default_factory=set)  # those who have had everything up to `last_seq`
     ring: deque[Frame] = field(default_factory=lambda: deque(maxlen=RING_SIZE))  # ends with `last_seq`, without gaps
+    forgotten: int = 0  # how often the ring had to forget
     waiting: dict[int, Frame] = field(default_factory=dict)
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     filling: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -110,6 +113,9 @@ class Channel:
     def _deliver(self, frame: Frame, seq: int) -> None:
         if seq != self.last_seq + 1:  # the log has forgotten what was in between
             self.ring.clear()
+        if frame.text.startswith(TAKES_BACK):
+            self.ring.clear()
+            self.forgotten += 1
         self.last_seq = seq
         self.ring.append(frame)
         for listener in self.live:

@@ -144,7 +144,10 @@ class Hub:
         if channel.last_seq - seq <= RING_SIZE and not channel.ring_reaches(seq):
             async with channel.filling:
                 if not channel.ring_reaches(seq):
-                    channel.extend_ring(await self._events.list_after(channel.id, seq, limit=RING_SIZE))
+                    forgotten = channel.forgotten
+                    frames = await self._events.list_after(channel.id, seq, limit=RING_SIZE)
+                    if forgotten == channel.forgotten:  # else they may tell what was taken back meanwhile
+                        channel.extend_ring(frames)
         if channel.ring_reaches(seq):
             return channel.ring_after(seq)
         frames = await self._events.list_after(channel.id, seq, limit=READ_SIZE)

@@ -92,11 +92,7 @@ class RateLimits:
 
     async def take(self, uses: Sequence[Use], counting: Counting = Counting.TAKE) -> Allowance:
         """Count all `uses` at once, of which there is at least one; says what is left of the tightest budget."""
-        position, is_refused, remaining, milliseconds = await self._count(uses, counting)
-        use = uses[position]
-        return Allowance(
-            use.budget, use.rate, is_refused, remaining, timedelta(seconds=max(1, math.ceil(milliseconds / 1000)))
-        )
+        return _allowance(uses, await self._count(uses, counting))
 
     async def _count(self, uses: Sequence[Use], counting: Counting) -> Standing:
         if time.monotonic() < self._ask_redis_from:
@@ -182,6 +178,26 @@ class MemoryCounts:
         self._windows[key] = window
         if len(self._windows) > MOST_COUNTS:
             del self._windows[next(iter(self._windows))]
+
+
+class ConnectionLimit:
+    """What one connection may send, whoever else sends: counted here alone, for no other process sees it."""
+
+    def __init__(self, rate: RateLimitItem) -> None:
+        self._use = Use(Budget.FRAMES, rate, "this")
+        self._counts = MemoryCounts()
+
+    def take_one(self) -> None:
+        """Raises RateLimited."""
+        allowance = _allowance([self._use], self._counts.count([self._use], Counting.TAKE))
+        allowance.require()
+
+
+def _allowance(uses: Sequence[Use], standing: Standing) -> Allowance:
+    position, is_refused, remaining, milliseconds = standing
+    use = uses[position]
+    reset_after = timedelta(seconds=max(1, math.ceil(milliseconds / 1000)))
+    return Allowance(use.budget, use.rate, is_refused, remaining, reset_after)
 
 
 def _standing(index: int, use: Use, window: _Window, now: int) -> Standing:

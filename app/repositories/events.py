@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Text, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFound
@@ -57,6 +58,18 @@ class EventRepository:
         text = event.model_copy(update={"seq": seq}).model_dump_json()
         there = update(EventRow).where(EventRow.channel_id == channel_id, EventRow.seq == seq)
         await self._session.execute(there.values(frame=text), execution_options={"synchronize_session": False})
+
+    async def blank(self, channel_id: UUID, seq: int) -> None:
+        """Take the text out of the event with this number; nothing is done where the log has forgotten it."""
+        there = update(EventRow).where(EventRow.channel_id == channel_id, EventRow.seq == seq)
+        without = func.jsonb_set(cast(EventRow.frame, JSONB), "{text}", "null")
+        await self._session.execute(
+            there.values(frame=cast(without, Text)), execution_options={"synchronize_session": False}
+        )
+
+    async def lock(self, channel_id: UUID) -> None:
+        """Nothing is appended to the channel, nor taken out of it, by another transaction until this one ends."""
+        await self._session.execute(select(Channel.id).where(Channel.id == channel_id).with_for_update())
 
     def announce(self, channel_id: UUID, event: EphemeralEvent) -> None:
         """Tell who is there now; nothing is stored."""

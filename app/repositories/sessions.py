@@ -1,14 +1,15 @@
 """Rooms, who belongs to them, and invites."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, and_, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Channel, Invite, Member, Participant, Session
-from app.permissions import Principal
+from app.models import Channel, Invite, Member, Participant, Restriction, RestrictionKind, Session, User
+from app.permissions import Principal, Role
 from app.repositories.pages import newest_first
 
 
@@ -30,10 +31,16 @@ class SessionRepository:
         """The room, which nobody removes until this transaction ends; for tasks, which act in any room."""
         return await self._session.get(Session, session_id, with_for_update={"key_share": True, "read": True})
 
-    async def hold_visible(self, actor: Principal, session_id: UUID) -> Session | None:
-        """A room to say something in: nobody removes it until this transaction ends, and others may talk meanwhile."""
-        query = _visible_to(actor).where(Session.id == session_id)
-        return await self._session.scalar(query.with_for_update(of=Session, key_share=True, read=True))
+    async def hold_visible(self, actor: Principal, session_id: UUID) -> tuple[Session, bool] | None:
+        """A room to say something in, and whether the actor is muted there.
+
+        Nobody removes it until this transaction ends, and others may talk meanwhile.
+        """
+        muted = _restricted(actor.user_id, RestrictionKind.MUTED).exists().label("is_muted")
+        query = _visible_to(actor).where(Session.id == session_id).add_columns(muted)
+        found = await self._session.execute(query.with_for_update(of=Session, key_share=True, read=True))
+        row = found.one_or_none()
+        return None if row is None else (row[0], row[1])
 
     async def lock_visible(self, actor: Principal, session_id: UUID) -> Session | None:
         """For a change: nobody else changes the room until this transaction ends."""
@@ -52,8 +59,83 @@ class SessionRepository:
         row = insert(Participant).values(session_id=session_id, user_id=user_id)
         await self._session.execute(row.on_conflict_do_nothing())
 
+    # --- people ---
+
+    async def is_known(self, session_id: UUID, user_id: UUID) -> bool:
+        """Whether somebody was let into the room, or is a member of its project; shown out or not."""
+        let_in = select(Participant.user_id).where(Participant.session_id == session_id, Participant.user_id == user_id)
+        members = select(Member.user_id).join(Session, Session.project_id == Member.project_id)
+        as_member = members.where(Session.id == session_id, Member.user_id == user_id)
+        return await self._session.scalar(let_in.union_all(as_member).limit(1)) is not None
+
+    async def remove_participant(self, session_id: UUID, user_id: UUID) -> None:
+        own = (Participant.session_id == session_id, Participant.user_id == user_id)
+        await self._session.execute(delete(Participant).where(*own))
+
+    async def restrict(self, session_id: UUID, user_id: UUID, kind: RestrictionKind) -> bool:
+        """Whether this changes anything. Who was shown out does not become muted."""
+        row = insert(Restriction).values(session_id=session_id, user_id=user_id, kind=kind)
+        stronger = (Restriction.kind != kind) & (Restriction.kind != RestrictionKind.REMOVED)
+        put = row.on_conflict_do_update(
+            index_elements=["session_id", "user_id"],
+            set_={"kind": kind, "created_at": func.clock_timestamp()},
+            where=stronger,
+        )
+        return await self._session.scalar(put.returning(Restriction.user_id)) is not None
+
+    async def unmute(self, session_id: UUID, user_id: UUID) -> bool:
+        """Whether they were muted."""
+        muted = (Restriction.session_id == session_id, Restriction.user_id == user_id)
+        rows = delete(Restriction).where(*muted, Restriction.kind == RestrictionKind.MUTED)
+        return await self._session.scalar(rows.returning(Restriction.user_id)) is not None
+
+    async def readmit(self, session_id: UUID, user_id: UUID, *, digest: bytes) -> bool:
+        """Let somebody in again who was shown out before the invite was made; whether they may come in now."""
+        removed = (Restriction.session_id == session_id, Restriction.user_id == user_id)
+        made = select(Invite.created_at).where(Invite.digest == digest).scalar_subquery()
+        gone = delete(Restriction).where(
+            *removed, Restriction.kind == RestrictionKind.REMOVED, Restriction.created_at < made
+        )
+        await self._session.execute(gone.execution_options(synchronize_session=False))
+        still = select(Restriction.user_id).where(*removed, Restriction.kind == RestrictionKind.REMOVED)
+        return await self._session.scalar(still) is None
+
+    async def list_restricted(self, session_id: UUID) -> Sequence[Restriction]:
+        query = select(Restriction).where(Restriction.session_id == session_id)
+        return (await self._session.scalars(query.order_by(Restriction.created_at))).all()
+
+    async def get_reader_for_all(self, session_id: UUID, *, guests_for: timedelta) -> UUID | None:
+        """A member of the room's project, if everybody who may follow the room may see what its members see.
+
+        A guest counts as long as a token may still be good, `guests_for` after it was given out.
+        """
+        room = select(Session.project_id, Session.shares_documents).where(Session.id == session_id).subquery()
+        member = select(Member.user_id).where(Member.project_id == room.c.project_id)
+        is_gone = and_(User.role == Role.GUEST, User.created_at < func.clock_timestamp() - guests_for)
+        outsider = (
+            select(Participant.user_id)
+            .join(User, User.id == Participant.user_id)
+            .where(Participant.session_id == session_id, User.is_active, ~is_gone)
+            .where(Participant.user_id.not_in(member.correlate(room)))
+        )
+        allowed = or_(room.c.shares_documents, ~outsider.correlate(room).exists())
+        reader = member.correlate(room).order_by(Member.user_id).limit(1).scalar_subquery()
+        return await self._session.scalar(select(reader).select_from(room).where(allowed))
+
+    # --- invites ---
+
     def add_invite(self, invite: Invite) -> None:
         self._session.add(invite)
+
+    async def list_invites(self, session_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Invite]:
+        """Those that can still be used, the newest first."""
+        good = (Invite.session_id == session_id, Invite.uses_left > 0, Invite.expires_at > func.clock_timestamp())
+        return await newest_first(self._session, select(Invite).where(*good), Invite, before=before, limit=limit)
+
+    async def delete_invite(self, session_id: UUID, invite_id: UUID) -> bool:
+        """Whether it was there."""
+        row = delete(Invite).where(Invite.session_id == session_id, Invite.id == invite_id)
+        return await self._session.scalar(row.returning(Invite.id)) is not None
 
     async def get_invited(self, actor: Principal, digest: bytes) -> Session | None:
         """The room that the invite opens, if the actor is let in already: nothing is used up by that."""
@@ -69,8 +151,18 @@ class SessionRepository:
 
 
 def _visible_to(actor: Principal) -> Select[Session]:
-    """Members of the project see its rooms; others those they were invited to; a guest its one room."""
+    """Members of the project see its rooms; others those they were invited to; a guest its one room.
+
+    Nobody sees a room that they were shown out of.
+    """
     as_member = Session.project_id.in_(select(Member.project_id).where(Member.user_id == actor.user_id))
     invited = Session.id.in_(select(Participant.session_id).where(Participant.user_id == actor.user_id))
-    query = select(Session).where(or_(as_member, invited))
+    removed = _restricted(actor.user_id, RestrictionKind.REMOVED).exists()
+    query = select(Session).where(or_(as_member, invited), ~removed)
     return query if actor.room_id is None else query.where(Session.id == actor.room_id)
+
+
+def _restricted(user_id: UUID, kind: RestrictionKind) -> Select[int]:
+    """Of the room that the query around it is about."""
+    own = (Restriction.session_id == Session.id, Restriction.user_id == user_id, Restriction.kind == kind)
+    return select(literal(1)).where(*own).correlate(Session)

@@ -163,6 +163,10 @@ class TaskRepository:
         query = select(Task.id).where(Task.serial_key == serial_key, Task.status.in_(UNFINISHED))
         return (await self._session.scalars(query)).all()
 
+    async def count_unfinished(self, serial_key: str) -> int:
+        query = select(func.count()).where(Task.serial_key == serial_key, Task.status.in_(UNFINISHED))
+        return await self._session.scalar(query) or 0
+
     async def request_cancel(self, task_ids: Sequence[UUID]) -> Sequence[Task]:
         """End those that nobody works on yet, and mark the others for their holders; the unfinished tasks found."""
         is_queued = Task.status == TaskStatus.QUEUED

@@ -7,12 +7,17 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from app.events import Person
-from app.models import SpiritMode
+from app.models import RestrictionKind, SpiritMode
 from app.schemas.common import Read, Timestamp
 from app.schemas.texts import ONLY_NUMBERS, Truth, Whole
 from app.schemas.users import Name
 
 MaxUsers = Annotated[int, Field(ge=1, le=1000), ONLY_NUMBERS]
+SHARES = Field(
+    False,
+    description="Whether everybody who is let in may hear what the project's documents say. Else the spirit leaves the "
+    "documents out while somebody may follow the room who is no member of the project.",
+)
 LONGEST_INVITE = timedelta(days=30)
 
 
@@ -22,6 +27,7 @@ class SessionCreate(BaseModel):
     name: Name = Field(examples=["Kitchen table"])
     max_users: MaxUsers = 6
     spirit_mode: SpiritMode = SpiritMode.ALWAYS
+    shares_documents: Truth = SHARES
     project_id: UUID | None = None
 
 
@@ -32,6 +38,7 @@ class SessionUpdate(BaseModel):
     max_users: MaxUsers | None = None
     spirit_mode: SpiritMode | None = None
     is_active: Truth | None = None
+    shares_documents: Truth | None = None
 
 
 class SessionRead(Read):
@@ -42,6 +49,7 @@ class SessionRead(Read):
     project_id: UUID
     owner_id: UUID
     is_active: bool
+    shares_documents: bool
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -62,10 +70,40 @@ class InviteCreate(BaseModel):
 class InviteRead(Read):
     """`invite` is shown this once."""
 
+    id: UUID
     invite: str
     session_id: UUID
     max_uses: int
     expires_at: Timestamp
+
+
+class InviteListRead(Read):
+    """An invite that can still be used."""
+
+    id: UUID
+    session_id: UUID
+    created_by: UUID
+    uses_left: int
+    expires_at: Timestamp
+    created_at: Timestamp
+
+
+class ParticipantUpdate(BaseModel):
+    """Muted people follow the room and say nothing."""
+
+    is_muted: Truth
+
+
+class RestrictionRead(Read):
+    """Somebody who is `muted`, or was `removed`; an invite made later lets the latter in again."""
+
+    user_id: UUID
+    kind: RestrictionKind
+    created_at: Timestamp
+
+
+class RestrictionsRead(Read):
+    items: list[RestrictionRead]
 
 
 class SessionJoin(BaseModel):

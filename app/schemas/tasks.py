@@ -78,6 +78,16 @@ class AnswerMessageParams(BaseModel):
     key_id: UUID | None = None
 
 
+class RememberRoomParams(BaseModel):
+    """Sum up what was said in a room, at the cost of `user_id` and the API key `key_id`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: UUID
+    user_id: UUID
+    key_id: UUID | None = None
+
+
 class DeleteAccountParams(BaseModel):
     """Remove what a deleted account leaves behind, and the account."""
 

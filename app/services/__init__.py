@@ -16,7 +16,7 @@ from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
-from app.schemas.tasks import IngestDocumentParams, ReingestProjectParams
+from app.schemas.tasks import AnswerMessageParams, IngestDocumentParams, ReingestProjectParams
 from app.security import PasswordPolicy, Passwords, make_cipher, make_tokens
 from app.services.accounts import AccountService
 from app.services.administration import AdministrationService
@@ -26,7 +26,7 @@ from app.services.api_keys import APIKeyService
 from app.services.audit import AuditService
 from app.services.blobs import BlobService
 from app.services.callers import CallerService
-from app.services.chat import ChatService
+from app.services.chat import ANSWER_MESSAGE, ChatService
 from app.services.citations import Citations
 from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
 from app.services.encryption import EncryptionService
@@ -43,6 +43,9 @@ from app.services.known_callers import KnownCallers
 from app.services.limits import LimitService
 from app.services.logins import LoginService
 from app.services.mails import MailService
+from app.services.memory import MemoryService
+from app.services.messages import MessageService
+from app.services.moderation import ModerationService
 from app.services.projects import ProjectService
 from app.services.recovery import RecoveryService
 from app.services.registration import RegistrationService
@@ -80,6 +83,9 @@ class Services:
     limits: LimitService
     logins: LoginService
     mails: MailService
+    memory: MemoryService
+    messages: MessageService
+    moderation: ModerationService
     projects: ProjectService
     recovery: RecoveryService
     registration: RegistrationService
@@ -115,6 +121,11 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     erasure = _build_erasure(foundation, uow, blobs)
     answer_state = AnswerState(foundation.redis, prefix=settings.redis.prefix)
     chat = ChatService(uow, hub, settings.chat, answers=answer_state, tasks=tasks)
+    memory = MemoryService(uow, foundation.llm, limits, window=settings.chat.history_messages)
+    spirit = SpiritService(
+        uow, hub, answers, chat, memory, answer_state, settings.chat, guests_for=settings.jwt.guest_ttl
+    )
+    task_types[ANSWER_MESSAGE] = _answering(spirit)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, tasks),
@@ -137,6 +148,9 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         limits=limits,
         logins=ways_in.logins,
         mails=ways_in.mails,
+        memory=memory,
+        messages=MessageService(uow, settings.chat),
+        moderation=ModerationService(uow, known),
         projects=ProjectService(uow),
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
@@ -144,7 +158,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
         sessions=SessionService(uow, presence, ways_in.callers),
-        spirit=SpiritService(uow, hub, answers, chat, answer_state, settings.chat),
+        spirit=spirit,
         tasks=tasks,
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
     )
@@ -262,6 +276,11 @@ def _task_types(ingestion: IngestionService) -> Sequence[TaskType]:
             may_be_started=True,
         ),
     ]
+
+
+def _answering(spirit: SpiritService) -> TaskType:
+    about = "Lets the spirit answer a message."
+    return TaskType(ANSWER_MESSAGE, about, AnswerMessageParams, abandon=spirit.abandon, is_internal=True)
 
 
 def _build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:

@@ -1,4 +1,4 @@
-"""Whether whoever is connected may stay: credentials end, people leave projects, rooms are deleted."""
+"""Whether whoever is connected may stay: credentials end, people leave projects, rooms are closed and deleted."""
 
 from collections.abc import Sequence
 
@@ -18,13 +18,15 @@ class AdmissionService:
         async with self._uow() as uow:
             found = await uow.admissions.list_admitted([(visit.actor, visit.channel_id) for visit in visits])
         return [
-            _verdict(visit.actor, is_authenticated=is_authenticated, is_admitted=is_admitted)
-            for visit, (is_authenticated, is_admitted) in zip(visits, found, strict=True)
+            _verdict(visit.actor, is_authenticated=is_authenticated, is_admitted=is_admitted, is_open=is_open)
+            for visit, (is_authenticated, is_admitted, is_open) in zip(visits, found, strict=True)
         ]
 
 
-def _verdict(actor: Principal, *, is_authenticated: bool, is_admitted: bool) -> CloseCode | None:
+def _verdict(actor: Principal, *, is_authenticated: bool, is_admitted: bool, is_open: bool) -> CloseCode | None:
     has_expired = actor.login_id is None and actor.expires_at is not None and actor.expires_at <= utc_now()
     if not is_authenticated or has_expired:
         return CloseCode.NOT_AUTHENTICATED
-    return None if is_admitted else CloseCode.NO_SUCH_ROOM
+    if not is_admitted:
+        return CloseCode.NO_SUCH_ROOM
+    return None if is_open else CloseCode.NOT_ALLOWED

@@ -2,20 +2,21 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
-from app.errors import InvalidInput, NotFound, PermissionDenied
-from app.events import Citation, Frame, MessageReceived, UserTyping, utc_now
+from app.errors import InvalidInput, NotFound
+from app.events import Citation, Frame, MessageReceived, SpiritBusy, UserTyping, utc_now
 from app.models import Message, Session, SpiritMode, Task
 from app.permissions import Principal
 from app.realtime.channels import Listener
 from app.realtime.hub import Hub
 from app.realtime.state import AnswerSoFar, AnswerState
 from app.repositories import OpenUnitOfWork, UnitOfWork
-from app.services.sessions import person_of, visible_room
+from app.services.sessions import person_of, room_to_talk_in, visible_room
 from app.services.task_types import queue_task
 from app.services.tasks import TaskService
 from app.settings import ChatSettings
@@ -23,6 +24,15 @@ from app.settings import ChatSettings
 ANSWER_MESSAGE = "answer_message"
 ANSWER_PRIORITY = 10  # people wait for it
 EXPORT_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the spirit says. Partial: it was stopped, or its end was lost."""
+
+    text: str
+    citations: Sequence[Citation] = ()
+    is_partial: bool = False
 
 
 def serial_key(session_id: UUID) -> str:
@@ -41,22 +51,33 @@ class ChatService:
         self._settings = settings
         self._mention = re.compile(rf"(?<!\w)@{re.escape(settings.spirit_name)}(?!\w)", re.IGNORECASE)
 
-    async def post(self, actor: Principal, session_id: UUID, text: str, *, client_id: str | None = None) -> Message:
+    async def post(
+        self,
+        actor: Principal,
+        session_id: UUID,
+        text: str,
+        *,
+        client_id: str | None = None,
+        reply_to: UUID | None = None,
+    ) -> Message:
         """Say something. The same `client_id` again gives the message that is there.
 
         Raises:
-            NotFound: no such room for the actor.
-            PermissionDenied: the room is closed.
+            NotFound: no such room for the actor, or no such message there to reply to.
+            PermissionDenied: the room is closed, or the actor is muted.
             InvalidInput: the text is empty or too long.
         """
-        said = self._acceptable(text)
+        said = acceptable(text, self._settings)
         try:
             async with self._uow() as uow:
-                room = await self._held(uow, actor, session_id)
-                if not room.is_active:
-                    raise PermissionDenied("This room is closed.", session_id=str(session_id))
+                room = await room_to_talk_in(uow, actor, session_id)
                 there = await self._sent(uow, actor, session_id, client_id)
-                return there or await self._add(uow, actor, room, said, client_id)
+                if there is not None:
+                    return there
+                if reply_to is not None:
+                    await there_message(uow, session_id, reply_to)
+                message = _message_of(actor, room, said, client_id=client_id, reply_to=reply_to)
+                return await self._add(uow, actor, room, message)
         except IntegrityError:  # sent twice at once
             async with self._uow() as uow:
                 there = await self._sent(uow, actor, session_id, client_id)
@@ -64,31 +85,39 @@ class ChatService:
                 raise NotFound("Session not found", session_id=str(session_id)) from None
             return there
 
-    async def post_spirit(
-        self, session_id: UUID, text: str, citations: Sequence[Citation], *, in_reply_to: UUID
-    ) -> Message | None:
-        """The spirit's answer, made once however often this is called; None when the room is gone."""
+    async def post_spirit(self, session_id: UUID, answer: Answer, *, in_reply_to: UUID) -> Message | None:
+        """The spirit's answer, made once however often this is called; None when room or question are gone."""
         try:
             async with self._uow() as uow:
-                if await uow.sessions.hold(session_id) is None:
-                    return None
-                there = await uow.messages.get_answer(session_id, in_reply_to)
-                if there is not None:
-                    return there
-                message = Message(
-                    session_id=session_id,
-                    user_name=self._settings.spirit_name,
-                    text=text,
-                    is_spirit=True,
-                    citations=[citation.model_dump(mode="json") for citation in citations],
-                    in_reply_to=in_reply_to,
-                )
-                return await self._store(uow, message)
+                return await self.add_spirit(uow, session_id, answer, in_reply_to=in_reply_to)
         except NotFound:  # the room was removed at this moment
             return None
         except IntegrityError:  # given twice at once, or the room was removed meanwhile
             async with self._uow() as uow:
                 return await uow.messages.get_answer(session_id, in_reply_to)
+
+    async def add_spirit(
+        self, uow: UnitOfWork, session_id: UUID, answer: Answer, *, in_reply_to: UUID
+    ) -> Message | None:
+        """The same within a transaction, as the last thing in it."""
+        if await uow.sessions.hold(session_id) is None:
+            return None
+        there = await uow.messages.get_answer(session_id, in_reply_to)
+        if there is not None:
+            return there
+        question = await uow.messages.get(session_id, in_reply_to)
+        if question is None or question.deleted_at is not None:
+            return None
+        message = Message(
+            session_id=session_id,
+            user_name=self._settings.spirit_name,
+            text=answer.text,
+            is_spirit=True,
+            citations=[citation.model_dump(mode="json") for citation in answer.citations],
+            in_reply_to=in_reply_to,
+            is_partial=answer.is_partial,
+        )
+        return await _store(uow, message, await uow.events.next_seq(session_id))
 
     async def list(
         self,
@@ -106,12 +135,6 @@ class ChatService:
             if after_seq is not None:
                 return await uow.messages.list_after(session_id, after_seq, after=cursor, limit=limit)
             return await uow.messages.list_latest(session_id, before_seq=before_seq, before=cursor, limit=limit)
-
-    async def history(self, session_id: UUID, *, before_seq: int | None = None, limit: int) -> Sequence[Message]:
-        """What was said last, the oldest first; for the spirit."""
-        async with self._uow() as uow:
-            latest = await uow.messages.list_latest(session_id, before_seq=before_seq, before=None, limit=limit)
-        return list(reversed(latest))
 
     async def export(self, actor: Principal, session_id: UUID) -> AsyncIterator[Sequence[Message]]:
         """Everything that was said, in order, in batches. Raises NotFound, before the first one."""
@@ -145,66 +168,85 @@ class ChatService:
         async with self._uow() as uow:
             await visible_room(uow, actor, session_id)
 
-    def _acceptable(self, text: str) -> str:
-        said = text.strip()
-        longest = self._settings.message_max_length
-        if not said or len(said) > longest:
-            raise InvalidInput(f"A message has 1 to {longest} characters.", field="text")
-        if "\0" in said:
-            raise InvalidInput("A message cannot hold NUL characters.", field="text")
-        return said
-
-    async def _held(self, uow: UnitOfWork, actor: Principal, session_id: UUID) -> Session:
-        """The room, locked before its channel, as removing it does: the other way round they would block each other."""
-        room = await uow.sessions.hold_visible(actor, session_id)
-        if room is None:
-            raise NotFound("Session not found", session_id=str(session_id))
-        return room
-
     async def _sent(self, uow: UnitOfWork, actor: Principal, session_id: UUID, client_id: str | None) -> Message | None:
         return None if client_id is None else await uow.messages.get_sent(session_id, actor.user_id, client_id)
 
-    async def _add(self, uow: UnitOfWork, actor: Principal, room: Session, text: str, client_id: str | None) -> Message:
-        message = Message(
-            id=uuid7(),
-            session_id=room.id,
-            user_id=actor.user_id,
-            user_name=actor.name,
-            text=text,
-            is_spirit=False,
-            citations=[],
-            client_id=client_id,
-        )
-        if self._is_for_spirit(room, text):
-            task = Task(
-                project_id=room.project_id,
-                owner_id=room.owner_id,
-                task_type=ANSWER_MESSAGE,
-                params={
-                    "session_id": str(room.id),
-                    "message_id": str(message.id),
-                    "key_id": str(actor.key_id) if actor.key_id else None,
-                },
-                is_internal=True,
-                serial_key=serial_key(room.id),
-                priority=ANSWER_PRIORITY,
-            )
-            queue_task(uow, task)
-        return await self._store(uow, message)
+    async def _add(self, uow: UnitOfWork, actor: Principal, room: Session, message: Message) -> Message:
+        """Number it, and ask the spirit: from then until the commit the channel's row is locked."""
+        is_for_spirit = self._is_for_spirit(room, message.text)
+        seq = await uow.events.next_seq(room.id)
+        waiting = await uow.tasks.count_unfinished(serial_key(room.id)) if is_for_spirit else 0
+        is_heard = is_for_spirit and waiting < self._settings.spirit_queue
+        if is_heard:
+            queue_task(uow, _answer_task(actor, room, message))
+        await _store(uow, message, seq)
+        if is_for_spirit and not is_heard:
+            busy = SpiritBusy(session_id=room.id, in_reply_to=message.id, waiting=waiting)
+            await uow.events.append(room.id, busy)
+        return message
 
     def _is_for_spirit(self, room: Session, text: str) -> bool:
         if room.spirit_mode == SpiritMode.MENTION:
             return self._mention.search(text) is not None
         return room.spirit_mode == SpiritMode.ALWAYS
 
-    async def _store(self, uow: UnitOfWork, message: Message) -> Message:
-        """Number it last, since the channel's row is locked from then until the commit."""
-        message.created_at = utc_now()
-        message.seq = await uow.events.next_seq(message.session_id)
-        uow.messages.add(message)
-        await uow.flush()
-        await uow.events.append(message.session_id, received(message), seq=message.seq)
-        return message
+
+def acceptable(text: str, settings: ChatSettings) -> str:
+    """What is stored of it. Raises InvalidInput: it is empty or too long."""
+    said = text.strip()
+    longest = settings.message_max_length
+    if not said or len(said) > longest:
+        raise InvalidInput(f"A message has 1 to {longest} characters.", field="text")
+    if "\0" in said:
+        raise InvalidInput("A message cannot hold NUL characters.", field="text")
+    return said
+
+
+async def there_message(uow: UnitOfWork, session_id: UUID, message_id: UUID) -> Message:
+    """Raises NotFound: there is no such message in the room, or not any more."""
+    message = await uow.messages.get(session_id, message_id)
+    if message is None or message.deleted_at is not None:
+        raise NotFound("Message not found", message_id=str(message_id))
+    return message
+
+
+def _message_of(actor: Principal, room: Session, text: str, *, client_id: str | None, reply_to: UUID | None) -> Message:
+    return Message(
+        id=uuid7(),
+        session_id=room.id,
+        user_id=actor.user_id,
+        user_name=actor.name,
+        text=text,
+        is_spirit=False,
+        citations=[],
+        client_id=client_id,
+        reply_to=reply_to,
+        is_partial=False,
+    )
+
+
+def _answer_task(actor: Principal, room: Session, message: Message) -> Task:
+    return Task(
+        project_id=room.project_id,
+        owner_id=room.owner_id,
+        task_type=ANSWER_MESSAGE,
+        params={
+            "session_id": str(room.id),
+            "message_id": str(message.id),
+            "key_id": str(actor.key_id) if actor.key_id else None,
+        },
+        is_internal=True,
+        serial_key=serial_key(room.id),
+        priority=ANSWER_PRIORITY,
+    )
+
+
+async def _store(uow: UnitOfWork, message: Message, seq: int) -> Message:
+    message.created_at, message.seq = utc_now(), seq
+    uow.messages.add(message)
+    await uow.flush()
+    await uow.events.append(message.session_id, received(message), seq=seq)
+    return message
 
 
 def received(message: Message) -> MessageReceived:
@@ -221,4 +263,15 @@ def received(message: Message) -> MessageReceived:
         citations=[Citation.model_validate(citation) for citation in message.citations],
         client_id=message.client_id,
         in_reply_to=message.in_reply_to,
+        reply_to=message.reply_to,
+        is_partial=message.is_partial,
+        edited_at=message.edited_at,
+        deleted_at=message.deleted_at,
     )
+
+
+async def rewrite(uow: UnitOfWork, message: Message) -> None:
+    """Bring the room's log up to date with a changed message, so that a replay tells nothing else."""
+    await uow.events.rewrite(message.session_id, message.seq, received(message))
+    if message.last_edit_seq is not None:
+        await uow.events.blank(message.session_id, message.last_edit_seq)

@@ -15,7 +15,7 @@ from app.permissions import Role
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.services.blobs import BlobService
-from app.services.chat import received
+from app.services.chat import rewrite
 from app.services.execution import RunningTask
 from app.services.task_types import queue_task
 
@@ -174,5 +174,5 @@ async def _leave_rooms(uow: UnitOfWork, user_id: UUID, *, erase_messages: bool) 
             message.text, message.citations = ERASED_TEXT, []
     await uow.flush()
     for message in changed:
-        await uow.events.rewrite(message.session_id, message.seq, received(message))
+        await rewrite(uow, message)
     return len(own)

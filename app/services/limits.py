@@ -16,7 +16,7 @@ from app.models import AuditAction, RoleLimit
 from app.observability import origin
 from app.permissions import Principal, Role
 from app.rates import OF_CALLERS, Budget, is_within, parse_rate, written
-from app.realtime.limits import Allowance, Counting, RateLimits, Use
+from app.realtime.limits import Allowance, ConnectionLimit, Counting, RateLimits, Use
 from app.realtime.proven_keys import ProvenKeys
 from app.repositories import OpenUnitOfWork
 from app.schemas.limits import CallersBudget, LimitsRead, RoleLimitRead
@@ -87,6 +87,11 @@ class LimitService:
         allowance = await self.take([(budget, caller_key(caller, ""))], caller)
         if allowance is not None:
             allowance.require()
+
+    def of_connection(self) -> ConnectionLimit | None:
+        """For a WebSocket that was just opened; None where nothing is limited."""
+        rate = self._defaults[Budget.FRAMES]
+        return ConnectionLimit(rate) if self.is_enabled and rate is not None else None
 
     async def require_tokens(self, asker: Principal) -> None:
         """Raises RateLimited: the asker, or the asker's key, has no tokens of the language model left."""

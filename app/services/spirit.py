@@ -1,4 +1,4 @@
-"""The AI participant of a room: retrieves from the room's project, speaks while it thinks, and says it once."""
+"""The AI participant of a room: knows what all there may see, speaks while it thinks, and says it once."""
 
 import asyncio
 import contextlib
@@ -13,20 +13,24 @@ from uuid import UUID
 import structlog
 
 from app.adapters.llm import Turn
-from app.errors import RateLimited, ServiceUnavailable
+from app.errors import AppError, RateLimited, ServiceUnavailable
 from app.events import Citation, EphemeralEvent, Frame, SpiritThinking, SpiritToken
-from app.models import Message, Session
-from app.permissions import Principal, Role
+from app.models import Message, Session, Task
+from app.permissions import Principal
 from app.realtime.hub import Hub
 from app.realtime.state import AnswerState
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.query import QueryResult, TokenEvent
 from app.schemas.search import SearchFields
+from app.schemas.tasks import AnswerMessageParams
 from app.services.answers import AnswerService, Inquiry
-from app.services.chat import ChatService
+from app.services.chat import Answer, ChatService
 from app.services.citations import without_markers
 from app.services.execution import RunningTask
-from app.services.prompts import converse, turns_of
+from app.services.memory import MemoryService, Recollection
+from app.services.metering import asker_of
+from app.services.prompts import converse
+from app.services.task_types import TaskWasCancelled
 from app.settings import ChatSettings
 
 log = structlog.get_logger(__name__)
@@ -38,6 +42,10 @@ NOTHING_FITS = (
     "I found nothing about that in the documents of this room. I can quote what they say: ask me about something in "
     "them."
 )
+HELD_BACK = (
+    "Not everybody who may follow this room may see its project's documents, so I leave them out. A host can share "
+    "them with the room."
+)
 NO_ANSWER = "I cannot answer at the moment. Please ask me again later."
 NO_TOKENS = "{name} has used up what the language model may cost. There is more in {time}."
 BUT_QUOTED = "Until then I quote what the documents say:"
@@ -45,15 +53,17 @@ BUT_QUOTED = "Until then I quote what the documents say:"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A message that the spirit is to answer, and what was said before it, the oldest first.
+    """A message that the spirit is to answer, and what was said before it.
 
-    `asker` is whom the language model's tokens are charged to.
+    `asker` is whom the language model's tokens are charged to. `reader`: a member of the room's project, if everybody
+    who may follow the room may see the project's documents.
     """
 
     asker: Principal
     room: Session
     message: Message
-    said: Sequence[Message]
+    reader: UUID | None
+    before: Recollection
 
 
 class SpiritService:
@@ -63,15 +73,20 @@ class SpiritService:
         hub: Hub,
         answers: AnswerService,
         chat: ChatService,
+        memory: MemoryService,
         state: AnswerState,
         settings: ChatSettings,
+        *,
+        guests_for: timedelta,
     ) -> None:
         self._uow = uow
         self._hub = hub
         self._answers = answers
         self._chat = chat
+        self._memory = memory
         self._state = state
         self._settings = settings
+        self._guests_for = guests_for
         self._mention = re.compile(rf"@{re.escape(settings.spirit_name)}\b[,:]?", re.IGNORECASE)
 
     async def answer(
@@ -86,35 +101,50 @@ class SpiritService:
         """
         call = await self._call(session_id, message_id, key_id)
         if call is None:
-            return {"message_id": None}  # the room or the message was removed
+            return {"message_id": None}  # the room was removed or closed, or the message is gone
         voice = Voice(session_id, message_id, self._hub, self._state)
         try:
             async with voice.speaking():
-                text, citations = await self._speak(call, voice)
+                answer = await self._speak(call, voice)
         except asyncio.CancelledError:
             if await self._was_stopped(task):
-                await self._post(voice, without_markers(voice.said).rstrip() + UNFINISHED, [])
+                await self._post(call, voice, _part(voice.said))
             raise
         except Exception as error:
             if task.attempt < ATTEMPTS:
                 raise
             log.warning("spirit.no_answer", session_id=str(session_id), error=repr(error))
             reason = error.message if isinstance(error, ServiceUnavailable) else ""
-            text, citations = f"{NO_ANSWER} {reason}".strip(), []
-        posting = asyncio.ensure_future(self._post(voice, text, citations))
+            answer = Answer(f"{NO_ANSWER} {reason}".strip())
+        posting = asyncio.ensure_future(self._post(call, voice, answer))
         return await asyncio.shield(posting)  # a stop at this moment comes too late: what was said is said
+
+    async def abandon(self, uow: UnitOfWork, task: Task, error: AppError) -> None:
+        """Mark the half answer of a task that ends although nobody works on it: its worker was killed.
+
+        A task that was stopped before it began needs no answer.
+        """
+        params = AnswerMessageParams.model_validate(task.params)
+        so_far = await self._state.get(params.session_id) if task.attempts else None
+        is_stopped = isinstance(error, TaskWasCancelled)
+        said = so_far.text if so_far and so_far.in_reply_to == params.message_id else ""
+        if task.attempts and (said or not is_stopped):
+            answer = _part(said) if said else Answer(NO_ANSWER)
+            await self._chat.add_spirit(uow, params.session_id, answer, in_reply_to=params.message_id)
+            await self._state.clear(params.session_id)
 
     async def _call(self, session_id: UUID, message_id: UUID, key_id: UUID | None) -> Call | None:
         async with self._uow() as uow:
             room = await uow.sessions.get(session_id)
             message = await uow.messages.get(session_id, message_id)
-            if room is None or message is None:
+            if room is None or not room.is_active or message is None or message.deleted_at is not None:
                 return None
-            asker = await _asker(uow, message.user_id or room.owner_id, key_id)
-        limit = self._settings.history_messages
-        return Call(asker, room, message, await self._chat.history(session_id, before_seq=message.seq, limit=limit))
+            asker = await asker_of(uow, message.user_id or room.owner_id, key_id)
+            reader = await uow.sessions.get_reader_for_all(session_id, guests_for=self._guests_for)
+        before = await self._memory.recall(session_id, before_seq=message.seq)
+        return Call(asker, room, message, reader, before)
 
-    async def _speak(self, call: Call, voice: "Voice") -> tuple[str, Sequence[Citation]]:
+    async def _speak(self, call: Call, voice: "Voice") -> Answer:
         """The whole answer, when all of it was said."""
         question = self._mention.sub("", call.message.text).strip() or call.message.text
         inquiry = await self._look_up(call, question)
@@ -123,22 +153,20 @@ class SpiritService:
         except RateLimited as error:
             return await self._quote(call, inquiry, voice, no_tokens_for=error.retry_after)
         if not inquiry.passages and not self._answers.converses:
-            return NOTHING_FITS, []
+            return Answer(NOTHING_FITS if call.reader else HELD_BACK)
         spoken = f"{call.message.user_name}: {question}"
-        turns = converse(self._settings.spirit_name, inquiry.passages, spoken, turns_of(call.said))
-        return await self._tell(call, inquiry, turns, voice)
+        turns = converse(self._settings.spirit_name, inquiry.passages, spoken, call.before.turns)
+        return Answer(*await self._tell(call, inquiry, turns, voice))
 
-    async def _quote(
-        self, call: Call, inquiry: Inquiry, voice: "Voice", *, no_tokens_for: timedelta
-    ) -> tuple[str, Sequence[Citation]]:
+    async def _quote(self, call: Call, inquiry: Inquiry, voice: "Voice", *, no_tokens_for: timedelta) -> Answer:
         """What the documents say, since the asker has used up the language model."""
         said = NO_TOKENS.format(name=call.message.user_name, time=_in_words(no_tokens_for))
         if not inquiry.passages:
-            return said, []
+            return Answer(said)
         said = f"{said} {BUT_QUOTED}\n\n"
         voice.say(said)
         quoted, citations = await self._tell(call, inquiry, [], voice)
-        return said + quoted, citations
+        return Answer(said + quoted, citations)
 
     async def _tell(
         self, call: Call, inquiry: Inquiry, turns: Sequence[Turn], voice: "Voice"
@@ -152,10 +180,11 @@ class SpiritService:
         raise AssertionError("an answer ends with its result")
 
     async def _look_up(self, call: Call, question: str) -> Inquiry:
-        """In the room's project alone, and there in what the room's owner may see."""
-        fields = SearchFields(project_ids=[call.room.project_id])
-        owner_id = call.room.owner_id
-        return await self._answers.look_up(owner_id, question, fields, said=call.said, asker=call.asker)
+        """In the room's project alone, and there only if all who may follow the room may see it."""
+        projects = [call.room.project_id] if call.reader else []
+        fields = SearchFields().model_copy(update={"project_ids": projects})
+        reader = call.reader or call.asker.user_id
+        return await self._answers.look_up(reader, question, fields, said=call.before.said, asker=call.asker)
 
     async def _was_stopped(self, task: RunningTask) -> bool:
         """Whether somebody wants no more of it; else the worker stops, or has lost the task."""
@@ -163,19 +192,16 @@ class SpiritService:
             now = await uow.tasks.get(task.id)
         return now is not None and now.cancel_requested and now.attempts == task.attempt
 
-    async def _post(self, voice: "Voice", text: str, citations: Sequence[Citation]) -> Mapping[str, Any]:
-        message = await self._chat.post_spirit(voice.session_id, text, citations, in_reply_to=voice.in_reply_to)
+    async def _post(self, call: Call, voice: "Voice", answer: Answer) -> Mapping[str, Any]:
+        message = await self._chat.post_spirit(voice.session_id, answer, in_reply_to=voice.in_reply_to)
         await voice.end()
+        await self._memory.plan(call.room, call.asker)
         return {"message_id": str(message.id) if message else None}
 
 
-async def _asker(uow: UnitOfWork, user_id: UUID, key_id: UUID | None) -> Principal:
-    user = await uow.users.get(user_id)
-    key = await uow.api_keys.get_own(user_id, key_id) if key_id else None
-    role = Role(user.role) if user else Role.GUEST
-    return Principal(
-        user_id, user.name if user else "", role, key_id=key.id if key else None, limits=key.limits if key else {}
-    )
+def _part(said: str) -> Answer:
+    """As far as it came."""
+    return Answer(without_markers(said).rstrip() + UNFINISHED, is_partial=True)
 
 
 def _in_words(time: timedelta) -> str:

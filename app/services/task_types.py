@@ -30,6 +30,7 @@ class TaskType:
     params: type[BaseModel]
     may_be_started: bool = False  # by users; the rest is queued by services
     abandon: Abandon | None = None
+    is_internal: bool = False  # not shown to users
 
 
 TaskTypes = Mapping[str, TaskType]

@@ -24,7 +24,7 @@ class TaskService:
 
     @property
     def types(self) -> Sequence[TaskType]:
-        return list(self._task_types.values())
+        return [kind for kind in self._task_types.values() if not kind.is_internal]
 
     async def get(self, actor: Principal, task_id: UUID) -> Task:
         """Raises NotFound."""

@@ -8,6 +8,7 @@ from app.tasks.delete_account import DeleteAccount
 from app.tasks.dispatcher import TaskHandler
 from app.tasks.ingest_document import IngestDocument
 from app.tasks.reingest_project import ReingestProject
+from app.tasks.remember_room import RememberRoom
 
 
 def build_handlers(services: Services) -> Sequence[TaskHandler]:
@@ -17,4 +18,5 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
         DeleteAccount(services.erasure),
         IngestDocument(services.ingestion),
         ReingestProject(services.documents),
+        RememberRoom(services.memory),
     ]
