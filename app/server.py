@@ -53,7 +53,7 @@ class NotAcceptable(Exception):
 
 
 class Wire:
-    """The connection of a stream that goes on for hours, as the application finds it in its scope (`app/api/followers.py`)."""
+    """The connection below a stream that goes on for hours: `app/api/followers.py` finds it in its scope."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -64,7 +64,7 @@ class Wire:
 
         None of it ends a stream that only waits. Linux alone can do this; elsewhere it takes TCP some minutes.
         """
-        opened = self._transport.get_extra_info("socket")
+        opened = None if self._transport.is_closing() else self._transport.get_extra_info("socket")
         if opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6) and USER_TIMEOUT is not None:
             opened.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, int(patience.total_seconds() * 1000))
 

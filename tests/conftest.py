@@ -17,6 +17,7 @@ from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.embedded import embedded_servers
 from app.foundation import Foundation, open_foundation
@@ -159,11 +160,23 @@ def application(settings: Settings) -> FastAPI:
     return create_app(settings)
 
 
+def hanging_up(application: ASGIApp) -> ASGIApp:
+    """The same, whose callers leave streams without an end as soon as these have begun."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def leave() -> Message:
+            return {"type": "http.disconnect"}
+
+        await application(scope, leave if scope["path"].endswith("/events") else receive, send)
+
+    return serve
+
+
 @pytest.fixture
 async def client(application: FastAPI, resources: Resources) -> AsyncIterator[AsyncClient]:
     """The shipped application in this process; nobody is signed in."""
     application.state.resources = resources
-    transport = ASGITransport(application, raise_app_exceptions=False)
+    transport = ASGITransport(hanging_up(application), raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as opened:
         yield opened
 

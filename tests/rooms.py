@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from httpx import AsyncClient
+from httpx import AsyncClient, Response
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -79,3 +79,59 @@ async def invite_guest(client: AsyncClient, owner: User, room: str, name: str = 
     invited = await client.post(f"/api/v1/sessions/{room}/invites", headers=owner.headers)
     joined = await client.post("/api/v1/sessions/join", json={"invite": invited.json()["invite"], "name": name})
     return {"Authorization": f"Bearer {joined.json()['access_token']}"}
+
+
+class Follower:
+    """A stream of Server-Sent Events: collects frames, and the ids that they came with."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+        self.frames: list[dict[str, Any]] = []
+        self.ids: list[int | None] = []
+        self.comments = 0
+        self._lines = response.aiter_lines()
+
+    async def next(self) -> dict[str, Any]:
+        """The next frame. Raises StopAsyncIteration: the stream has ended."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(PATIENCE):
+            while line := await anext(self._lines):
+                name, _, value = line.partition(": ")
+                self.comments += not name
+                fields[name] = value
+        if "data" not in fields:
+            return await self.next()
+        frame = json.loads(fields["data"])
+        assert fields["event"] == frame["type"]
+        self.frames.append(frame)
+        self.ids.append(int(fields["id"]) if "id" in fields else None)
+        return frame
+
+    async def next_of(self, kind: str) -> dict[str, Any]:
+        while (frame := await self.next())["type"] != kind:
+            pass
+        return frame
+
+    async def hear(self, count: int) -> list[str]:
+        """Texts of the next `count` messages."""
+        return [(await self.next_of("message_received"))["text"] for _ in range(count)]
+
+    async def closed(self) -> dict[str, Any]:
+        """The last frame of a stream that the server ends."""
+        try:
+            while True:
+                await self.next()
+        except StopAsyncIteration:
+            return self.frames[-1]
+
+
+@asynccontextmanager
+async def follow(
+    client: AsyncClient, room: str, headers: dict[str, str], *, query: str = "", last_event_id: int | None = None
+) -> AsyncIterator[Follower]:
+    """`GET /chat/{room}/events`."""
+    known = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+    path = f"/api/v1/chat/{room}/events{query}"
+    async with client.stream("GET", path, headers=headers | known) as response:
+        assert response.status_code == 200, await response.aread()
+        yield Follower(response)

@@ -49,8 +49,8 @@ def in_project(*, viewer: int, owner: int, editor: int | None = None) -> Expecte
     return row(401, 403, 404, 404, viewer, owner, editor=editor)
 
 
-def in_room(*, guest: int, viewer: int, owner: int) -> Expected:
-    return row(401, guest, 404, 404, viewer, owner)
+def in_room(*, guest: int, viewer: int, owner: int, editor: int | None = None) -> Expected:
+    return row(401, guest, 404, 404, viewer, owner, editor=editor)
 
 
 def for_admins(status: int) -> Expected:
@@ -131,7 +131,9 @@ async def make_world(client: AsyncClient) -> World:
     accepted = await create("/documents", text="The lamp is lit at nine.", title="Lamp", project_id=project["id"])
     room = await create("/sessions", name="Kitchen", project_id=project["id"])
     invite = (await create(f"/sessions/{room['id']}/invites", max_uses=20))["invite"]
+    room_invite = await create(f"/sessions/{room['id']}/invites", max_uses=20)
     guest = await client.post("/api/v1/sessions/join", json={"invite": invite, "name": "Guest"})
+    said, doomed = [await create(f"/chat/{room['id']}/messages", text="Is the lamp lit?") for _ in range(2)]
     world.headers["guest"] = {"Authorization": f"Bearer {guest.json()['access_token']}"}
     key = await create("/api-keys", name="script")
     world.headers |= await other_guises(client, owner, world.people["admin"])
@@ -143,6 +145,11 @@ async def make_world(client: AsyncClient) -> World:
         "document_id": accepted["document"]["id"],
         "task_id": accepted["task"]["id"],
         "session_id": room["id"],
+        "message_id": said["id"],
+        "room_invite_id": room_invite["id"],
+        "participant_id": other.id,
+        "emoji": "%F0%9F%91%8D",
+        "reply_to": said["id"],
         "key_id": key["id"],
         "user_id": other.id,
         "invite_id": for_strangers.json().get("id", key["id"]),  # in the database of the sockets others were first
@@ -150,7 +157,7 @@ async def make_world(client: AsyncClient) -> World:
         "device_id": devices[0]["id"],  # the cookie's, which is the newest
         "answer_id": asked.json()["id"],
     }
-    world.secrets = {"invite": invite, "email": stranger.email}
+    world.secrets = {"invite": invite, "email": stranger.email, "doomed_id": doomed["id"]}
     return world
 
 
@@ -189,6 +196,7 @@ PROJECT = f"{V1}/projects/{{project_id}}"
 DOCUMENT = f"{V1}/documents/{{document_id}}"
 SESSION = f"{V1}/sessions/{{session_id}}"
 MESSAGES = f"{V1}/chat/{{session_id}}/messages"
+MESSAGE = f"{MESSAGES}/{{message_id}}"
 
 ROWS: dict[str, tuple[Expected, Body | None]] = {
     # operations
@@ -297,6 +305,23 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {MESSAGES}": (in_room(guest=200, viewer=200, owner=200), None),
     f"POST {MESSAGES}": (in_room(guest=201, viewer=201, owner=201), json(text="Good evening")),
     f"GET {V1}/chat/{{session_id}}/export": (in_room(guest=200, viewer=200, owner=200), None),
+    f"GET {V1}/chat/{{session_id}}/events": (in_room(guest=200, viewer=200, owner=200), None),
+    f"GET {MESSAGE}": (in_room(guest=200, viewer=200, owner=200), None),
+    f"PATCH {MESSAGE}": (in_room(guest=403, viewer=403, owner=200, editor=403), json(text="Is it lit?")),
+    f"DELETE {MESSAGE}": (in_room(guest=403, viewer=403, owner=204), None),  # of the owner; editors are hosts
+    f"PUT {MESSAGE}/reactions/{{emoji}}": (in_room(guest=200, viewer=200, owner=200), None),
+    f"DELETE {MESSAGE}/reactions/{{emoji}}": (in_room(guest=204, viewer=204, owner=204), None),
+    f"GET {V1}/chat/{{session_id}}/read": (in_room(guest=200, viewer=200, owner=200), None),
+    f"PUT {V1}/chat/{{session_id}}/read": (in_room(guest=204, viewer=204, owner=204), json(seq=1)),
+    f"POST {V1}/chat/{{session_id}}/stop": (in_room(guest=204, viewer=204, owner=204), None),
+    f"GET {SESSION}/invites": (in_room(guest=403, viewer=403, owner=200), None),
+    f"DELETE {SESSION}/invites/{{room_invite_id}}": (in_room(guest=403, viewer=403, owner=204), None),
+    f"GET {SESSION}/restrictions": (in_room(guest=403, viewer=403, owner=200), None),
+    f"PATCH {SESSION}/participants/{{participant_id}}": (
+        in_room(guest=403, viewer=403, owner=204),
+        json(is_muted=True),
+    ),
+    f"DELETE {SESSION}/participants/{{participant_id}}": (in_room(guest=403, viewer=403, owner=204), None),
 }
 
 
@@ -340,6 +365,11 @@ async def test_every_route_has_a_row(resources: Resources):
 
 ROOM_COMMANDS: dict[str, Body] = {
     "send_message": json(text="Good evening"),
+    "edit_message": json(message_id=known("message_id"), text="Is the lamp lit at nine?"),
+    "delete_message": json(message_id=known("doomed_id")),
+    "add_reaction": json(message_id=known("message_id"), emoji="👍"),
+    "remove_reaction": json(message_id=known("message_id"), emoji="👍"),
+    "mark_read": json(seq=1),
     "typing": json(),
     "stop": json(),
     "resume": json(after_seq=0),
@@ -354,8 +384,12 @@ PROJECT_COMMANDS: dict[str, Body] = {
     "authenticate": json(token="any"),
 }
 READING = {"resume": "ok", "ping": "ok", "authenticate": "BAD_REQUEST"}
-TALKING = READING | {"send_message": "ok", "typing": "ok", "stop": "ok"}
-LISTENING = READING | dict.fromkeys(("send_message", "typing", "stop"), "PERMISSION_DENIED")
+IN_TALK = ("send_message", "add_reaction", "remove_reaction", "mark_read", "typing", "stop")
+OF_OTHERS = dict.fromkeys(("edit_message", "delete_message"), "PERMISSION_DENIED")
+TALKING = READING | dict.fromkeys(IN_TALK, "ok") | OF_OTHERS
+HOSTING = TALKING | {"delete_message": "ok"}
+AUTHOR = HOSTING | {"edit_message": "ok"}
+LISTENING = READING | dict.fromkeys(IN_TALK, "PERMISSION_DENIED") | OF_OTHERS
 WORKING = READING | {"start_generation": "ok", "cancel_task": "ok"}
 WATCHING = READING | dict.fromkeys(("start_generation", "cancel_task"), "PERMISSION_DENIED")
 
@@ -365,12 +399,12 @@ IN_ROOM: dict[str, int | dict[str, str]] = {
     "stranger": 4404,
     "admin": 4404,
     "viewer": TALKING,
-    "editor": TALKING,
-    "owner": TALKING,
-    "owner's cookie": TALKING,
+    "editor": HOSTING,
+    "owner": AUTHOR,
+    "owner's cookie": AUTHOR,
     "owner's cookie from elsewhere": 4403,
     "owner's reading key": LISTENING,
-    "owner's key": TALKING,
+    "owner's key": AUTHOR,
     "admin's key": 4404,
 }
 IN_PROJECT = IN_ROOM | {

@@ -45,7 +45,7 @@ def another(default: object) -> str:
     """A value that is acceptable where `default` is, as it stands in the environment."""
     if isinstance(default, bool):
         return str(not default).lower()
-    return "7/minute" if re.fullmatch(r"\d+/[a-z]+", str(default)) else "4000"
+    return "7/minute" if re.fullmatch(r"\d+/(\d+ )?[a-z]+", str(default)) else "4000"
 
 
 def test_env_example_lists_every_setting_with_its_default() -> None:

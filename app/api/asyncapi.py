@@ -1,4 +1,4 @@
-"""The WebSocket protocol's description of itself: AsyncAPI 3, made from the classes of `app/events.py` and `app/commands.py`.
+"""The WebSocket protocol's description of itself: AsyncAPI 3, made from `app/events.py` and `app/commands.py`.
 
 Like all of AsyncAPI it speaks for the server: what it *sends* clients hear, and what it *receives* clients say.
 https://www.asyncapi.com/docs/reference/specification/v3.0.0

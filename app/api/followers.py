@@ -101,7 +101,9 @@ class RoomStream(Response):
                     await self._follow(listener, receive, send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             except CutOff as cut_off:
-                await self._end(cut_off.code, send, wire)
+                if not await self._explain(cut_off.code, send) and wire is not None:
+                    wire.abort()
+                    await _disconnect(receive)
             finally:
                 if wire is not None:
                     wire.on_stop = None
@@ -149,8 +151,8 @@ class RoomStream(Response):
         number = "" if seq is None else f"id: {seq}\n"
         return f"{number}event: {frame['type']}\ndata: {text}\n\n".encode()
 
-    async def _end(self, code: CloseCode, send: Send, wire: Wire | None) -> None:
-        """Say why; a client that reads nothing is left without it."""
+    async def _explain(self, code: CloseCode, send: Send) -> bool:
+        """End the stream and say why; False for a client that reads nothing, and so cannot be told."""
         event = ErrorOccurred(
             session_id=self._session_id,
             error_code=code.name,
@@ -162,8 +164,8 @@ class RoomStream(Response):
                 await _send(send, self._encoded(event.model_dump_json()))
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
-            if wire is not None:
-                wire.abort()
+            return False
+        return True
 
 
 async def _send(send: Send, body: bytes) -> None:

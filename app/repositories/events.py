@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy import Text, bindparam, cast, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -62,7 +62,7 @@ class EventRepository:
     async def blank(self, channel_id: UUID, seq: int) -> None:
         """Take the text out of the event with this number; nothing is done where the log has forgotten it."""
         there = update(EventRow).where(EventRow.channel_id == channel_id, EventRow.seq == seq)
-        without = func.jsonb_set(cast(EventRow.frame, JSONB), "{text}", "null")
+        without = func.jsonb_set(cast(EventRow.frame, JSONB), literal_column("'{text}'"), literal_column("'null'"))
         await self._session.execute(
             there.values(frame=cast(without, Text)), execution_options={"synchronize_session": False}
         )

@@ -119,13 +119,8 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
-    answer_state = AnswerState(foundation.redis, prefix=settings.redis.prefix)
-    chat = ChatService(uow, hub, settings.chat, answers=answer_state, tasks=tasks)
-    memory = MemoryService(uow, foundation.llm, limits, window=settings.chat.history_messages)
-    spirit = SpiritService(
-        uow, hub, answers, chat, memory, answer_state, settings.chat, guests_for=settings.jwt.guest_ttl
-    )
-    task_types[ANSWER_MESSAGE] = _answering(spirit)
+    talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
+    task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, tasks),
@@ -135,7 +130,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         audit=AuditService(uow, settings.audit.retention),
         blobs=blobs,
         callers=ways_in.callers,
-        chat=chat,
+        chat=talk.chat,
         documents=DocumentService(uow, blobs, tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
@@ -148,8 +143,8 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         limits=limits,
         logins=ways_in.logins,
         mails=ways_in.mails,
-        memory=memory,
-        messages=MessageService(uow, settings.chat),
+        memory=talk.memory,
+        messages=talk.messages,
         moderation=ModerationService(uow, known),
         projects=ProjectService(uow),
         recovery=ways_in.recovery,
@@ -158,7 +153,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
         sessions=SessionService(uow, presence, ways_in.callers),
-        spirit=spirit,
+        spirit=talk.spirit,
         tasks=tasks,
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
     )
@@ -191,6 +186,32 @@ def _build_replies(foundation: Foundation, uow: OpenUnitOfWork, answers: AnswerS
         foundation.redis, prefix=settings.redis.prefix, life=settings.answer.replay, grace=settings.answer.grace
     )
     return ReplyService(uow, answers, pieces, settings.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What is said in rooms, by people and by the spirit."""
+
+    chat: ChatService
+    messages: MessageService
+    memory: MemoryService
+    spirit: SpiritService
+
+
+def _build_talk(
+    foundation: Foundation,
+    uow: OpenUnitOfWork,
+    hub: Hub,
+    tasks: TaskService,
+    answers: AnswerService,
+    limits: LimitService,
+) -> Talk:
+    settings = foundation.settings
+    state = AnswerState(foundation.redis, prefix=settings.redis.prefix)
+    chat = ChatService(uow, hub, settings.chat, answers=state, tasks=tasks)
+    memory = MemoryService(uow, foundation.llm, limits, window=settings.chat.history_messages)
+    spirit = SpiritService(uow, hub, answers, chat, memory, state, settings.chat, guests_for=settings.jwt.guest_ttl)
+    return Talk(chat, MessageService(uow, settings.chat), memory, spirit)
 
 
 def _build_erasure(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> ErasureService:

@@ -1,20 +1,27 @@
 """The spirit in a room: from the room's documents, heard while it speaks, and said once whatever happens."""
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
 from httpx import AsyncClient
+from sqlalchemy import func, text, update
 
+from app.models import Task
+from app.models import User as UserRow
 from app.permissions import Principal
+from app.realtime.state import AnswerState
 from app.resources import Resources
 from app.services import spirit
-from app.services.spirit import NO_ANSWER, NOTHING_FITS
+from app.services.chat import ANSWER_MESSAGE, Answer
+from app.services.spirit import HELD_BACK, NO_ANSWER, NOTHING_FITS
 from app.tasks.answer_message import AnswerMessage
 from app.tasks.worker import Worker
-from tests.factories import User, make_project, make_user
+from tests.factories import User, execute, make_project, make_user
 from tests.library import BEES, LIGHTHOUSE, add_text, with_model
 from tests.llm_server import LanguageServer, Script, serve_language_model
 from tests.tasks.probes import Place, heard, until
@@ -115,7 +122,9 @@ async def test_the_spirit_knows_the_rooms_project_alone(client, resources, ada):
     assert "2,000 eggs" in found["text"]
 
 
-async def test_a_guest_is_answered_from_the_rooms_documents(client, resources, ada, room):
+async def test_a_guest_is_answered_from_the_documents_of_a_room_that_shares_them(client, resources, ada, room):
+    share = {"shares_documents": True}
+    await client.patch(f"/api/v1/sessions/{room['id']}", json=share, headers=ada.headers)
     invite = await client.post(f"/api/v1/sessions/{room['id']}/invites", json={}, headers=ada.headers)
     body = {"invite": invite.json()["invite"], "name": "Ben"}
     guest = (await client.post("/api/v1/sessions/join", json=body)).json()
@@ -163,10 +172,14 @@ async def test_an_answer_that_is_stopped_stays_as_far_as_it_came(client, told, m
     place = place_of(ada, room)
     async with heard(told, place) as frames, answering(told):
         await until(lambda: contains(frames, "forty"))
+        stopped = time.monotonic()
         await told.services.chat.stop(place.actor, place.project_id)
+        await model.wait_for_hang_up()
+        assert time.monotonic() - stopped < 1
         await until(lambda: is_said(client, ada, room))
-    assert [answer["text"] for answer in await said(client, ada, room)] == ["It is forty…"]
-    await model.wait_for_hang_up()
+    assert [(answer["text"], answer["is_partial"]) for answer in await said(client, ada, room)] == [
+        ("It is forty…", True)
+    ]
 
 
 async def test_a_worker_that_stops_leaves_the_answer_to_another(client, told, model, ada, room):
@@ -181,11 +194,97 @@ async def test_a_worker_that_stops_leaves_the_answer_to_another(client, told, mo
     assert [answer["text"] for answer in await said(client, ada, room)] == ["It is 43 metres high [1]."]
 
 
+async def test_the_half_answer_of_a_killed_worker_is_marked_when_nobody_goes_on_with_it(client, told, model, ada, room):
+    asked = await say(client, ada.headers, room, QUESTION)
+    task = await told.services.execution.lease([ANSWER_MESSAGE])
+    assert task is not None
+    state = AnswerState(told.foundation.redis, prefix=told.settings.redis.prefix)
+    await state.append(UUID(room["id"]), UUID(asked["id"]), "It is forty")
+    await execute(told, update(Task).where(Task.id == task.id).values(leased_until=func.now() - text("interval '1 s'")))
+    place = place_of(ada, room)
+    await told.services.chat.stop(place.actor, place.project_id)
+    async with heard(told, place) as frames:
+        await run_queued_tasks(told)
+    assert [(frame["type"], frame["text"], frame["is_partial"]) for frame in frames] == [
+        ("message_received", "It is forty…", True)
+    ]
+    assert model.requests == []
+    assert await told.services.chat.answer_so_far(UUID(room["id"])) is None
+
+    await say(client, ada.headers, room, QUESTION)
+    await told.services.chat.stop(place.actor, place.project_id)
+    await run_queued_tasks(told)
+    assert len(await said(client, ada, room)) == 1, "what was stopped before it began needs no answer"
+
+
+async def test_a_question_that_is_deleted_meanwhile_gets_no_answer(client, resources, ada, room):
+    asked = await say(client, ada.headers, room, QUESTION)
+    path = f"/api/v1/chat/{room['id']}/messages/{asked['id']}"
+    assert (await client.delete(path, headers=ada.headers)).status_code == 204
+    await run_queued_tasks(resources)
+    posted = await resources.services.chat.post_spirit(UUID(room["id"]), Answer("Late"), in_reply_to=UUID(asked["id"]))
+    assert posted is None
+    assert await said(client, ada, room) == []
+
+
+async def test_more_questions_than_may_wait_are_told_so(client, resources, ada, room):
+    most = resources.settings.chat.spirit_queue
+    async with heard(resources, place_of(ada, room)) as frames:
+        asked = [await say(client, ada.headers, room, f"{QUESTION} {number}") for number in range(most + 2)]
+        await until(lambda: has_type(frames, "spirit_busy"))
+        await until(lambda: has_seq(frames, most + 4))
+    busy = [frame for frame in frames if frame["type"] == "spirit_busy"]
+    assert [(frame["in_reply_to"], frame["waiting"]) for frame in busy] == [(one["id"], most) for one in asked[most:]]
+    await run_queued_tasks(resources)
+    assert [answer["in_reply_to"] for answer in await said(client, ada, room)] == [one["id"] for one in asked[:most]]
+    await say(client, ada.headers, room, QUESTION)
+    await run_queued_tasks(resources)
+    assert len(await said(client, ada, room)) == most + 1, "there is room again"
+
+
+async def test_the_spirit_uses_only_what_everybody_in_the_room_may_see(client, resources, ada, room):
+    """Ada has the lighthouse, Ben the bees; neither may see the other's."""
+    ben = await make_user(client, name="Ben")
+    await add_text(client, resources, ben, BEES, "Bees")
+    bees = "How many eggs does the queen of the bees lay a day?"
+    invite = (await client.post(f"/api/v1/sessions/{room['id']}/invites", json={}, headers=ada.headers)).json()
+    await say(client, ada.headers, room, QUESTION)
+    await run_queued_tasks(resources)
+    await client.post("/api/v1/sessions/join", json={"invite": invite["invite"]}, headers=ben.headers)
+    for person, question in ((ada, QUESTION), (ben, QUESTION), (ben, bees), (ada, bees)):
+        await say(client, person.headers, room, question)
+    await run_queued_tasks(resources)
+    alone, *together = await said(client, ada, room)
+    assert "43 metres" in alone["text"]
+    assert [(answer["text"], answer["citations"]) for answer in together] == [(HELD_BACK, [])] * 4
+
+    path = f"/api/v1/sessions/{room['id']}"
+    assert (await client.delete(f"{path}/participants/{ben.id}", headers=ada.headers)).status_code == 204
+    await say(client, ada.headers, room, QUESTION)
+    await run_queued_tasks(resources)
+    assert "43 metres" in (await said(client, ada, room))[-1]["text"], "it is Ada's room alone again"
+
+
+async def test_the_model_is_shown_no_passage_that_somebody_in_the_room_may_not_see(client, told, model, ada, room):
+    invite = (await client.post(f"/api/v1/sessions/{room['id']}/invites", json={}, headers=ada.headers)).json()
+    await client.post("/api/v1/sessions/join", json={"invite": invite["invite"], "name": "Gus"})
+    model.say(Script(["I could not find it."]))
+    await say(client, ada.headers, room, QUESTION)
+    await run_queued_tasks(told)
+    await execute(
+        told, update(UserRow).where(UserRow.name == "Gus").values(created_at=func.now() - text("interval '1 y'"))
+    )
+    await say(client, ada.headers, room, QUESTION)
+    await run_queued_tasks(told)
+    shown = ["43 metres" in json.dumps(request) for request in model.requests]
+    assert (shown[0], shown[-1]) == (False, True), "a guest whose token has ended is no reason any more"
+
+
 async def test_an_answer_is_given_once_even_if_its_task_runs_twice(client, resources, ada, room):
     asked = await say(client, ada.headers, room, QUESTION)
     await run_queued_tasks(resources)
     before = await said(client, ada, room)
-    await resources.services.chat.post_spirit(UUID(room["id"]), "Again", [], in_reply_to=UUID(asked["id"]))
+    await resources.services.chat.post_spirit(UUID(room["id"]), Answer("Again"), in_reply_to=UUID(asked["id"]))
     assert await said(client, ada, room) == before != []
 
 
@@ -206,6 +305,14 @@ async def test_a_model_that_stays_away_is_told_in_the_room(client, told, model, 
 
 async def contains(frames: list[dict], delta: str) -> bool:
     return any(delta in frame.get("delta", "") for frame in frames)
+
+
+async def has_type(frames: list[dict], kind: str) -> bool:
+    return any(frame["type"] == kind for frame in frames)
+
+
+async def has_seq(frames: list[dict], seq: int) -> bool:
+    return any(frame.get("seq") == seq for frame in frames)
 
 
 async def is_said(client: AsyncClient, user: User, room: dict) -> bool:

@@ -33,7 +33,7 @@ from app.resources import Resources
 from app.schemas.auth import UserCreate
 from app.schemas.sessions import SessionCreate
 from app.schemas.users import AccountDeletion
-from app.services.chat import ANSWER_MESSAGE
+from app.services.chat import ANSWER_MESSAGE, Answer
 from app.services.erasure import DELETE_ACCOUNT, ERASED_TEXT, FORMER_MEMBER, ErasureService
 from app.services.execution import TaskExecution
 from tests.factories import PASSWORD, User, execute, login, make_key, make_project, make_user, register, share
@@ -258,7 +258,8 @@ async def test_messages_are_emptied_with_what_the_spirit_said_to_them(client: As
     home = await furnish(client, resources)
     asked = await say(client, home.person, home.friends_room, f"Who has seen my {CANARY}?")
     chat = resources.services.chat
-    await chat.post_spirit(UUID(home.friends_room), f"Your {CANARY} sleeps.", [], in_reply_to=UUID(asked["id"]))
+    answer = Answer(f"Your {CANARY} sleeps.")
+    await chat.post_spirit(UUID(home.friends_room), answer, in_reply_to=UUID(asked["id"]))
     assert (await delete(home, erase_messages=True)).status_code == 204
     await work(resources)
     frames = await frames_of(resources, home.friends_room)
