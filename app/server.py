@@ -53,7 +53,7 @@ class NotAcceptable(Exception):
 
 
 class Wire:
-    """The connection below a stream that goes on for hours: `app/api/followers.py` finds it in its scope."""
+    """The connection below a stream that goes on for hours; `app/api/followers.py` finds it in its scope."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -33,6 +34,7 @@ from tests.processes import LiveServer, start_server
 
 REPOSITORY = Path(__file__).parent.parent
 NO_LIMIT = "1000000/minute"
+ENDLESS = re.compile(r"/chat/[^/]*/events$")
 SHARED = Path(os.environ.get("HEARTH_SHARED", REPOSITORY.parent / "shared")) / "data"
 
 
@@ -167,7 +169,7 @@ def hanging_up(application: ASGIApp) -> ASGIApp:
         async def leave() -> Message:
             return {"type": "http.disconnect"}
 
-        await application(scope, leave if scope["path"].endswith("/events") else receive, send)
+        await application(scope, leave if ENDLESS.search(scope["path"]) else receive, send)
 
     return serve
 

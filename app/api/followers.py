@@ -31,6 +31,7 @@ LAST_WORDS: Final = 1.0  # seconds for the last event of a stream that the serve
 HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
+    (b"connection", b"close"),
     (b"x-accel-buffering", b"no"),  # for proxies that would hold events back
 ]
 REASONS: Final = {
@@ -107,7 +108,6 @@ class RoomStream(Response):
             finally:
                 if wire is not None:
                     wire.on_stop = None
-                    wire.watch(timedelta(0))
 
     async def _follow(self, listener: Listener, receive: Receive, send: Send) -> None:
         """Until the client leaves. A write that is stuck, since nobody reads, cannot notice its end by itself.

@@ -48,6 +48,12 @@ export type AccountDeletion = {
   delete_shared_projects?: boolean;
 };
 
+export type AddReaction = {
+  type: "add_reaction";
+  message_id: string;
+  emoji: string;
+};
+
 /** A task without what it works on and without what came of it; internal ones are not listed to users. */
 export type AdminTaskRead = {
   id: string;
@@ -124,7 +130,7 @@ export type Authenticate = {
 };
 
 /** What is counted apart from everything else. */
-export type Budget = "requests" | "uploads" | "queries" | "messages" | "tokens" | "login" | "failures" | "mails";
+export type Budget = "requests" | "uploads" | "queries" | "messages" | "frames" | "tokens" | "login" | "failures" | "mails";
 
 export type CancelTask = {
   type: "cancel_task";
@@ -188,6 +194,12 @@ export type CutRead = {
   scores: ScoresRead;
   places: Record<string, number>;
   reason: string;
+};
+
+/** One's own, or as a host anybody's. */
+export type DeleteMessage = {
+  type: "delete_message";
+  message_id: string;
 };
 
 /** Somewhere you are signed in: by a cookie in a browser, or by tokens in a program. */
@@ -259,6 +271,13 @@ export type DocumentStatus = "pending" | "processing" | "ready" | "failed";
 export type DocumentUpdate = {
   title?: string | null;
   metadata?: Record<string, unknown> | null;
+};
+
+/** One's own; the spirit does not answer it again. */
+export type EditMessage = {
+  type: "edit_message";
+  message_id: string;
+  text: string;
 };
 
 /** The address changes once the new one is confirmed. */
@@ -388,8 +407,19 @@ export type InviteCreate = {
   expires_in?: number;
 };
 
+/** An invite that can still be used. */
+export type InviteListRead = {
+  id: string;
+  session_id: string;
+  created_by: string;
+  uses_left: number;
+  expires_at: string;
+  created_at: string;
+};
+
 /** `invite` is shown this once. */
 export type InviteRead = {
+  id: string;
   invite: string;
   session_id: string;
   max_uses: number;
@@ -442,6 +472,12 @@ export type MailPromise = {
   message: string;
 };
 
+/** Everything up to the number `seq` was read; a marker never moves back. */
+export type MarkRead = {
+  type: "mark_read";
+  seq: number;
+};
+
 export type MemberPut = {
   email: string;
   role?: ProjectRole;
@@ -454,13 +490,38 @@ export type MemberRead = {
   role: ProjectRole;
 };
 
-/** `client_id`: the same one sent again makes no second message. */
+/** `client_id`: the same one sent again makes no second message. `reply_to`: a message of the same room. */
 export type MessageCreate = {
   text: string;
   client_id?: string | null;
+  reply_to?: string | null;
 };
 
-/** `seq` is the message's number in the room; `citations` are the spirit's. */
+/** Durable. `user_id`: who deleted it, its author or a host. */
+export type MessageDeleted = {
+  type: "message_deleted";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  message_id: string;
+  user_id: string;
+};
+
+/** Durable. `text` is null in a replay where a later event edits the message again, or deletes it. */
+export type MessageEdited = {
+  type: "message_edited";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  message_id: string;
+  user_id: string;
+  text: string | null;
+  edited_at: string;
+};
+
+/** `seq` is the message's number in the room; `citations` are the spirit's. A deleted message has no text. */
 export type MessageRead = {
   id: string;
   session_id: string;
@@ -469,13 +530,21 @@ export type MessageRead = {
   user_name: string;
   text: string;
   is_spirit: boolean;
+  /** An answer that was stopped, or whose end was lost. */
+  is_partial: boolean;
   citations: Array<Citation>;
   client_id: string | null;
+  /** The message that the spirit answers. */
   in_reply_to: string | null;
+  /** The message that a person replies to; it may be deleted by now. */
+  reply_to: string | null;
+  reactions: Array<ReactionRead>;
   timestamp: string;
+  edited_at: string | null;
+  deleted_at: string | null;
 };
 
-/** Durable. `id`, `seq` and `timestamp` are the message's own. */
+/** Durable. `id`, `seq` and `timestamp` are the message's own; a replay shows it as it is by now. A deleted one has no text. A spirit's is `is_partial` when somebody stopped it, or its end was lost. */
 export type MessageReceived = {
   type: "message_received";
   id: string;
@@ -489,6 +558,25 @@ export type MessageReceived = {
   citations: Array<Citation>;
   client_id: string | null;
   in_reply_to: string | null;
+  reply_to: string | null;
+  is_partial: boolean;
+  edited_at: string | null;
+  deleted_at: string | null;
+};
+
+export type MessageUpdate = {
+  text: string;
+};
+
+/** Durable. Somebody has read everything up to the message with the number `last_read_seq`. */
+export type MessagesRead = {
+  type: "read";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  user_id: string;
+  last_read_seq: number;
 };
 
 export type PageAPIKeyRead = {
@@ -526,6 +614,11 @@ export type PageIdentityRead = {
   next_cursor: string | null;
 };
 
+export type PageInviteListRead = {
+  items: Array<InviteListRead>;
+  next_cursor: string | null;
+};
+
 export type PageMemberRead = {
   items: Array<MemberRead>;
   next_cursor: string | null;
@@ -554,6 +647,41 @@ export type PageSessionRead = {
 export type PageTaskRead = {
   items: Array<TaskRead>;
   next_cursor: string | null;
+};
+
+export type ParticipantMuted = {
+  type: "participant_muted";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  user_id: string;
+  by: string;
+};
+
+export type ParticipantRemoved = {
+  type: "participant_removed";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  user_id: string;
+  by: string;
+};
+
+export type ParticipantUnmuted = {
+  type: "participant_unmuted";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  user_id: string;
+  by: string;
+};
+
+/** Muted people follow the room and say nothing. */
+export type ParticipantUpdate = {
+  is_muted: boolean;
 };
 
 /** Who is in the room at this moment, by name. */
@@ -673,6 +801,50 @@ export type QueueRead = {
   oldest_age_seconds: number | null;
 };
 
+/** Durable. */
+export type ReactionAdded = {
+  type: "reaction_added";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  message_id: string;
+  user_id: string;
+  emoji: string;
+};
+
+/** Who reacted so, the first one first. */
+export type ReactionRead = {
+  emoji: string;
+  user_ids: Array<string>;
+};
+
+/** Durable. */
+export type ReactionRemoved = {
+  type: "reaction_removed";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  message_id: string;
+  user_id: string;
+  emoji: string;
+};
+
+/** The number of the last message that was read, or one behind it. */
+export type ReadMarkerPut = {
+  seq: number;
+};
+
+export type ReadMarkerRead = {
+  user_id: string;
+  last_read_seq: number;
+};
+
+export type ReadMarkersRead = {
+  items: Array<ReadMarkerRead>;
+};
+
 export type RefreshTokenUse = {
   refresh_token: string;
 };
@@ -708,6 +880,25 @@ export type RegistrationInviteRead = {
   used_at: string | null;
   used_by: string | null;
   created_at: string;
+};
+
+export type RemoveReaction = {
+  type: "remove_reaction";
+  message_id: string;
+  emoji: string;
+};
+
+export type RestrictionKind = "muted" | "removed";
+
+/** Somebody who is `muted`, or was `removed`; an invite made later lets the latter in again. */
+export type RestrictionRead = {
+  user_id: string;
+  kind: RestrictionKind;
+  created_at: string;
+};
+
+export type RestrictionsRead = {
+  items: Array<RestrictionRead>;
 };
 
 export type Resume = {
@@ -786,6 +977,7 @@ export type SendMessage = {
   type: "send_message";
   text: string;
   client_id?: string | null;
+  reply_to?: string | null;
 };
 
 /** A sentence of the answer, at `char_start`:`char_end` (code points) of `answer`, and what bears it out. */
@@ -803,6 +995,8 @@ export type SessionCreate = {
   name: string;
   max_users?: number;
   spirit_mode?: SpiritMode;
+  /** Whether everybody who is let in may hear what the project's documents say. Else the spirit leaves the documents out while somebody may follow the room who is no member of the project. */
+  shares_documents?: boolean;
   project_id?: string | null;
 };
 
@@ -820,6 +1014,7 @@ export type SessionRead = {
   project_id: string;
   owner_id: string;
   is_active: boolean;
+  shares_documents: boolean;
   created_at: string;
   updated_at: string;
 };
@@ -830,6 +1025,32 @@ export type SessionUpdate = {
   max_users?: number | null;
   spirit_mode?: SpiritMode | null;
   is_active?: boolean | null;
+  shares_documents?: boolean | null;
+};
+
+/** Durable. The room as it is now; when it is not `is_active`, sockets are closed with 4403. */
+export type SessionUpdated = {
+  type: "session_updated";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  name: string;
+  max_users: number;
+  spirit_mode: string;
+  is_active: boolean;
+  shares_documents: boolean;
+};
+
+/** Durable. So many messages wait for the spirit that it will not answer this one. */
+export type SpiritBusy = {
+  type: "spirit_busy";
+  id: string;
+  timestamp: string;
+  session_id: string;
+  seq: number;
+  in_reply_to: string;
+  waiting: number;
 };
 
 export type SpiritMode = "always" | "mention" | "off";
@@ -1100,10 +1321,10 @@ export type Welcome = {
   active_tasks: Array<TaskState>;
 };
 
-export type RoomEvent = Welcome | ErrorOccurred | Pong | MessageReceived | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken;
+export type RoomEvent = Welcome | ErrorOccurred | Pong | MessageReceived | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved | MessagesRead | ParticipantMuted | ParticipantUnmuted | ParticipantRemoved | SessionUpdated | SpiritBusy | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken;
 
 export type ProjectEvent = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | TaskProgress;
 
-export type RoomCommand = SendMessage | Typing | Ping | Resume | Stop | Authenticate;
+export type RoomCommand = SendMessage | EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead | Typing | Ping | Resume | Stop | Authenticate;
 
 export type ProjectCommand = StartGeneration | CancelTask | Ping | Resume | Authenticate;

@@ -51,6 +51,11 @@ class AccountDeletion(TypedDict):
     erase_messages: NotRequired[bool]
     delete_shared_projects: NotRequired[bool]
 
+class AddReaction(TypedDict):
+    type: Literal['add_reaction']
+    message_id: str
+    emoji: str
+
 class AdminTaskRead(TypedDict):
     """A task without what it works on and without what came of it; internal ones are not listed to users."""
 
@@ -124,7 +129,7 @@ class Authenticate(TypedDict):
     type: Literal['authenticate']
     token: str
 
-Budget: TypeAlias = Literal['requests', 'uploads', 'queries', 'messages', 'tokens', 'login', 'failures', 'mails']
+Budget: TypeAlias = Literal['requests', 'uploads', 'queries', 'messages', 'frames', 'tokens', 'login', 'failures', 'mails']
 
 class CancelTask(TypedDict):
     type: Literal['cancel_task']
@@ -184,6 +189,12 @@ class CutRead(TypedDict):
     scores: ScoresRead
     places: dict[str, int]
     reason: str
+
+class DeleteMessage(TypedDict):
+    """One's own, or as a host anybody's."""
+
+    type: Literal['delete_message']
+    message_id: str
 
 class DeviceRead(TypedDict):
     """Somewhere you are signed in: by a cookie in a browser, or by tokens in a program."""
@@ -249,6 +260,13 @@ class DocumentUpdate(TypedDict):
 
     title: NotRequired[str | None]
     metadata: NotRequired[dict[str, Any] | None]
+
+class EditMessage(TypedDict):
+    """One's own; the spirit does not answer it again."""
+
+    type: Literal['edit_message']
+    message_id: str
+    text: str
 
 class EmailChange(TypedDict):
     """The address changes once the new one is confirmed."""
@@ -369,9 +387,20 @@ class InviteCreate(TypedDict):
     max_uses: NotRequired[int]
     expires_in: NotRequired[int]
 
+class InviteListRead(TypedDict):
+    """An invite that can still be used."""
+
+    id: str
+    session_id: str
+    created_by: str
+    uses_left: int
+    expires_at: str
+    created_at: str
+
 class InviteRead(TypedDict):
     """`invite` is shown this once."""
 
+    id: str
     invite: str
     session_id: str
     max_uses: int
@@ -422,6 +451,12 @@ class MailPromise(TypedDict):
 
     message: str
 
+class MarkRead(TypedDict):
+    """Everything up to the number `seq` was read; a marker never moves back."""
+
+    type: Literal['mark_read']
+    seq: int
+
 class MemberPut(TypedDict):
     email: str
     role: NotRequired[ProjectRole]
@@ -433,13 +468,38 @@ class MemberRead(TypedDict):
     role: ProjectRole
 
 class MessageCreate(TypedDict):
-    """`client_id`: the same one sent again makes no second message."""
+    """`client_id`: the same one sent again makes no second message. `reply_to`: a message of the same room."""
 
     text: str
     client_id: NotRequired[str | None]
+    reply_to: NotRequired[str | None]
+
+class MessageDeleted(TypedDict):
+    """Durable. `user_id`: who deleted it, its author or a host."""
+
+    type: Literal['message_deleted']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    message_id: str
+    user_id: str
+
+class MessageEdited(TypedDict):
+    """Durable. `text` is null in a replay where a later event edits the message again, or deletes it."""
+
+    type: Literal['message_edited']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    message_id: str
+    user_id: str
+    text: str | None
+    edited_at: str
 
 class MessageRead(TypedDict):
-    """`seq` is the message's number in the room; `citations` are the spirit's."""
+    """`seq` is the message's number in the room; `citations` are the spirit's. A deleted message has no text."""
 
     id: str
     session_id: str
@@ -448,13 +508,18 @@ class MessageRead(TypedDict):
     user_name: str
     text: str
     is_spirit: bool
+    is_partial: bool
     citations: list[Citation]
     client_id: str | None
     in_reply_to: str | None
+    reply_to: str | None
+    reactions: list[ReactionRead]
     timestamp: str
+    edited_at: str | None
+    deleted_at: str | None
 
 class MessageReceived(TypedDict):
-    """Durable. `id`, `seq` and `timestamp` are the message's own."""
+    """Durable. `id`, `seq` and `timestamp` are the message's own; a replay shows it as it is by now. A deleted one has no text. A spirit's is `is_partial` when somebody stopped it, or its end was lost."""
 
     type: Literal['message_received']
     id: str
@@ -468,6 +533,24 @@ class MessageReceived(TypedDict):
     citations: list[Citation]
     client_id: str | None
     in_reply_to: str | None
+    reply_to: str | None
+    is_partial: bool
+    edited_at: str | None
+    deleted_at: str | None
+
+class MessageUpdate(TypedDict):
+    text: str
+
+class MessagesRead(TypedDict):
+    """Durable. Somebody has read everything up to the message with the number `last_read_seq`."""
+
+    type: Literal['read']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    user_id: str
+    last_read_seq: int
 
 class PageAPIKeyRead(TypedDict):
     items: list[APIKeyRead]
@@ -497,6 +580,10 @@ class PageIdentityRead(TypedDict):
     items: list[IdentityRead]
     next_cursor: str | None
 
+class PageInviteListRead(TypedDict):
+    items: list[InviteListRead]
+    next_cursor: str | None
+
 class PageMemberRead(TypedDict):
     items: list[MemberRead]
     next_cursor: str | None
@@ -520,6 +607,38 @@ class PageSessionRead(TypedDict):
 class PageTaskRead(TypedDict):
     items: list[TaskRead]
     next_cursor: str | None
+
+class ParticipantMuted(TypedDict):
+    type: Literal['participant_muted']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    user_id: str
+    by: str
+
+class ParticipantRemoved(TypedDict):
+    type: Literal['participant_removed']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    user_id: str
+    by: str
+
+class ParticipantUnmuted(TypedDict):
+    type: Literal['participant_unmuted']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    user_id: str
+    by: str
+
+class ParticipantUpdate(TypedDict):
+    """Muted people follow the room and say nothing."""
+
+    is_muted: bool
 
 class ParticipantsRead(TypedDict):
     """Who is in the room at this moment, by name."""
@@ -620,6 +739,48 @@ class QueueRead(TypedDict):
     running: int
     oldest_age_seconds: float | None
 
+class ReactionAdded(TypedDict):
+    """Durable."""
+
+    type: Literal['reaction_added']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    message_id: str
+    user_id: str
+    emoji: str
+
+class ReactionRead(TypedDict):
+    """Who reacted so, the first one first."""
+
+    emoji: str
+    user_ids: list[str]
+
+class ReactionRemoved(TypedDict):
+    """Durable."""
+
+    type: Literal['reaction_removed']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    message_id: str
+    user_id: str
+    emoji: str
+
+class ReadMarkerPut(TypedDict):
+    """The number of the last message that was read, or one behind it."""
+
+    seq: int
+
+class ReadMarkerRead(TypedDict):
+    user_id: str
+    last_read_seq: int
+
+class ReadMarkersRead(TypedDict):
+    items: list[ReadMarkerRead]
+
 class RefreshTokenUse(TypedDict):
     refresh_token: str
 
@@ -652,6 +813,23 @@ class RegistrationInviteRead(TypedDict):
     used_at: str | None
     used_by: str | None
     created_at: str
+
+class RemoveReaction(TypedDict):
+    type: Literal['remove_reaction']
+    message_id: str
+    emoji: str
+
+RestrictionKind: TypeAlias = Literal['muted', 'removed']
+
+class RestrictionRead(TypedDict):
+    """Somebody who is `muted`, or was `removed`; an invite made later lets the latter in again."""
+
+    user_id: str
+    kind: RestrictionKind
+    created_at: str
+
+class RestrictionsRead(TypedDict):
+    items: list[RestrictionRead]
 
 class Resume(TypedDict):
     type: Literal['resume']
@@ -713,6 +891,7 @@ class SendMessage(TypedDict):
     type: Literal['send_message']
     text: str
     client_id: NotRequired[str | None]
+    reply_to: NotRequired[str | None]
 
 class SentenceRead(TypedDict):
     """A sentence of the answer, at `char_start`:`char_end` (code points) of `answer`, and what bears it out."""
@@ -728,6 +907,7 @@ class SessionCreate(TypedDict):
     name: str
     max_users: NotRequired[int]
     spirit_mode: NotRequired[SpiritMode]
+    shares_documents: NotRequired[bool]
     project_id: NotRequired[str | None]
 
 class SessionJoin(TypedDict):
@@ -744,6 +924,7 @@ class SessionRead(TypedDict):
     project_id: str
     owner_id: str
     is_active: bool
+    shares_documents: bool
     created_at: str
     updated_at: str
 
@@ -754,6 +935,32 @@ class SessionUpdate(TypedDict):
     max_users: NotRequired[int | None]
     spirit_mode: NotRequired[SpiritMode | None]
     is_active: NotRequired[bool | None]
+    shares_documents: NotRequired[bool | None]
+
+class SessionUpdated(TypedDict):
+    """Durable. The room as it is now; when it is not `is_active`, sockets are closed with 4403."""
+
+    type: Literal['session_updated']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    name: str
+    max_users: int
+    spirit_mode: str
+    is_active: bool
+    shares_documents: bool
+
+class SpiritBusy(TypedDict):
+    """Durable. So many messages wait for the spirit that it will not answer this one."""
+
+    type: Literal['spirit_busy']
+    id: str
+    timestamp: str
+    session_id: str
+    seq: int
+    in_reply_to: str
+    waiting: int
 
 SpiritMode: TypeAlias = Literal['always', 'mention', 'off']
 
@@ -1004,10 +1211,10 @@ class Welcome(TypedDict):
     recovered: bool
     active_tasks: list[TaskState]
 
-RoomEvent: TypeAlias = Welcome | ErrorOccurred | Pong | MessageReceived | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken
+RoomEvent: TypeAlias = Welcome | ErrorOccurred | Pong | MessageReceived | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved | MessagesRead | ParticipantMuted | ParticipantUnmuted | ParticipantRemoved | SessionUpdated | SpiritBusy | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken
 
 ProjectEvent: TypeAlias = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | TaskProgress
 
-RoomCommand: TypeAlias = SendMessage | Typing | Ping | Resume | Stop | Authenticate
+RoomCommand: TypeAlias = SendMessage | EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead | Typing | Ping | Resume | Stop | Authenticate
 
 ProjectCommand: TypeAlias = StartGeneration | CancelTask | Ping | Resume | Authenticate
