@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.api.errors import error_response
 from app.api.followers import WIRE
 from app.api.middleware import CONTENT_SECURITY_POLICY, HSTS, SECURITY_HEADERS
+from app.heartbeats import HeartbeatProtocol
 from app.observability import request_id
 from app.settings import HTTPSettings, Settings
 
@@ -39,6 +40,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,  # app/api/proxies.py knows better whom to believe
+        "ws": HeartbeatProtocol,
         "ws_max_size": settings.realtime.max_frame_bytes,
         "ws_ping_interval": heartbeat,
         "ws_ping_timeout": heartbeat,

@@ -5,11 +5,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 from httpx import AsyncClient, Response
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from app.events import Frame, Person, UserTyping
 from tests.factories import User
 from tests.frames import check_event
 from tests.processes import LiveServer
@@ -64,6 +66,12 @@ async def visit(
     """A connection to `/ws/…`."""
     async with connect(f"{server.ws_url}/ws/{path}{query}", additional_headers=headers or {}, **options) as socket:
         yield Visitor(socket)
+
+
+def bulky_frame(room: str) -> Frame:
+    """An ephemeral frame of 30 KB."""
+    typing = UserTyping(session_id=UUID(room), user=Person(id=UUID(room), name="x" * 30_000))
+    return Frame(UUID(room), None, typing.model_dump_json())
 
 
 async def make_room(client: AsyncClient, owner: User, **fields: Any) -> str:

@@ -14,7 +14,7 @@ from app.settings import Settings
 from tests.factories import PASSWORD, User, make_key, make_user
 from tests.processes import LiveServer
 from tests.realtime.nodes import open_node
-from tests.rooms import follow, invite_guest, make_room, visit
+from tests.rooms import bulky_frame, follow, invite_guest, make_room, visit
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ async def test_a_slow_reader_is_cut_off_slows_nobody_and_comes_back_without_loss
 ):
     room = await make_room(http, ada)
     await say(http, ada, room, "first")
-    bulky = '{"type": "typing", "filler": "' + "x" * 30_000 + '"}'
+    bulky = bulky_frame(room)
     sleeper = socket.socket()
     sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sleeper.connect(("127.0.0.1", live.port))
@@ -144,7 +144,7 @@ async def test_a_slow_reader_is_cut_off_slows_nobody_and_comes_back_without_loss
         await healthy.next_of("welcome")
         async with elsewhere.hub.attach(UUID(room)):
             for _ in range(1200):  # the sleeper reads none of these
-                elsewhere.hub.publish(Frame(UUID(room), None, bulky))
+                elsewhere.hub.publish(bulky)
                 await healthy.next_of("typing")
         await say(http, ada, room, "second")
         assert await healthy.hear(1) == ["second"]
@@ -152,7 +152,7 @@ async def test_a_slow_reader_is_cut_off_slows_nobody_and_comes_back_without_loss
     received = b""
     while more := await asyncio.to_thread(sleeper.recv, 1_000_000):  # until the server has given it up
         received += more
-    assert len(received) < 600 * len(bulky)
+    assert len(received) < 600 * len(bulky.text)
     sleeper.close()
     async with follow(http, room, ada.headers, last_event_id=1) as returned:
         assert await returned.hear(1) == ["second"]

@@ -9,12 +9,11 @@ from httpx import AsyncClient
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
-from app.events import Frame
 from app.settings import Settings
 from tests.factories import User, make_user
 from tests.processes import LiveServer, start_server
 from tests.realtime.nodes import Proxy, open_node
-from tests.rooms import invite_guest, make_room, visit
+from tests.rooms import bulky_frame, invite_guest, make_room, visit
 
 
 @pytest.fixture
@@ -50,7 +49,6 @@ async def test_a_slow_reader_is_cut_off_with_4408_slows_nobody_and_comes_back_wi
 ):
     room = await make_room(http, ada)
     guest = await invite_guest(http, ada, room, name="Sleeper")
-    bulky = '{"type": "typing", "filler": "' + "x" * 30_000 + '"}'
     async with (
         visit(live, room, ada.headers) as healthy,
         visit(live, room, guest, sock=socket_with_small_buffer(live), max_queue=1) as sleeper,
@@ -63,7 +61,7 @@ async def test_a_slow_reader_is_cut_off_with_4408_slows_nobody_and_comes_back_wi
 
         async with elsewhere.hub.attach(UUID(room)):
             for _ in range(2000):  # the sleeper reads none of these
-                elsewhere.hub.publish(Frame(UUID(room), None, bulky))
+                elsewhere.hub.publish(bulky_frame(room))
                 if (await healthy.next())["type"] == "user_left":
                     break
         assert healthy.frames[-1]["type"] == "user_left"
@@ -87,6 +85,62 @@ async def test_a_flood_is_refused_and_then_cut_off(http: AsyncClient, ada: User,
 
         await tab.send("ping")  # the caller is counted, not the connection
         assert (await tab.next_of("error"))["error_code"] == "RATE_LIMITED"
+
+
+async def test_a_connection_has_a_budget_of_its_own_beside_that_of_its_person(
+    http: AsyncClient, ada: User, start_another
+):
+    server = await start_another(RATE_LIMIT_FRAMES="5/10 second")
+    room = await make_room(http, ada)
+    async with visit(server, room, ada.headers) as flooding, visit(server, room, ada.headers) as tab:
+        for _ in range(8):
+            await flooding.send("ping")
+        error = await flooding.next_of("error")
+        assert (error["error_code"], error["details"]["budget"]) == ("RATE_LIMITED", "frames")
+        assert [frame["type"] for frame in flooding.frames].count("pong") == 5
+        await tab.send("ping")
+        await tab.next_of("pong")
+
+
+async def test_a_peer_that_is_gone_without_a_goodbye_is_found(
+    http: AsyncClient, ada: User, start_another, committed_settings: Settings
+):
+    """One that reads nothing any more, with writes waiting for it, and one that is silent alone."""
+    server = await start_another(REALTIME_HEARTBEAT="1")
+    room = await make_room(http, ada)
+    guests = [await invite_guest(http, ada, room, name=name) for name in ("Stuck", "Silent")]
+    async with visit(server, room, ada.headers) as healthy:
+        await healthy.next_of("welcome")
+        peers = [open_by_hand(server, room, guest, size) for guest, size in zip(guests, (4096, 1 << 20), strict=True)]
+        for _ in peers:
+            await healthy.next_of("user_joined")
+        async with open_node(committed_settings) as elsewhere, elsewhere.hub.attach(UUID(room)):
+            for _ in range(150):  # more than its buffers take, and less than an outbox holds
+                elsewhere.hub.publish(bulky_frame(room))
+        left = [(await healthy.next_of("user_left"))["user"]["name"] for _ in peers]
+        assert sorted(left) == ["Silent", "Stuck"]
+        people = await http.get(f"/api/v1/sessions/{room}/participants", headers=ada.headers)
+        assert [person["name"] for person in people.json()["items"]] == ["Ada"]
+        for peer in peers:
+            peer.close()
+
+
+def open_by_hand(server: LiveServer, room: str, headers: dict[str, str], buffer_size: int) -> socket.socket:
+    """A WebSocket whose peer answers no ping, and reads nothing."""
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_size)
+    opened.connect(("127.0.0.1", server.port))
+    handshake = {
+        "Host": "here",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        **headers,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in handshake.items())
+    opened.sendall(f"GET /ws/chat/{room} HTTP/1.1\r\n{lines}\r\n".encode())
+    return opened
 
 
 async def test_messages_count_alike_by_whichever_door_they_come(
