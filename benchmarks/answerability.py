@@ -1,10 +1,12 @@
-"""Fits what `app/services/answerability.py` weighs, on the articles of one half, and measures it on the other half.
+"""Fits what `app/services/answerability.py` weighs, and measures it on articles that were left out of the fitting.
 
 python -m benchmarks.answerability
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.resources import Resources
 from app.schemas.search import SearchFields
-from app.services.answerability import WEIGHTS, likelihood, signs
+from app.services.answerability import LEAST_LIKELY, WEIGHTS, likelihood, signs
 from app.services.answers import QUOTED_PASSAGES
 from benchmarks.measuring import machine
 from benchmarks.question_sets import Question, stored
@@ -20,7 +22,20 @@ from benchmarks.question_sets import Question, stored
 FALSE_REFUSALS = 0.1
 RIDGE = 3.0
 STEPS = 30
+FOLDS = 10
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    weights: Array
+    bias: float
+    least: float
+
+    def refuses(self, values: Array, passed: Mask) -> Mask:
+        """`passed`: what the floor let through."""
+        return ~passed | (_likely(values @ self.weights + self.bias) < self.least)
 
 
 async def signs_of(resources: Resources, user_id: UUID, question: Question) -> dict[str, float] | None:
@@ -48,18 +63,38 @@ def fit(values: Array, is_answerable: Array) -> tuple[Array, float]:
     return raw, float(weights[-1] - raw @ mean)
 
 
-def report(name: str, likely: Array, is_answerable: Array, least: float) -> None:
-    refused = likely < least
+def fit_refusing(values: Array, passed: Mask, is_answerable: Mask) -> Fitted:
+    """Refuses FALSE_REFUSALS of the answerable questions given, those included that the floor refuses."""
+    weights, bias = fit(values[passed], is_answerable[passed].astype(float))
+    likely = np.where(passed, _likely(values @ weights + bias), 0.0)
+    return Fitted(weights, bias, float(np.quantile(likely[is_answerable], FALSE_REFUSALS)))
+
+
+def _likely(scores: Array) -> Array:
+    likely: Array = 1 / (1 + np.exp(-scores))
+    return likely
+
+
+def report(name: str, refused: Mask, is_answerable: Mask) -> None:
     print(
         f"{name}: {refused[~is_answerable].mean():.1%} of the unanswerable questions refused, "
         f"{refused[is_answerable].mean():.1%} of the answerable ones"
     )
 
 
-def halves(questions: Sequence[Question]) -> NDArray[np.bool_]:
+def first_half(questions: Sequence[Question]) -> Mask:
     """Whether a question belongs to the first half: every other article."""
     articles = sorted({question.article for question in questions})
     return np.array([articles.index(question.article) % 2 == 0 for question in questions])
+
+
+def folds(questions: Sequence[Question]) -> list[Mask]:
+    """Whether a question belongs to each: whole articles, dealt out by how many unanswerable questions they have."""
+    traps = Counter({question.article: 0 for question in questions})
+    traps.update(question.article for question in questions if not question.is_answerable)
+    articles = [article for article, _ in traps.most_common()]
+    of = np.array([articles.index(question.article) % FOLDS for question in questions])
+    return [of == number for number in range(FOLDS)]
 
 
 async def main() -> None:
@@ -72,18 +107,36 @@ async def main() -> None:
 
 def work_out(questions: Sequence[Question], rows: Sequence[dict[str, float] | None]) -> None:
     is_answerable = np.array([question.is_answerable for question in questions])
-    first, passed = halves(questions), np.array([row is not None for row in rows])
+    passed = np.array([row is not None for row in rows])
     values = np.array([[row[name] if row else 0.0 for name in WEIGHTS] for row in rows])
-    weights, bias = fit(values[first & passed], is_answerable[first & passed].astype(float))
-    likely = np.where(passed, 1 / (1 + np.exp(-values @ weights - bias)), 0.0)
-    least = float(np.quantile(likely[first & is_answerable], FALSE_REFUSALS))
-    print(f"BIAS {bias:.3f}, LEAST_LIKELY {least:.3f}")
-    print({name: round(float(weight), 3) for name, weight in zip(WEIGHTS, weights, strict=True)})
-    report("fitted half", likely[first], is_answerable[first], least)
-    report("other half", likely[~first], is_answerable[~first], least)
+    report("the floor alone", ~passed, is_answerable)
+    first = first_half(questions)
+    for name, own in (("fitted on the first half", first), ("fitted on the second half", ~first)):
+        refused = fit_refusing(values[own], passed[own], is_answerable[own]).refuses(values, passed)
+        report(f"{name}, itself", refused[own], is_answerable[own])
+        report(f"{name}, the other half", refused[~own], is_answerable[~own])
+    left_out = np.zeros(len(questions), np.bool_)
+    for part in folds(questions):
+        fitted = fit_refusing(values[~part], passed[~part], is_answerable[~part])
+        left_out[part] = fitted.refuses(values[part], passed[part])
+    report(f"{FOLDS} times a tenth of the articles left out, together", left_out, is_answerable)
+    by_article(questions, left_out, is_answerable)
     now = np.array([likelihood(row) if row else 0.0 for row in rows])
-    for low in (0.3, 0.4, 0.45, 0.5, 0.55, 0.6):
-        report(f"as it is, other half, below {low}", now[~first], is_answerable[~first], low)
+    report("as it is (fitted on all of them)", now < LEAST_LIKELY, is_answerable)
+    best = fit_refusing(values, passed, is_answerable)
+    print(f"BIAS {best.bias:.3f}, LEAST_LIKELY {best.least:.3f}")
+    print({name: round(float(weight), 3) for name, weight in zip(WEIGHTS, best.weights, strict=True)})
+
+
+def by_article(questions: Sequence[Question], refused: Mask, is_answerable: Mask) -> None:
+    """How far articles differ: of both shares the mean, the standard deviation, and the extremes."""
+    articles = np.array([question.article for question in questions])
+    for name, kind in (("unanswerable", ~is_answerable), ("answerable", is_answerable)):
+        shares = np.array([refused[kind & (articles == one)].mean() for one in sorted(set(articles[kind]))])
+        print(
+            f"{name} questions refused, by article: mean {shares.mean():.1%}, deviation {shares.std():.1%}, "
+            f"{shares.min():.1%} to {shares.max():.1%} ({len(shares)} articles)"
+        )
 
 
 if __name__ == "__main__":
