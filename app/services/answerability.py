@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Final
 
 from app.services.evidence import Passage, Quotation
-from app.services.lexicon import words
+from app.services.lexicon import latin_share, words
 from app.services.terms import STOP_WORDS, terms
 
 BIAS: Final = -3.278
@@ -38,6 +38,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "opposite": -2.615,
 }
 LEAST_LIKELY: Final = 0.423
+LEAST_LATIN: Final = 0.5  # of a question's letters
 
 MOST_NAMES = 5  # more than these tell nothing new
 UNKNOWN = 0.5
@@ -161,8 +162,13 @@ def likelihood(signs_of_it: Mapping[str, float]) -> float:
 
 
 def answers_question(question: str, ranked: Sequence[Quotation], passages: Sequence[Passage]) -> bool:
-    """Whether the best of the `ranked` sentences answers the question, as far as can be told without reading it."""
-    return bool(ranked) and likelihood(signs(question, ranked, passages)) >= LEAST_LIKELY
+    """Whether the best of the `ranked` sentences answers the question, as far as can be told without reading it.
+
+    Signs fitted on English say nothing of a question in another script; there, passing the floor has to do.
+    """
+    if not ranked or latin_share(question) < LEAST_LATIN:
+        return bool(ranked)
+    return likelihood(signs(question, ranked, passages)) >= LEAST_LIKELY
 
 
 def signs(question: str, ranked: Sequence[Quotation], passages: Sequence[Passage]) -> Mapping[str, float]:

@@ -74,6 +74,12 @@ def test_the_kind_of_thing_that_is_asked_for_is_looked_for_in_the_sentence():
     assert kinds == [1, 0, 0.5]
 
 
+def test_a_question_in_a_script_that_the_signs_do_not_know_is_not_refused_by_them():
+    assert not answers_question("How high is it?", *found(TOWER, likeness=0.1))
+    assert answers_question("塔有多高？", *found("这座塔高四十三米。", likeness=0.1))
+    assert not answers_question("塔有多高？", [], [])
+
+
 @pytest.mark.parametrize("question", ["", "?", "塔有多高？", "…", "It's A 1", "what which when"])
 def test_any_question_has_signs(question):
     assert all(0 <= value < 10 for value in signs_of(question).values())
