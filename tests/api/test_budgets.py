@@ -35,6 +35,12 @@ TIGHTER: Mapping[str, Budget] = {
     "POST /api/v1/search": Budget.QUERIES,
     "POST /api/v1/query": Budget.QUERIES,
     "POST /api/v1/chat/{session_id}/messages": Budget.MESSAGES,
+    "PATCH /api/v1/chat/{session_id}/messages/{message_id}": Budget.MESSAGES,
+    "DELETE /api/v1/chat/{session_id}/messages/{message_id}": Budget.MESSAGES,
+    "PUT /api/v1/chat/{session_id}/messages/{message_id}/reactions/{emoji}": Budget.MESSAGES,
+    "DELETE /api/v1/chat/{session_id}/messages/{message_id}/reactions/{emoji}": Budget.MESSAGES,
+    "PUT /api/v1/chat/{session_id}/read": Budget.MESSAGES,
+    "POST /api/v1/chat/{session_id}/stop": Budget.MESSAGES,
 }
 """Public routes below /auth that take a POST apart: each of those is limited like a log-in."""
 
