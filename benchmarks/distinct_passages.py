@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -38,9 +38,12 @@ _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 
 @dataclass(frozen=True)
 class Passages:
-    """`vectors` (passages, 384); `pieces` and `weights` (passages, 128) of what each speaks of, 0 where it is less."""
+    """`sources` are the sets they come from; `vectors` (passages, 384); `pieces` and `weights` (passages, 128) of what
+    each speaks of, the strongest first, 0 where it is less.
+    """
 
     texts: Sequence[str]
+    sources: Sequence[str]
     vectors: NDArray[np.float16]
     pieces: NDArray[np.uint16]
     weights: NDArray[np.float16]
@@ -48,14 +51,15 @@ class Passages:
 
 async def load_distinct(embedder: Embedder, sparse: SparseEncoder) -> Passages:
     """Read from the folder, or embedded now, which takes half an hour."""
-    texts = await _texts(embedder)
+    sources = await _sources(embedder)
+    texts = [*sources]
     name = hashlib.sha256(json.dumps([texts, embedder.model, sparse.model]).encode()).hexdigest()[:16]
     path = CACHE / f"{name}.npz"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         await _make(path, texts, embedder, sparse)
     with np.load(path) as kept:
-        return Passages(texts, kept["vectors"], kept["pieces"], kept["weights"])
+        return Passages(texts, [*sources.values()], kept["vectors"], kept["pieces"], kept["weights"])
 
 
 async def _make(path: Path, texts: Sequence[str], embedder: Embedder, sparse: SparseEncoder) -> None:
@@ -78,17 +82,19 @@ async def _make(path: Path, texts: Sequence[str], embedder: Embedder, sparse: Sp
     unfinished.rename(path)
 
 
-async def _texts(embedder: Embedder) -> list[str]:
-    wholes = [text_of(passage) for name in SETS for passage in load(name).passages]
-    wholes += await _reports(embedder)
-    sentences = [[*_sentences(whole)] for whole in wholes]
-    singles = (sentence for several in sentences for sentence in several)
-    pairs = (" ".join(several[i : i + 2]) for several in sentences for i in range(0, len(several) - 1, 2))
-    different = dict.fromkeys(text for texts in (singles, wholes, pairs) for text in texts)
-    chosen = [*islice(different, COUNT)]
-    if len(chosen) < COUNT:
-        raise SystemExit(f"the measuring data hold {len(chosen):,} passages that differ, not {COUNT:,}")
-    return chosen
+async def _sources(embedder: Embedder) -> dict[str, str]:
+    """The texts, and the set that each is of."""
+    wholes = [(text_of(passage), name) for name in SETS for passage in load(name).passages]
+    wholes += [(part, "financebench") for part in await _reports(embedder)]
+    sentences = [([*_sentences(whole)], name) for whole, name in wholes]
+    singles = ((sentence, name) for several, name in sentences for sentence in several)
+    pairs = ((" ".join(several[i : i + 2]), name) for several, name in sentences for i in range(0, len(several) - 1, 2))
+    different: dict[str, str] = {}
+    for text, name in chain(singles, wholes, pairs):
+        different.setdefault(text, name)
+    if len(different) < COUNT:
+        raise SystemExit(f"the measuring data hold {len(different):,} passages that differ, not {COUNT:,}")
+    return dict(islice(different.items(), COUNT))
 
 
 async def _reports(embedder: Embedder) -> list[str]:

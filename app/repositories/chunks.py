@@ -1,6 +1,6 @@
 """Passages: made as drafts, published together. The search over them is in `retrieval.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -141,6 +141,12 @@ class ChunkRepository:
         ]
         if rows:
             await self._session.execute(insert(ChunkTerms), rows)
+            await self._touch({renewal.chunk.document_id for renewal in renewals})
+
+    async def _touch(self, document_ids: Collection[UUID]) -> None:
+        """Give the documents' rows new versions that say the same, so that what was found before is searched anew."""
+        unchanged = update(Document).where(Document.id.in_(document_ids)).values(updated_at=Document.updated_at)
+        await self._session.execute(unchanged, execution_options=UNSYNCHRONIZED)
 
     async def _delete(self, entity: type[Any], document_id: UUID) -> None:
         statement = delete(entity).where(entity.document_id == document_id)

@@ -32,7 +32,8 @@ IN_SCOPE = f"""{VISIBLE}
         OR jsonb_path_match(metadata, CAST(CAST(:condition AS text) AS jsonpath), :operands, true) IS TRUE)
 """
 
-# Searchable documents have at least one passage, so :enough of them have enough passages. The settings hold until the
+# Searchable documents have at least one passage, so :enough of them have enough passages. `state` is another one after
+# every change of any of them, which gives its row another xmin. The settings hold until the
 # end of the transaction; a plan must know its projects, for they differ by orders of size.
 REACH = f"""
 SELECT
@@ -43,13 +44,14 @@ SELECT
     ARRAY(SELECT project_id FROM members WHERE user_id = :user_id) AS visible,
     coalesce(sum(chunk_count), 0) AS passages,
     CASE WHEN :is_narrowed THEN array_agg(id) END AS document_ids,
+    CASE WHEN count(*) < :enough THEN bit_xor(uuid_hash_extended(id, xmin::text::bigint)) END AS state,
     (SELECT jsonb_object_agg(term_id, having_it) FROM (
         SELECT term_id, sum(passages) AS having_it FROM term_counts
         WHERE {VISIBLE} AND (CAST(:project_ids AS uuid[]) IS NULL OR project_id = ANY (:project_ids))
             AND term_id = ANY (:term_ids)
         GROUP BY term_id
     ) AS counts) AS counts
-FROM (SELECT id, chunk_count FROM documents WHERE {IN_SCOPE} AND chunk_count > 0 LIMIT :enough) AS documents
+FROM (SELECT id, chunk_count, xmin FROM documents WHERE {IN_SCOPE} AND chunk_count > 0 LIMIT :enough) AS documents
 """  # noqa: S608 - made of constants alone
 
 # The projects stand here twice: as a guard, and as a list whose passages the planner can count. `IS TRUE` keeps

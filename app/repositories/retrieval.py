@@ -123,11 +123,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a search looks at; beyond LARGEST_SCAN, `passages` are not counted to the end."""
+    """What a search looks at; beyond LARGEST_SCAN, `passages` are not counted to the end.
+
+    `state` and `counts` are the same as long as nothing changes there; `state` is None where there is too much.
+    """
 
     scope: Scope
     passages: int
     counts: Mapping[int, int]
+    state: int | None = None
 
     @property
     def is_scanned(self) -> bool:
@@ -155,15 +159,18 @@ class RetrievalRepository:
         self._session = session
 
     async def search(self, scope: Scope, probe: Probe, *, limit: int, rarity: Callable[[int, int], float]) -> Ranking:
-        """The best passages of `scope`, best first. Sets planner options for the rest of the transaction.
+        """`reach` and `rank` at once."""
+        return await self.rank(await self.reach(scope, probe), probe, limit=limit, rarity=rarity)
+
+    async def rank(self, reach: Reach, probe: Probe, *, limit: int, rarity: Callable[[int, int], float]) -> Ranking:
+        """The best passages within `reach`, best first; in the transaction that `reach` comes from.
 
         `rarity` weighs a word by how many passages there are and how many have it.
         """
-        reach = await self._reach(scope, probe)
         if reach.passages == 0:
             return Ranking([], 0, reach.counts)
         few = reach.scope.is_narrowed and reach.is_scanned
-        many = IN_MANY_DOCUMENTS if scope.is_narrowed else IN_PROJECTS
+        many = IN_MANY_DOCUMENTS if reach.scope.is_narrowed else IN_PROJECTS
         statement = hybrid(
             SCAN if reach.is_scanned else WALK,
             IN_FEW_DOCUMENTS if few else many,
@@ -173,7 +180,8 @@ class RetrievalRepository:
         rows = await self._session.execute(statement, _parameters(reach, probe, limit, rarity))
         return Ranking([Match(*row) for row in rows], reach.passages, reach.counts)
 
-    async def _reach(self, scope: Scope, probe: Probe) -> Reach:
+    async def reach(self, scope: Scope, probe: Probe) -> Reach:
+        """What of `scope` there is for `user_id`. Sets planner options for the rest of the transaction."""
         asked = {
             "enough": LARGEST_SCAN + 1,
             "longest_walk": str(LONGEST_WALK),
@@ -181,13 +189,13 @@ class RetrievalRepository:
             "is_narrowed": scope.is_narrowed,
             "term_ids": [ALL_PASSAGES, *probe.term_ids],
         }
-        *_, visible, passages, document_ids, counts = (
+        *_, visible, passages, document_ids, state, counts = (
             await self._session.execute(prepared(REACH), {**_fields(scope), **asked})
         ).one()
         counted = replace(scope, project_ids=visible if scope.project_ids is None else scope.project_ids)
         if passages <= LARGEST_SCAN and scope.is_narrowed:
             counted = replace(counted, document_ids=document_ids)
-        return Reach(counted, passages, {int(term_id): having for term_id, having in (counts or {}).items()})
+        return Reach(counted, passages, {int(term_id): having for term_id, having in (counts or {}).items()}, state)
 
     async def read_excerpts(self, excerpts: Sequence[Excerpt]) -> Sequence[Reading | None]:
         """What stands there now, in the order asked for; None where the document is gone."""

@@ -5,7 +5,8 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from datetime import timedelta
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -17,7 +18,7 @@ from app.adapters.sparse import SparseEncoder
 from app.errors import NotFound, ServiceUnavailable
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
-from app.repositories.retrieval import Match, Probe, Scope, Weights
+from app.repositories.retrieval import Match, Probe, Ranking, Scope, Weights
 from app.schemas.conditions import compile_condition
 from app.schemas.search import (
     DocumentCheck,
@@ -29,6 +30,7 @@ from app.schemas.search import (
     SearchResult,
 )
 from app.services.explanations import Checked, check_result, explain, scores_of
+from app.services.known_callers import Remembered
 from app.services.lexicon import latin_share, question_terms, rarity
 
 log = structlog.get_logger(__name__)
@@ -56,6 +58,9 @@ PRESETS: Final[Mapping[str, Preset]] = {
     "high": Preset(200, reranked=30),
     "ultra": Preset(400, reranked=100),
 }
+# A ranking is used again only where what the person may see is as it was, which each search asks the database first.
+REMEMBERED_FOR: Final = timedelta(minutes=1)
+REMEMBERED, LONGEST_REMEMBERED = 256, 50  # rankings, and passages of one
 CHECKED: Final = SearchFields(top_k=100, quality="high")
 
 
@@ -69,6 +74,17 @@ class Found:
     explanation: Explanation | None = None
 
 
+class _Known(NamedTuple):
+    """What was asked, by whom, and what there was for this person at that moment: `state` and `counts` of a `Reach`."""
+
+    user_id: UUID
+    question: str
+    fields: str
+    limit: int
+    state: int | None
+    counts: str
+
+
 class RetrievalService:
     def __init__(
         self, uow: OpenUnitOfWork, embedder: Embedder, sparse: SparseEncoder | None, reranker: Reranker | None
@@ -77,6 +93,7 @@ class RetrievalService:
         self._embedder = embedder
         self._sparse = sparse
         self._reranker = reranker
+        self._rankings = Remembered[_Known, Ranking](REMEMBERED_FOR, size=REMEMBERED)
 
     async def search(self, actor: Principal, request: SearchRequest) -> SearchResult:
         """The passages that fit `request.query` best, out of all that the actor may see.
@@ -100,7 +117,11 @@ class RetrievalService:
         reranked = preset.reranked if self._reranker else 0
         limit = max(fields.top_k + (BEYOND if fields.explain else 0), reranked)
         async with self._uow() as uow:
-            ranking = await uow.retrieval.search(_scope(user_id, fields), probe, limit=limit, rarity=rarity)
+            reach = await uow.retrieval.reach(_scope(user_id, fields), probe)
+            known = _Known(user_id, question, fields.model_dump_json(), limit, reach.state, str(reach.counts))
+            ranking = self._rankings.get(known) or await uow.retrieval.rank(reach, probe, limit=limit, rarity=rarity)
+        if reach.state is not None and limit <= LONGEST_REMEMBERED:
+            self._rankings.put(known, ranking)
         timings["search"] = milliseconds_since(started)
         if reranked and ranking.matches:
             started = time.perf_counter()
