@@ -86,7 +86,7 @@ def _documents(owner: Principal, projects: Sequence[str], passages: Passages) ->
 
 
 def _add_passage(rows: dict[str, list[Row]], keys: Row, ordinal: int, passages: Passages, number: int) -> None:
-    text = passages.texts[number].replace("\\", " ").replace("\t", " ").replace("\n", " ")
+    text = " ".join(passages.texts[number].replace("\\", " ").split())
     terms = passage_terms(text)
     words = SparseVector({key - 1: value for key, value in zip(terms.ids, terms.weights, strict=True)}, TERM_IDS)
     weights = passages.weights[number].astype(np.float32)

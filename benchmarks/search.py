@@ -16,15 +16,15 @@ from uuid import UUID
 
 import asyncpg
 import httpx
-from pgvector import SparseVector
 
 from app.permissions import Principal
 from app.repositories import retrieval
 from app.repositories.ranking import SCAN, SEARCH, WALK, written
-from app.repositories.retrieval import EXPANSION_SIZE, TERM_IDS
+from app.repositories.retrieval import Probe, Reach, Scope, parameters_of
 from app.resources import Resources, open_resources
 from app.schemas.search import SearchFields, SearchFilters
 from app.services.lexicon import question_terms, rarity
+from app.services.retrieval import QUESTION_PIECES, RetrievalService, implied_terms
 from benchmarks.hundred_thousand import database_url, fill_many
 from benchmarks.measuring import machine, prepared_settings, resident_mib, settle
 from benchmarks.question_sets import load
@@ -35,6 +35,8 @@ CALLS: Final = int(os.environ.get("CALLS", "160"))  # of each measurement
 CANDIDATES, TOP_K = 100, 10
 COMPARED: Final = int(os.environ.get("COMPARED", "40"))  # questions whose answers are compared
 ACCOUNT: Final = {"email": "bench@example.com", "password": "a long password", "name": "Bench"}
+QUESTIONS: Final = {"squad": 0.5, "cranfield": 0.125, "vaswani": 0.125, "medline": 0.125, "mtrag-un": 0.125}
+NOBODY: Final = UUID(int=0)
 Call = Callable[[], Awaitable[object]]
 
 
@@ -78,24 +80,16 @@ class Bare:
         vector, expansion = await asyncio.gather(
             self._embedder.embed_query(question), self._sparse.expand_query(question)
         )
+        pieces = dict(zip(expansion.ids[:QUESTION_PIECES].tolist(), expansion.weights.tolist(), strict=False))
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(f"SET LOCAL hnsw.ef_search = {retrieval.POOL * CANDIDATES}")
-            counts = await _counts(connection, [0, *question_terms(question)])
-            weights = {key - 1: rarity(counts[0], having) for key, having in counts.items() if key}
-            pieces = zip(expansion.ids[:48].tolist(), expansion.weights[:48].tolist(), strict=True)
-            parameters = {
-                "vector": str(vector.tolist()),
-                "terms": SparseVector(weights, TERM_IDS).to_text(),
-                "expansion": SparseVector(dict(pieces), EXPANSION_SIZE).to_text(),
-                "rare_ids": retrieval.rarest([key for key in counts if key], counts),
-                "dense_weight": 1.0,
-                "text_weight": 1.0,
-                "sparse_weight": 1.0,
-                "candidates": CANDIDATES,
-                "pool": retrieval.POOL * CANDIDATES,
-                "limit": TOP_K,
-            }
-            rows = await connection.fetch(self._sql, *(parameters[name] for name in self._names))
+            asked, implied = list(question_terms(question)), implied_terms(self._sparse, pieces)
+            counts = await _counts(connection, [0, *asked, *implied])
+            probe = Probe(vector.tolist(), self._embedder.model, CANDIDATES, asked, pieces, implied_ids=implied)
+            values = dict(parameters_of(Reach(Scope(NOBODY), 0, counts), probe, TOP_K, rarity))
+            values["vector"] = str(probe.vector)
+            values |= {name: values[name].to_text() for name in ("terms", "expansion")}
+            rows = await connection.fetch(self._sql, *(values[name] for name in self._names))
         assert len(rows) == TOP_K
 
 
@@ -150,33 +144,45 @@ def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:
     return ordered[49] * 1000, ordered[94] * 1000
 
 
+def mixed(count: int) -> list[str]:
+    """Questions of all kinds, half of them about general knowledge."""
+    chosen: list[str] = []
+    for name, share in QUESTIONS.items():
+        texts = [question.text for question in load(name).answerable()]
+        wanted = max(1, int(count * share))
+        chosen += texts[:: max(1, len(texts) // wanted)][:wanted]
+    return chosen
+
+
 async def recall(
     resources: Resources, user_id: UUID, name: str, fields: SearchFields, questions: Sequence[str]
 ) -> None:
     """Of the first ten of an exact search, how many are among the first ten."""
-    usual, shares = retrieval.LARGEST_SCAN, []
+    foundation, usual, shares = resources.foundation, retrieval.LARGEST_SCAN, []
     for question in questions:
         found = []
         for largest in (10**9, usual):
             retrieval.LARGEST_SCAN = largest
-            one = await resources.services.retrieval.find(user_id, question, fields)
+            forgetful = RetrievalService(resources.uow, foundation.embedder, foundation.sparse, None)
+            one = await forgetful.find(user_id, question, fields)
             found.append({match.id for match in one.matches})
         shares.append(len(found[0] & found[1]) / len(found[0]))
     print(f"recall@10 of an exact search, {name}: {statistics.mean(shares):.3f}", flush=True)
 
 
 async def measure(resources: Resources, owner: Principal, client: httpx.AsyncClient, projects: list[UUID]) -> None:
-    texts = [question.text for question in load("squad").answerable()]
-    few = texts[:: max(1, len(texts) // COMPARED)][:COMPARED]
+    few = mixed(COMPARED)
     for name, fields in {
         "everywhere (100,000)": SearchFields(),
         "one project (2,000)": SearchFields(project_ids=projects[:1]),
         "ten projects (20,000)": SearchFields(project_ids=projects[:10]),
         "one year of all (5,000)": SearchFields(filters=SearchFilters(where={"year": 2003})),
+        "three years of all (15,000)": SearchFields(filters=SearchFilters(where={"year": {"$lt": 2003}})),
         "ten years of all (50,000)": SearchFields(filters=SearchFilters(where={"year": {"$lt": 2010}})),
+        "reports alone": SearchFields(filters=SearchFilters(where={"set": "financebench"})),
     }.items():
         await recall(resources, owner.user_id, name, fields, few)
-    questions = itertools.cycle(texts)
+    questions = itertools.cycle([question.text for question in load("squad").answerable()])
     async with asyncpg.create_pool(database_url(resources.settings), max_size=20) as pool:
         for name, body, project in (
             ("everywhere", {}, None),
@@ -184,6 +190,8 @@ async def measure(resources: Resources, owner: Principal, client: httpx.AsyncCli
         ):
             bare = Bare(resources, pool, questions, project)
             await compare(name, ours(client, questions, body), bare.call)
+        same = itertools.repeat(next(questions))
+        await compare("everywhere, asked again", ours(client, same, {}), Bare(resources, pool, same, None).call)
 
 
 async def main() -> None:
@@ -196,7 +204,7 @@ async def main() -> None:
     ):
         owner = await open_account(client)
         started = time.perf_counter()
-        projects = await fill_many(resources, owner, load("squad"))
+        projects = await fill_many(resources, owner)
         print(f"filled in {time.perf_counter() - started:.0f} s", flush=True)
         await settle()
         await measure(resources, owner, client, projects)

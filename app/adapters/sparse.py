@@ -26,6 +26,10 @@ class SparseEncoder(Protocol):
         """In the order of `texts`. Questions overtake passages."""
         ...
 
+    def word(self, piece: int) -> str | None:
+        """The word that a word piece is; None for a piece of one. Only of pieces that came from here."""
+        ...
+
     async def check(self) -> None:
         """Make sure that it works; loads the model."""
         ...

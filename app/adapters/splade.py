@@ -24,6 +24,7 @@ VOCABULARY = 30_522
 MAX_TOKENS = 256  # special ones included
 MAX_PIECES = 128  # of a passage that are kept: more find less, and take longer
 BATCH_CHARACTERS = 1000
+CONTINUED = "##"  # what a piece begins with that goes on with the one before
 
 PROBE = "The capital of France is Paris, a city on the river Seine."
 PROBE_PIECES = ("capital", "paris", "france", "seine", "river", "city", "french", "rivers")
@@ -60,6 +61,10 @@ class SpladeEncoder:
 
     async def expand_passages(self, texts: Sequence[str]) -> list[Expansion]:
         return [_unpacked(row) for row in await self._batcher.passages(texts)]
+
+    def word(self, piece: int) -> str | None:
+        found = load_tokenizer().id_to_token(piece)
+        return None if found is None or found.startswith(CONTINUED) else str(found)
 
     async def check(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, self._loaded.load)

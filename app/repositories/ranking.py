@@ -75,8 +75,8 @@ said AS (SELECT id, said AS raw FROM spoken WHERE said > 0 ORDER BY raw DESC, id
 meant AS (SELECT id, meant AS raw FROM spoken WHERE meant > 0 ORDER BY raw DESC, id LIMIT :candidates)
 """
 
-# Of many, the vector index names the nearest and the question's rarest words the others; what speaks of the same is
-# chosen from both.
+# Of many, the vector index names the nearest, and the question's words and those that it implies name the others; what
+# speaks of the same is chosen from all of these.
 WALK = """
 nearest AS MATERIALIZED (
     SELECT id, -({vector} <#> :vector) AS raw FROM chunks WHERE embedding_model = {model} AND {scope}
@@ -84,14 +84,16 @@ nearest AS MATERIALIZED (
 ),
 dense AS (SELECT id, raw FROM nearest ORDER BY raw DESC, id LIMIT :candidates),
 spoken AS MATERIALIZED (
-    SELECT chunk_id AS id, -(terms <#> :terms) AS raw FROM chunk_terms WHERE term_ids && :rare_ids AND {scope}
-    ORDER BY 2 DESC, 1 LIMIT :pool
+    SELECT chunk_id AS id, -(terms <#> :terms) AS said, -(expansion <#> :expansion) AS meant
+    FROM chunk_terms WHERE term_ids && :naming_ids AND {scope}
 ),
-said AS (SELECT id, raw FROM spoken ORDER BY raw DESC, id LIMIT :candidates),
+said AS (SELECT id, said AS raw FROM spoken WHERE said > 0 ORDER BY raw DESC, id LIMIT :candidates),
 meant AS (
-    SELECT chunk_id AS id, -(expansion <#> :expansion) AS raw FROM chunk_terms
-    WHERE expansion <#> :expansion < 0 AND chunk_id IN (SELECT id FROM nearest UNION SELECT id FROM spoken)
-    ORDER BY 2 DESC, 1 LIMIT :candidates
+    SELECT id, meant AS raw FROM (
+        SELECT id, meant FROM spoken
+        UNION SELECT chunk_id, -(expansion <#> :expansion) FROM chunk_terms WHERE chunk_id IN (SELECT id FROM nearest)
+    ) AS named
+    WHERE meant > 0 ORDER BY raw DESC, id LIMIT :candidates
 )
 """
 
@@ -146,7 +148,7 @@ TYPES: Mapping[str, TypeEngine[Any]] = {
     "ef_search": String(),
     "longest_walk": String(),
     "term_ids": ARRAY(Integer()),
-    "rare_ids": ARRAY(Integer()),
+    "naming_ids": ARRAY(Integer()),
     "vector": HALFVEC(),
     "terms": SPARSEVEC(),
     "expansion": SPARSEVEC(),

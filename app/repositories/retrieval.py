@@ -26,7 +26,8 @@ LARGEST_SCAN = 10_000  # passages that are compared one by one; above, the vecto
 WIDEST_WALK = 1000  # neighbours that it keeps in sight, the most that pgvector allows
 LONGEST_WALK = 40_000  # passages the walk may visit before it gives up on a narrow scope
 POOL = 8  # times as many passages as they name themselves, the other legs offer to the sparse one
-MOST_NAMED = 15_000  # passages that the rarest words of a question may name, where not all are compared
+MOST_NAMED = 15_000  # passages that the words of a question may name, where not all are compared
+MOST_IMPLIED = 10_000  # passages that words may name beside these which the question only implies
 TERM_IDS = 1_000_000_000  # dimensions of `terms`, the most that a sparsevec has; ids begin at 1
 EXPANSION_SIZE = 30_522  # dimensions of `expansion`
 ALL_PASSAGES = 0  # the term that every passage has
@@ -69,7 +70,8 @@ class Weights:
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What to search for: a normalised vector by `model`, the ids of the question's words, and the weights of the word
-    pieces that it speaks of by their ids, from 0; `candidates` is how deep each leg goes.
+    pieces that it speaks of by their ids, from 0; `candidates` is how deep each leg goes. `implied_ids` are words among
+    these pieces, the strongest first: they help to find what speaks of the same.
     """
 
     vector: Sequence[float]
@@ -78,6 +80,7 @@ class Probe:
     term_ids: Sequence[int] = ()
     expansion: Mapping[int, float] = field(default_factory=dict)
     weights: Weights = Weights()
+    implied_ids: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ class RetrievalRepository:
             probe.model,
             len(probe.vector),
         )
-        rows = await self._session.execute(statement, _parameters(reach, probe, limit, rarity))
+        rows = await self._session.execute(statement, parameters_of(reach, probe, limit, rarity))
         return Ranking([Match(*row) for row in rows], reach.passages, reach.counts)
 
     async def reach(self, scope: Scope, probe: Probe) -> Reach:
@@ -187,7 +190,7 @@ class RetrievalRepository:
             "longest_walk": str(LONGEST_WALK),
             "ef_search": str(min(POOL * probe.candidates, WIDEST_WALK)),
             "is_narrowed": scope.is_narrowed,
-            "term_ids": [ALL_PASSAGES, *probe.term_ids],
+            "term_ids": [ALL_PASSAGES, *probe.term_ids, *probe.implied_ids],
         }
         *_, visible, passages, document_ids, state, counts = (
             await self._session.execute(prepared(REACH), {**_fields(scope), **asked})
@@ -209,7 +212,7 @@ class RetrievalRepository:
         return [found.get(number) for number, _ in enumerate(excerpts, start=1)]
 
 
-def _parameters(reach: Reach, probe: Probe, limit: int, rarity: Callable[[int, int], float]) -> Mapping[str, Any]:
+def parameters_of(reach: Reach, probe: Probe, limit: int, rarity: Callable[[int, int], float]) -> Mapping[str, Any]:
     passages = reach.counts.get(ALL_PASSAGES, 0)
     weights = {one - 1: rarity(passages, reach.counts.get(one, 0)) for one in probe.term_ids}
     return {
@@ -217,7 +220,7 @@ def _parameters(reach: Reach, probe: Probe, limit: int, rarity: Callable[[int, i
         "vector": probe.vector,
         "terms": SparseVector(weights, TERM_IDS),
         "expansion": SparseVector(dict(probe.expansion), EXPANSION_SIZE),
-        "rare_ids": rarest(probe.term_ids, reach.counts),
+        "naming_ids": naming(probe, reach.counts),
         "dense_weight": probe.weights.dense,
         "text_weight": probe.weights.text,
         "sparse_weight": probe.weights.sparse,
@@ -227,7 +230,19 @@ def _parameters(reach: Reach, probe: Probe, limit: int, rarity: Callable[[int, i
     }
 
 
-def rarest(term_ids: Sequence[int], counts: Mapping[int, int]) -> list[int]:
+def naming(probe: Probe, counts: Mapping[int, int]) -> list[int]:
+    """The question's rarest words, and the strongest of those that it implies, as far as they do not name too many."""
+    own = _rarest(probe.term_ids, counts)
+    implied: list[int] = []
+    named = 0
+    for term_id in probe.implied_ids:
+        if term_id not in own and 0 < counts.get(term_id, 0) <= MOST_IMPLIED - named:
+            named += counts[term_id]
+            implied.append(term_id)
+    return [*own, *implied]
+
+
+def _rarest(term_ids: Sequence[int], counts: Mapping[int, int]) -> list[int]:
     """The rarest terms that together name no more than MOST_NAMED passages, but at least the rarest that any has."""
     chosen: list[int] = []
     named = 0

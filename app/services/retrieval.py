@@ -31,7 +31,7 @@ from app.schemas.search import (
 )
 from app.services.explanations import Checked, check_result, explain, scores_of
 from app.services.known_callers import Remembered
-from app.services.lexicon import latin_share, question_terms, rarity
+from app.services.lexicon import latin_share, question_terms, rarity, term_id, words
 
 log = structlog.get_logger(__name__)
 
@@ -146,9 +146,9 @@ class RetrievalService:
             all_found = await uow.retrieval.search(everywhere, probe, limit=CHECKED.top_k, rarity=rarity)
             inside = replace(everywhere, document_ids=[document_id])
             own = await uow.retrieval.search(inside, probe, limit=CHECKED.top_k, rarity=rarity)
-            words = question_terms(question)
-            present = await uow.chunks.terms_of(document_id, list(words))
-        checked = Checked(document, question, all_found.matches, own.matches, words, present)
+            asked = question_terms(question)
+            present = await uow.chunks.terms_of(document_id, list(asked))
+        checked = Checked(document, question, all_found.matches, own.matches, asked, present)
         return check_result(checked, [_hit(match) for match in own.matches[:3]])
 
     async def is_found(self, user_id: UUID, document_id: UUID, text: str) -> bool:
@@ -171,6 +171,7 @@ class RetrievalService:
             term_ids=list(question_terms(question)),
             expansion=expansion,
             weights=_weights(question, self._embedder.model, sparse),
+            implied_ids=implied_terms(sparse, expansion),
         )
         return probe, vector, {"embed": milliseconds_since(started)}
 
@@ -197,6 +198,11 @@ async def _expanded(sparse: SparseEncoder | None, question: str) -> Mapping[int,
     found = await sparse.expand_query(question)
     strongest = zip(found.ids[:QUESTION_PIECES].tolist(), found.weights[:QUESTION_PIECES].tolist(), strict=True)
     return dict(strongest)
+
+
+def implied_terms(sparse: SparseEncoder | None, expansion: Mapping[int, float]) -> list[int]:
+    found = [sparse.word(piece) for piece in expansion] if sparse else []
+    return list(dict.fromkeys(term_id(term) for word in found if word for term in words(word)))
 
 
 def _weights(question: str, model: str, sparse: SparseEncoder | None) -> Weights:
