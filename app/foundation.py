@@ -14,6 +14,7 @@ from app.adapters.extraction import Extractor
 from app.adapters.fetching import Fetcher
 from app.adapters.llm import LanguageModel, open_language_model
 from app.adapters.mail import MailSender, open_mail_sender
+from app.adapters.object_storage import ObjectStorage
 from app.adapters.oidc import OpenIDProvider, open_provider
 from app.adapters.reranker import Reranker, open_reranker
 from app.adapters.sparse import SparseEncoder, open_sparse_encoder
@@ -63,6 +64,12 @@ def create_pubsub_redis(settings: RedisSettings) -> Redis:
     )
 
 
+def make_storage(settings: Settings) -> Storage:
+    if settings.storage.backend == "s3":
+        return ObjectStorage(settings.storage, settings.data_dir / "spool")
+    return LocalStorage(settings.data_dir / "blobs")
+
+
 @contextlib.asynccontextmanager
 async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
     async with contextlib.AsyncExitStack() as stack:
@@ -76,7 +83,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         embedder = await stack.enter_async_context(open_embedder(settings.embedding, models_dir))
         sparse = await stack.enter_async_context(open_sparse_encoder(settings.embedding, models_dir))
         reranker = await stack.enter_async_context(open_reranker(settings.rerank))
-        storage = LocalStorage(settings.data_dir / "blobs")
+        storage = make_storage(settings)
         fetcher = Fetcher(settings.fetch)
         stack.callback(fetcher.close)
         llm = await stack.enter_async_context(open_language_model(settings.llm))

@@ -148,6 +148,18 @@ class ChatSettings(Group):
     most_emojis: int = Field(20, ge=1, description="Different reactions that one message may get.")
 
 
+class StorageSettings(Group):
+    backend: Literal["local", "s3"] = Field("local", description="Files are below DATA_DIR, or in a bucket.")
+    bucket: str = Field("", max_length=63, description="Its name.")
+    prefix: str = Field("", max_length=200, description="Of the names of our files in the bucket.")
+    endpoint: str = Field("", description="URL of the store that speaks S3; empty: Amazon's.")
+    region: str = Field("us-east-1", max_length=60, description="Region of the bucket.")
+    access_key: SecretStr = Field(SecretStr(""), description="Empty: what the machine's own role allows.")
+    secret_key: SecretStr = Field(SecretStr(""), description="Belongs to STORAGE_ACCESS_KEY.")
+    virtual_hosts: bool = Field(False, description="The bucket's name is in the host instead of the path.")
+    timeout: Seconds = Field(timedelta(seconds=60), description="Patience with one request to the store.")
+
+
 class DocumentSettings(Group):
     max_bytes: int = Field(52_428_800, ge=1, description="Largest upload.")
     max_pages: int = Field(5_000, ge=1, description="Pages beyond this fail the document.")
@@ -282,6 +294,7 @@ class Settings(BaseSettings):
     smtp: SMTPSettings = SMTPSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     chat: ChatSettings = ChatSettings()
+    storage: StorageSettings = StorageSettings()
     document: DocumentSettings = DocumentSettings()
     fetch: FetchSettings = FetchSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
@@ -326,6 +339,7 @@ class Settings(BaseSettings):
             problems.append("REQUIRE_VERIFIED_EMAIL: needs SMTP_URL")
         problems += self._mail_problems()
         problems += self._provider_problems()
+        problems += self._storage_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -344,6 +358,12 @@ class Settings(BaseSettings):
             yield "OIDC_CLIENT_ID: the provider gave you one"
         if "openid" not in self.oidc.scopes.split():
             yield "OIDC_SCOPES: needs openid among them"
+
+    def _storage_problems(self) -> Iterator[str]:
+        if self.storage.backend == "s3" and not self.storage.bucket:
+            yield "STORAGE_BUCKET: needs the name of a bucket that exists"
+        if self.storage.endpoint and urlsplit(self.storage.endpoint).scheme not in {"http", "https"}:
+            yield "STORAGE_ENDPOINT: needs to be a URL such as https://s3.example.org"
 
     def _mail_problems(self) -> Iterator[str]:
         server = urlsplit(self.smtp.url.get_secret_value())

@@ -9,7 +9,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -53,8 +54,15 @@ class Storage(Protocol):
             NotFound: there is no such file.
         """
 
-    def path(self, sha256: str) -> Path:
-        """Where a process on this machine can read the file; it may not exist."""
+    async def has(self, sha256: str) -> bool:
+        """Whether the file is there."""
+
+    def local(self, sha256: str) -> AbstractAsyncContextManager[Path]:
+        """Where processes on this machine can read the file, for the length of the block.
+
+        Raises:
+            NotFound: there is no such file.
+        """
 
     async def delete(self, sha256: str) -> None:
         """Forget the file; one that is not there is no error."""
@@ -74,14 +82,14 @@ class LocalStorage:
         self._incoming = self._root / "incoming"
 
     async def put(self, stream: AsyncIterator[bytes], *, max_bytes: int) -> StoredBlob:
-        upload = await asyncio.to_thread(_Upload, self._incoming)
+        upload = await asyncio.to_thread(Upload, self._incoming)
         try:
             async for piece in stream:
                 if upload.add(piece) > max_bytes:
                     raise PayloadTooLarge(f"A file may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
                 if upload.is_full:
                     await asyncio.to_thread(upload.write)
-            return await asyncio.to_thread(upload.finish, self.path)
+            return await asyncio.to_thread(self._keep, upload)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ServiceUnavailable("There is no room left for files.") from error
@@ -95,9 +103,18 @@ class LocalStorage:
             raise NotFound("The file is not there.", sha256=sha256)
         return _pieces(path, start, end)
 
+    async def has(self, sha256: str) -> bool:
+        return await asyncio.to_thread(self.path(sha256).is_file)
+
+    @contextlib.asynccontextmanager
+    async def local(self, sha256: str) -> AsyncIterator[Path]:
+        if not await self.has(sha256):
+            raise NotFound("The file is not there.", sha256=sha256)
+        yield self.path(sha256)
+
     def path(self, sha256: str) -> Path:
-        if not _SHA256.fullmatch(sha256):
-            raise ValueError("not a SHA-256 in lower-case hexadecimal")
+        """Where the file is, if it is there."""
+        require_digest(sha256)
         return self._root / sha256[:2] / sha256[2:4] / sha256
 
     async def delete(self, sha256: str) -> None:
@@ -108,6 +125,14 @@ class LocalStorage:
 
     async def check(self) -> None:
         await asyncio.to_thread(self._check)
+
+    def _keep(self, upload: "Upload") -> StoredBlob:
+        blob = upload.seal()
+        target = self.path(blob.sha256)
+        _make_private(target.parent)
+        upload.path.replace(target)  # atomic; where the same content is there already, nothing changes for readers
+        _sync_folder(target.parent)
+        return blob
 
     def _list_older_than(self, latest: float) -> list[str]:
         old = []
@@ -125,14 +150,14 @@ class LocalStorage:
             raise ServiceUnavailable("There is hardly any room left for files.")
 
 
-class _Upload:
-    """A file on its way in. Every method but `add` blocks, and runs in a thread."""
+class Upload:
+    """A file on its way in, at `path` below a folder. Every method but `add` blocks, and runs in a thread."""
 
     def __init__(self, folder: Path) -> None:
         _make_private(folder)
         _remove_abandoned(folder)
         descriptor, name = tempfile.mkstemp(dir=folder)
-        self._path = Path(name)
+        self.path = Path(name)
         self._file: BinaryIO = os.fdopen(descriptor, "wb", buffering=0)
         self._digest = hashlib.sha256()
         self._buffer = bytearray()
@@ -157,19 +182,21 @@ class _Upload:
             rest = rest[self._file.write(rest) :]
         self._buffer.clear()
 
-    def finish(self, place: Callable[[str], Path]) -> StoredBlob:
+    def seal(self) -> StoredBlob:
+        """All of it is on disk."""
         self.write()
         os.fsync(self._file.fileno())
-        sha256 = self._digest.hexdigest()
-        target = place(sha256)
-        _make_private(target.parent)
-        self._path.replace(target)  # atomic; where the same content is there already, nothing changes for readers
-        _sync_folder(target.parent)
-        return StoredBlob(sha256, self._size, bytes(self._head))
+        return StoredBlob(self._digest.hexdigest(), self._size, bytes(self._head))
 
     def discard(self) -> None:
         self._file.close()
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+def require_digest(sha256: str) -> None:
+    """Raises ValueError: this is no name of a file."""
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError("not a SHA-256 in lower-case hexadecimal")
 
 
 async def _pieces(path: Path, start: int, end: int | None) -> AsyncIterator[bytes]:

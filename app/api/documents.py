@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response, status
-from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 from pydantic import AfterValidator, WithJsonSchema
 
 from app.api.conditional import ConditionalDep, IfMatch
@@ -116,14 +116,15 @@ async def delete_document(actor: Actor, services: ServicesDep, if_match: IfMatch
     await services.documents.delete(actor, document_id, expected=if_match)
 
 
-@router.get("/documents/{document_id}/content", response_class=FileResponse, responses=FILE_ANSWERS)
+@router.get("/documents/{document_id}/content", response_class=Response, responses=FILE_ANSWERS)
 async def get_document_content(
     actor: Actor, services: ServicesDep, conditional: ConditionalDep, document_id: UUID
 ) -> Download:
     """The original, as it was uploaded."""
     original = conditional.tag(await services.documents.original(actor, document_id))
     return Download(
-        original.path,
+        original.open,
+        size=original.document.size,
         media_type=original.document.media_type,
         filename=original.filename,
         version=original.version,

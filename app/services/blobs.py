@@ -1,9 +1,7 @@
 """The stored bytes of documents, named by their hash: kept once, and gone with the last document that names them."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 from app.adapters.fetching import Fetcher
 from app.adapters.storage import Storage, StoredBlob
@@ -39,27 +37,22 @@ class BlobService:
         async with self._fetcher.open(url, max_bytes=self.max_bytes) as fetched:
             return await self.store(fetched.pieces), fetched.filename
 
-    async def find(self, sha256: str) -> Path:
-        """The file with the bytes.
-
-        Raises:
-            NotFound: it is not there, after a restore without the files for example.
-        """
-        path = self._storage.path(sha256)
-        if not await asyncio.to_thread(path.is_file):
+    async def require(self, sha256: str) -> None:
+        """Raises NotFound: the bytes are not there, after a restore without the files for example."""
+        if not await self._storage.has(sha256):
             raise NotFound("The original is not in the store any more.", sha256=sha256)
-        return path
 
-    async def open(self, sha256: str) -> AsyncIterator[bytes]:
-        """The bytes in pieces; once the first is there, so are all others, whatever is deleted.
+    async def open(self, sha256: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` to `end` (exclusive) in pieces; once the first is there, so are all others, whatever
+        is deleted.
 
         Raises:
             NotFound: they are not there.
         """
         try:
-            pieces = await self._storage.open(sha256)
+            pieces = await self._storage.open(sha256, start=start, end=end)
             first = await anext(pieces, b"")
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotFound) as error:
             raise NotFound("The original is not in the store any more.", sha256=sha256) from error
         return _following(first, pieces)
 
@@ -70,7 +63,7 @@ class BlobService:
             ServiceUnavailable: the last document with the same bytes was deleted between upload and claim.
         """
         await uow.documents.lock_blob(sha256)
-        if not await asyncio.to_thread(self._storage.path(sha256).is_file):
+        if not await self._storage.has(sha256):
             raise ServiceUnavailable("The same file was being deleted. Please upload it again.")
 
     async def discard(self, sha256: str) -> None:

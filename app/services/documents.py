@@ -1,8 +1,7 @@
 """Documents: what people put in, find in their lists, change and take out again. Reading them is `ingestion.py`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -51,10 +50,10 @@ class Ingestion:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The bytes that were uploaded, as a file, and the name to give it."""
+    """The bytes that were uploaded, from a start to an end (exclusive), and the name to give them."""
 
     document: Document
-    path: Path
+    open: Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
 
     @property
     def version(self) -> str:
@@ -131,7 +130,8 @@ class DocumentService:
     async def original(self, actor: Principal, document_id: UUID) -> Original:
         """Raises NotFound."""
         document = await self.get(actor, document_id)
-        return Original(document, await self._blobs.find(document.sha256))
+        await self._blobs.require(document.sha256)
+        return Original(document, lambda start, end: self._blobs.open(document.sha256, start=start, end=end))
 
     async def text(self, actor: Principal, document_id: UUID) -> str:
         """What was read in it; offsets everywhere count its code points.

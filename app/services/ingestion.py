@@ -11,7 +11,7 @@ from uuid import UUID
 from app.adapters.embeddings import Embedder
 from app.adapters.extraction import Extracted, Extractor, Heading, Page
 from app.adapters.storage import Storage
-from app.errors import AppError, NotFound
+from app.errors import AppError, ExtractionFailed, NotFound
 from app.models import ChunkDraft, Document, DocumentStatus, DocumentTextDraft, Task
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.services.chunking import Chunk, chunk
@@ -77,7 +77,7 @@ class IngestionService:
         if kept is not None:
             return _from_row(kept)
         await task.progress(0.0, "reading the file")
-        found = await self._extractor.extract(self._storage.path(document.sha256), document.media_type)
+        found = await self._extract(document)
         async with self._uow() as uow:
             await task.hold(uow)
             _there(await uow.documents.get(document_id), document_id)
@@ -85,6 +85,13 @@ class IngestionService:
             if found.title:
                 await uow.documents.suggest_title(document_id, found.title)
         return found
+
+    async def _extract(self, document: Document) -> Extracted:
+        try:
+            async with self._storage.local(document.sha256) as path:
+                return await self._extractor.extract(path, document.media_type)
+        except NotFound as error:
+            raise ExtractionFailed("FILE_MISSING", "The file is not in the store any more.") from error
 
     async def _split(self, found: Extracted, size: PassageSize) -> list[Chunk]:
         max_tokens = min(size.max_tokens, self._embedder.max_tokens)

@@ -1,28 +1,54 @@
-"""Files on a real disk."""
+"""Files on a real disk, and in a bucket of a real server that speaks S3."""
 
 import asyncio
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.adapters.media_types import HEAD_BYTES
-from app.adapters.storage import LocalStorage
-from app.errors import NotFound, PayloadTooLarge
+from app.adapters.object_storage import ObjectStorage
+from app.adapters.storage import LocalStorage, Storage
+from app.errors import NotFound, PayloadTooLarge, ServiceUnavailable
+from app.settings import StorageSettings
+from tests.object_store import serve_objects
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: more than one buffer
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> LocalStorage:
+def local(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path / "blobs")
 
 
+@pytest.fixture(scope="module")
+async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[StorageSettings, Path]]:
+    folder = tmp_path_factory.mktemp("objects")
+    async with serve_objects(folder) as settings:
+        yield settings, folder / settings.bucket / settings.prefix
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request: pytest.FixtureRequest, local: LocalStorage, tmp_path: Path) -> Storage:
+    if request.param == "local":
+        return local
+    settings, folder = request.getfixturevalue("store")
+    shutil.rmtree(folder, ignore_errors=True)
+    return ObjectStorage(settings, tmp_path / "spool")
+
+
 @pytest.fixture
-def files(tmp_path: Path):
-    return lambda: [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+def files(request: pytest.FixtureRequest, tmp_path: Path):
+    """All that is kept, and on its way."""
+    roots = [tmp_path]
+    if "s3" in request.node.name:
+        roots.append(request.getfixturevalue("store")[1])
+    return lambda: [path for root in roots for path in root.rglob("*") if path.is_file()]
 
 
 async def pieces(content: bytes, size: int = 70_000) -> AsyncIterator[bytes]:
@@ -40,7 +66,8 @@ async def test_a_file_comes_back_as_it_was_put(storage):
     assert (blob.sha256, blob.size) == (hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
     assert blob.head == CONTENT[:HEAD_BYTES]
     assert await read(storage, blob.sha256) == CONTENT
-    assert storage.path(blob.sha256).read_bytes() == CONTENT
+    async with storage.local(blob.sha256) as path:
+        assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 1), (5, 700_005), (2_999_999, None), (9_000_000, None), (7, 7)])
@@ -108,21 +135,21 @@ async def test_only_a_digest_is_a_place(storage, name):
         await storage.open(name)
 
 
-async def test_what_a_killed_process_left_behind_is_cleared_away(storage, files):
-    await storage.check()
-    abandoned = storage.path("0" * 64).parents[2] / "incoming" / "abandoned"
+async def test_what_a_killed_process_left_behind_is_cleared_away(local, files):
+    await local.check()
+    abandoned = local.path("0" * 64).parents[2] / "incoming" / "abandoned"
     abandoned.write_bytes(b"half of a file")
     os.utime(abandoned, (0, 0))
 
-    blob = await storage.put(pieces(b"short"), max_bytes=5)
+    blob = await local.put(pieces(b"short"), max_bytes=5)
 
     assert [path.name for path in files()] == [blob.sha256]
 
 
-async def test_files_are_for_nobody_else_to_read(storage):
-    blob = await storage.put(pieces(b"short"), max_bytes=5)
+async def test_files_are_for_nobody_else_to_read(local):
+    blob = await local.put(pieces(b"short"), max_bytes=5)
 
-    assert storage.path(blob.sha256).stat().st_mode & 0o077 == 0
+    assert local.path(blob.sha256).stat().st_mode & 0o077 == 0
 
 
 async def test_a_place_that_cannot_be_written_fails_the_check(tmp_path):
@@ -131,3 +158,24 @@ async def test_a_place_that_cannot_be_written_fails_the_check(tmp_path):
     with pytest.raises(OSError, match="blobs"):
         await LocalStorage(tmp_path / "blobs").check()
     await LocalStorage(tmp_path / "elsewhere").check()
+
+
+async def test_a_store_that_is_away_or_lets_nobody_in_is_a_503(store, tmp_path):
+    settings, _ = store
+    away = settings.model_copy(update={"endpoint": "http://127.0.0.1:9"})
+    locked_out = settings.model_copy(update={"secret_key": SecretStr("another")})
+    for broken in (ObjectStorage(away, tmp_path), ObjectStorage(locked_out, tmp_path)):
+        with pytest.raises(ServiceUnavailable):
+            await broken.put(pieces(b"short"), max_bytes=5)
+        with pytest.raises(ServiceUnavailable):
+            await broken.open("0" * 64)
+        with pytest.raises(ServiceUnavailable):
+            await broken.check()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_old_files_are_listed_in_both(storage):
+    blob = await storage.put(pieces(b"short"), max_bytes=5)
+    await storage.check()
+    assert await storage.list_older_than(timedelta(hours=1)) == []
+    assert await storage.list_older_than(timedelta(seconds=-5)) == [blob.sha256]
