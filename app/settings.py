@@ -8,18 +8,16 @@ import difflib
 import os
 from collections.abc import Iterator
 from datetime import timedelta
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Networks, Ports, Rate, Seconds, Secrets
 
-MIN_SECRET_BYTES = 32
 FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
 
 
@@ -321,73 +319,16 @@ class Settings(BaseSettings):
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
 
     @model_validator(mode="after")
-    def _require_secrets(self) -> Self:
+    def _require_sense(self) -> Self:
         """Production never runs on a generated or short secret.
 
         Raises:
-            ValueError: naming every setting that is missing or too weak.
+            ValueError: naming every setting that is missing or makes no sense.
         """
-        problems = [
-            f"{name}: needs at least {MIN_SECRET_BYTES} bytes (try `openssl rand -base64 48`)"
-            for name in self._weak_secrets()
-        ]
-        if self.is_production and not self.database.url.get_secret_value():
-            problems.append("DATABASE_URL: production needs a PostgreSQL of its own")
-        if self.is_production and not self.redis.url.get_secret_value():
-            problems.append("REDIS_URL: production needs a Redis of its own")
-        if self.require_verified_email and not self.sends_mail:
-            problems.append("REQUIRE_VERIFIED_EMAIL: needs SMTP_URL")
-        problems += self._mail_problems()
-        problems += self._provider_problems()
-        problems += self._storage_problems()
+        problems = list(problems_of(self))
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-    def _provider_problems(self) -> Iterator[str]:
-        issuer = urlsplit(self.oidc.issuer)
-        if not self.oidc.issuer:
-            return
-        if issuer.scheme not in {"http", "https"} or not issuer.netloc or issuer.query or issuer.fragment:
-            yield "OIDC_ISSUER: needs to be a URL such as https://accounts.example.org"
-        if self.is_production and issuer.scheme != "https":
-            yield "OIDC_ISSUER: production needs https"
-        if self.is_production and not self.oidc.redirect_uri:
-            yield "OIDC_REDIRECT_URI: production does not believe the host that a request names"
-        if not self.oidc.client_id:
-            yield "OIDC_CLIENT_ID: the provider gave you one"
-        if "openid" not in self.oidc.scopes.split():
-            yield "OIDC_SCOPES: needs openid among them"
-
-    def _storage_problems(self) -> Iterator[str]:
-        if self.storage.backend == "s3" and not self.storage.bucket:
-            yield "STORAGE_BUCKET: needs the name of a bucket that exists"
-        if self.storage.endpoint and urlsplit(self.storage.endpoint).scheme not in {"http", "https"}:
-            yield "STORAGE_ENDPOINT: needs to be a URL such as https://s3.example.org"
-
-    def _mail_problems(self) -> Iterator[str]:
-        server = urlsplit(self.smtp.url.get_secret_value())
-        if server.geturl() and server.scheme != "file" and not (server.scheme in {"smtp", "smtps"} and server.hostname):
-            yield "SMTP_URL: needs to be like smtp://user:password@host:587, smtps://host:465 or file:"
-        if self.smtp.from_address and "@" not in parseaddr(self.smtp.from_address)[1]:
-            yield "SMTP_FROM_ADDRESS: needs to be like Hearth <hearth@example.org>"
-        if self.public_url and not urlsplit(self.public_url).hostname:
-            yield "PUBLIC_URL: needs to be a URL such as https://hearth.example.org"
-
-    def _weak_secrets(self) -> Iterator[str]:
-        """Names of settings that are too short, or missing where they must be given."""
-        for name, newest, previous in (
-            ("JWT_SECRET", self.jwt.secret, self.jwt.previous_secrets),
-            ("ENCRYPTION_KEY", self.encryption.key, self.encryption.previous_keys),
-        ):
-            if (newest.get_secret_value() or self.is_production) and _is_short(newest):
-                yield name
-            if any(_is_short(each) for each in previous):
-                yield name.replace("_", "_PREVIOUS_") + "S"
-
-
-def _is_short(secret: SecretStr) -> bool:
-    return len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES
 
 
 def environment_names() -> Iterator[str]:

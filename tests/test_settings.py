@@ -64,6 +64,7 @@ def test_every_setting_is_read_from_the_environment_under_its_name(monkeypatch: 
     different |= {"EMBEDDING_PRECISION": "fp32", "LLM_TEMPERATURE": "0.5", "COOKIE_SECURE": "always"}
     different |= {"TRUSTED_PROXIES": "10.0.0.0/8", "FETCH_ALLOWED_NETWORKS": "10.1.0.0/16"}
     different |= {"AUDIT_RETENTION": "90000", "EMBEDDING_SPARSE": "off"}
+    different |= {"STORAGE_BACKEND": "s3", "STORAGE_ENDPOINT": "https://s3.example.org"}
     different |= {"ENCRYPTION_KEY": SECRET, "ENCRYPTION_PREVIOUS_KEYS": SECRET}
     different |= {"SMTP_URL": "smtps://mail.example.org", "SMTP_FROM_ADDRESS": "hearth@example.org"}
     different |= {"PUBLIC_URL": "https://hearth.example.org", "PASSWORD_MIN_STRENGTH": "4"}
@@ -135,3 +136,13 @@ def test_a_provider_to_sign_in_with_needs_its_other_settings() -> None:
     insecure = {"issuer": "http://accounts.example.org", "client_id": "hearth"}
     with pytest.raises(ValueError, match=r"OIDC_ISSUER: production needs https; OIDC_REDIRECT_URI"):
         Settings(_env_file=None, environment="production", oidc=insecure)
+
+
+def test_a_bucket_needs_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_BACKEND", "s3")
+    monkeypatch.setenv("STORAGE_ENDPOINT", "s3.example.org")
+    with pytest.raises(ValidationError, match=r"STORAGE_BUCKET: .*STORAGE_ENDPOINT: "):
+        load_settings()
+    monkeypatch.setenv("STORAGE_BUCKET", "files")
+    monkeypatch.setenv("STORAGE_ENDPOINT", "http://127.0.0.1:9000")
+    assert load_settings().storage.bucket == "files"

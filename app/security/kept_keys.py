@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from app.settings import MIN_SECRET_BYTES, Settings
+from app.setting_problems import MIN_SECRET_BYTES
+from app.settings import Settings
 
 
 def jwt_secret(settings: Settings) -> str:

@@ -1,0 +1,38 @@
+"""A server and a worker whose files are in a bucket."""
+
+import asyncio
+
+from tests.factories import make_user
+from tests.object_store import serve_objects
+
+TEXT = b"The ferry to Tern Island leaves at half past nine."
+PATIENCE = 30  # seconds
+
+
+async def test_documents_are_kept_read_and_sent_from_a_bucket(start_another, tmp_path):
+    async with serve_objects(tmp_path / "objects") as store:
+        secrets = {"STORAGE_ACCESS_KEY": store.access_key, "STORAGE_SECRET_KEY": store.secret_key}
+        server = await start_another(
+            worker=True,
+            DATA_DIR=str(tmp_path / "data"),
+            STORAGE_BACKEND="s3",
+            STORAGE_BUCKET=store.bucket,
+            STORAGE_ENDPOINT=store.endpoint,
+            **{name: secret.get_secret_value() for name, secret in secrets.items()},
+        )
+        async with server.client() as client:
+            ada = await make_user(client)
+            files = {"file": ("ferry.txt", TEXT)}
+            added = await client.post("/api/v1/documents", files=files, headers=ada.headers)
+            path = f"/api/v1/documents/{added.json()['document']['id']}"
+            async with asyncio.timeout(PATIENCE):
+                while (await client.get(path, headers=ada.headers)).json()["status"] != "ready":
+                    await asyncio.sleep(0.1)
+            part = await client.get(f"{path}/content", headers=ada.headers | {"Range": "bytes=4-8"})
+            assert (part.status_code, part.content) == (206, b"ferry")
+            assert (await client.get(f"{path}/content", headers=ada.headers)).content == TEXT
+            [kept] = [one for one in (tmp_path / "objects").rglob("*") if one.is_file() and len(one.name) == 64]
+            assert kept.read_bytes() == TEXT
+            assert (await client.delete(path, headers=ada.headers)).status_code == 204
+            assert not kept.exists()
+            assert (await client.get("/api/v1/health")).json()["checks"]["workspace"]["status"] == "healthy"
