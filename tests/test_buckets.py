@@ -26,7 +26,9 @@ async def test_documents_are_kept_read_and_sent_from_a_bucket(start_another, tmp
             added = await client.post("/api/v1/documents", files=files, headers=ada.headers)
             path = f"/api/v1/documents/{added.json()['document']['id']}"
             async with asyncio.timeout(PATIENCE):
-                while (await client.get(path, headers=ada.headers)).json()["status"] != "ready":
+                status = ""
+                while status != "ready":
+                    status = (await client.get(path, headers=ada.headers)).json()["status"]
                     await asyncio.sleep(0.1)
             part = await client.get(f"{path}/content", headers=ada.headers | {"Range": "bytes=4-8"})
             assert (part.status_code, part.content) == (206, b"ferry")
