@@ -14,9 +14,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.api.errors import error_response
 from app.api.followers import WIRE
 from app.api.middleware import CONTENT_SECURITY_POLICY, HSTS, SECURITY_HEADERS
-from app.heartbeats import HeartbeatProtocol
 from app.observability import request_id
 from app.settings import HTTPSettings, Settings
+from app.socket_protocol import SocketProtocol
 
 KEEP_ALIVE: Final = 75  # seconds; longer than proxies and clients keep a connection that they may still use
 GRACE: Final = 10  # seconds for open requests when the server is asked to stop
@@ -40,7 +40,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,  # app/api/proxies.py knows better whom to believe
-        "ws": HeartbeatProtocol,
+        "ws": SocketProtocol,
         "ws_max_size": settings.realtime.max_frame_bytes,
         "ws_ping_interval": heartbeat,
         "ws_ping_timeout": heartbeat,

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -32,7 +33,7 @@ from app.permissions import Action, Principal, may
 from app.rates import Budget
 from app.realtime.cancellation import cancel_until_done
 from app.realtime.channels import Listener
-from app.realtime.outbox import CloseCode, CutOff
+from app.realtime.outbox import PREPARED_FRAMES, CloseCode, CutOff, Sink
 from app.resources import Resources
 from app.services.callers import Credentials
 
@@ -147,22 +148,27 @@ class Door:
         return actor
 
     async def _converse(self, actor: Principal, conversation: Conversation, after_seq: int | None) -> None:
-        """One task writes, one reads; the connection ends with the first of them, or when it is cut off.
+        """One task reads; frames are written by whoever has them, or by a task where the server has no sink for them.
 
-        A writer that is stuck in a socket nobody reads cannot notice that by itself.
+        The connection ends with the first task, or when it is cut off: a writer that is stuck in a socket nobody reads
+        cannot notice that by itself.
         """
         outbox = conversation.listener.outbox
-        tasks = (
-            asyncio.create_task(self._write(conversation.listener)),
-            asyncio.create_task(self._read(actor, conversation, after_seq)),
-        )
+        tasks = [asyncio.create_task(self._read(actor, conversation, after_seq))]
+        sink: Sink | None = self._socket.scope.get("extensions", {}).get(PREPARED_FRAMES)
+        if sink is not None:
+            outbox.pour_into(sink)
+        else:
+            tasks.append(asyncio.create_task(self._write(conversation.listener)))
         try:
             with self._resources.visits.stay(actor, conversation.listener.channel.id, outbox):
-                done, _ = await asyncio.wait((*tasks, outbox.end), return_when=asyncio.FIRST_COMPLETED)
-            if outbox.end in done:
+                waited_for: list[asyncio.Future[Any]] = [*tasks, outbox.end]
+                await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+            if outbox.end.done():
                 raise CutOff(outbox.end.result())
-            for task in done:
-                task.result()
+            for task in tasks:
+                if task.done():
+                    task.result()
         finally:
             await cancel_until_done(tasks)
 

@@ -1,5 +1,8 @@
 """Redis pub/sub: carries frames between processes, as fast as it can and no more.
 
+A message is the sender's name in the first line, then one frame a line: its number, or `-`, and its text, which as JSON
+has no line breaks. Frames of one channel that were waiting travel together.
+
 One connection per process, with RESP2, on which redis-py is a third faster for pub/sub. Whatever is lost on the way is
 found again by the hub, so nothing here is retried; `lost` says when to look.
 """
@@ -139,14 +142,18 @@ class Carrier:
         name = message["channel"]
         match message["type"]:
             case "message":
-                node, seq, text = message["data"].split(" ", 2)
+                node, _, lines = message["data"].partition("\n")
                 if node != self._node:
-                    channel_id = UUID(name.removeprefix(self._prefix))
-                    self._receive(Frame(channel_id, int(seq) if seq != "-" else None, text))
+                    self._unpack(UUID(name.removeprefix(self._prefix)), lines)
             case "subscribe":
                 if self._confirmed[name].is_set():
                     self._lost()  # redis-py reconnected and subscribed again without a word
                 self._confirmed[name].set()
+
+    def _unpack(self, channel_id: UUID, lines: str) -> None:
+        for line in lines.split("\n"):
+            seq, _, text = line.partition(" ")
+            self._receive(Frame(channel_id, int(seq) if seq != "-" else None, text))
 
     async def _publish_forever(self) -> None:
         while True:
@@ -165,8 +172,10 @@ class Carrier:
                 self._outgoing.task_done()
 
     async def _publish(self, frames: list[Frame]) -> None:
+        lines: defaultdict[UUID, list[str]] = defaultdict(lambda: [self._node])
+        for frame in frames:
+            lines[frame.channel_id].append(f"{'-' if frame.seq is None else frame.seq} {frame.text}")
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for frame in frames:
-                seq = "-" if frame.seq is None else frame.seq
-                pipeline.publish(self._prefix + str(frame.channel_id), f"{self._node} {seq} {frame.text}")
+            for channel_id, packed in lines.items():
+                pipeline.publish(self._prefix + str(channel_id), "\n".join(packed))
             await pipeline.execute()

@@ -2,10 +2,17 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from datetime import timedelta
 from enum import IntEnum
+from functools import lru_cache
+from typing import Final, Protocol
 
 REPLAY_PATIENCE = timedelta(seconds=30)
+PREPARED_FRAMES: Final = "hearth.prepared_frames"
+"""Under this name a connection's scope has its `Sink` among the extensions, where the server offers one."""
+
+FINAL_TEXT: Final = b"\x81"
 
 
 class CloseCode(IntEnum):
@@ -31,11 +38,32 @@ class CutOff(Exception):
         self.code = code
 
 
+class Sink(Protocol):
+    """A socket that takes whole WebSocket frames."""
+
+    def notify(self, has_room: Callable[[], None]) -> None: ...
+
+    def write(self, frame: bytes) -> bool: ...
+
+
+@lru_cache(maxsize=64)
+def encoded(text: str) -> bytes:
+    """The unmasked WebSocket frame of `text` (RFC 6455, section 5.2), made once for all who get it."""
+    payload = text.encode()
+    length = len(payload)
+    if length < 126:
+        return b"%b%c%b" % (FINAL_TEXT, length, payload)
+    if length < 65_536:
+        return b"%b\x7e%b%b" % (FINAL_TEXT, length.to_bytes(2, "big"), payload)
+    return b"%b\x7f%b%b" % (FINAL_TEXT, length.to_bytes(8, "big"), payload)
+
+
 class Outbox:
     """Frames on their way to one listener, at most `size` of them.
 
-    One task takes frames out (`take`); any code of the event loop puts them in (`put`), without waiting. `end` is done
-    when the connection has to end: a task that is stuck in a socket nobody reads takes nothing, and must be told so.
+    One task takes frames out (`take`), or they go straight into a sink; any code of the event loop puts them in
+    (`put`), without waiting. `end` is done when the connection has to end: a task that is stuck in a socket nobody
+    reads takes nothing, and must be told so.
     """
 
     def __init__(self, size: int) -> None:
@@ -44,20 +72,31 @@ class Outbox:
         self._frames: deque[str] = deque()
         self._changed = asyncio.Event()
         self._drained = asyncio.Event()
+        self._sink: Sink | None = None
+        self._write: Callable[[bytes], bool] | None = None  # as long as the sink takes frames at once
 
     @property
     def is_cut_off(self) -> bool:
         return self.end.done()
 
+    def pour_into(self, sink: Sink) -> None:
+        """From now on no task takes frames: they are written as they come, and wait here only for a full sink."""
+        self._sink = sink
+        sink.notify(self._pour)
+        self._pour()
+
     def put(self, text: str) -> None:
         """Add a frame; a listener whose outbox is full is cut off."""
-        if self.is_cut_off:
+        if self._write is not None:
+            if not self._write(encoded(text)):
+                self._write = None
+        elif self.is_cut_off:
             return
-        if len(self._frames) >= self._size:
+        elif len(self._frames) >= self._size:
             self.cut_off(CloseCode.TOO_SLOW)
-            return
-        self._frames.append(text)
-        self._changed.set()
+        else:
+            self._frames.append(text)
+            self._changed.set()
 
     async def put_paced(self, text: str) -> None:
         """Add a frame of a replay, which may be longer than an outbox: as soon as it is at most half full.
@@ -83,6 +122,7 @@ class Outbox:
         if self.is_cut_off:
             return
         self.end.set_result(code)
+        self._write = None
         self._frames.clear()
         self._changed.set()
         self._drained.set()
@@ -101,3 +141,13 @@ class Outbox:
         frame = self._frames.popleft()
         self._drained.set()
         return frame
+
+    def _pour(self) -> None:
+        """The sink has room."""
+        if self._sink is None or self.is_cut_off:
+            return
+        takes_more = True
+        while self._frames and takes_more:
+            takes_more = self._sink.write(encoded(self._frames.popleft()))
+        self._write = self._sink.write if takes_more else None
+        self._drained.set()
