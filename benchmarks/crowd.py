@@ -5,6 +5,7 @@ takes orders as JSON lines: `{"connect": …}`, `{"flood": …}`, `{"pace": …}
 """
 
 import asyncio
+import itertools
 import json
 import os
 import select
@@ -95,7 +96,7 @@ class Swarm:
         rooms = range(len(plan.paths))
         self._speakers = [self._client(plan, room) for room in rooms]
         self._listeners = [[self._client(plan, room) for _ in range(plan.listeners)] for room in rooms]
-        self._everyone = {client.socket.fileno(): client for client in (*self._speakers, *sum(self._listeners, []))}
+        self._everyone = {client.socket.fileno(): client for client in itertools.chain(self._speakers, *self._listeners)}
         self._poll = select.epoll()
         for number in self._everyone:
             self._poll.register(number, select.EPOLLIN)
@@ -216,7 +217,8 @@ class Crowd:
         return latencies
 
     async def _order(self, **order: Any) -> Any:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         answer = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
         if not answer:

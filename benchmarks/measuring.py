@@ -78,13 +78,17 @@ def postgres_id(settings: Settings) -> int:
 
 
 @asynccontextmanager
-async def prepared_settings() -> AsyncIterator[Settings]:
-    """Embedded servers of their own in a folder that is removed at the end, migrated."""
+async def prepared_settings(*, commits_to_disk: bool = False) -> AsyncIterator[Settings]:
+    """Embedded servers of their own in a folder that is removed at the end, migrated.
+
+    As in tests, PostgreSQL does not wait for the disk, unless `commits_to_disk`.
+    """
     with temporary_data_dir() as folder:
-        base = Settings(_env_file=None, environment="testing", data_dir=folder)
+        environment = "development" if commits_to_disk else "testing"
+        base = Settings(_env_file=None, environment=environment, data_dir=folder)
         async with embedded_servers(base) as running:
             await migrate(running)
-            yield running
+            yield running.model_copy(update={"environment": "testing"})
 
 
 async def settle(seconds: float = 1.0) -> None:

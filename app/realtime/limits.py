@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import math
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -13,9 +14,10 @@ from typing import Final
 import structlog
 from limits import RateLimitItem
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from app.errors import RateLimited
+from app.gathering import Gathering
 from app.rates import Budget, written
 from app.realtime.scripts import COUNT
 
@@ -23,8 +25,9 @@ log = structlog.get_logger(__name__)
 
 PATIENCE: Final = 0.25  # seconds for an answer of Redis
 PAUSE: Final = 2.0  # seconds without asking Redis again after it failed, so that not every call waits
-GRACE: Final = 4  # turns of the event loop: in a busy process the answer may be there, and not read yet
-AT_ONCE: Final = 16  # scripts under way; more would open more connections, which takes longer than to wait
+GRACE: Final = 16  # turns of the event loop: in a busy process the answer may be there, and not be passed on yet
+AT_ONCE: Final = 2  # round trips under way
+MOST_TOGETHER: Final = 100  # calls in one
 MOST_COUNTS: Final = 50_000  # that are kept in memory while Redis is away; of more, those unused for longest go
 
 
@@ -85,10 +88,11 @@ class RateLimits:
 
     def __init__(self, redis: Redis, *, prefix: str) -> None:
         self._prefix = f"{prefix}limit:"
-        self._script = redis.register_script(COUNT)
+        self._redis = redis
+        self._digest = hashlib.sha1(COUNT.encode(), usedforsecurity=False).hexdigest()
         self._memory = MemoryCounts()
         self._ask_redis_from = 0.0
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._gathering = Gathering(self._count_in_redis, most=MOST_TOGETHER, at_once=AT_ONCE)
 
     async def take(self, uses: Sequence[Use], counting: Counting = Counting.TAKE) -> Allowance:
         """Count all `uses` at once, of which there is at least one; says what is left of the tightest budget."""
@@ -101,8 +105,7 @@ class RateLimits:
         if was_lost:  # one call tries it, and no other waits for the outcome
             self._ask_redis_from = time.monotonic() + PAUSE
         try:
-            async with _patience(), self._turn:
-                standing = await self._count_in_redis(uses, counting)
+            standing = await self._gathering.ask((uses, counting))
         except (RedisError, OSError, TimeoutError) as error:
             self._ask_redis_from = time.monotonic() + PAUSE
             log.warning("limits.redis_lost", error=repr(error))
@@ -112,11 +115,29 @@ class RateLimits:
             self._memory = MemoryCounts()
         return standing
 
-    async def _count_in_redis(self, uses: Sequence[Use], counting: Counting) -> Standing:
-        numbers = [number for use in uses for number in (use.rate.amount, use.rate.get_expiry() * 1000, use.cost)]
-        answer = await self._script(keys=[self._prefix + use.key for use in uses], args=[counting.value, *numbers])
-        position, is_refused, remaining, milliseconds = map(int, answer)
-        return position - 1, bool(is_refused), remaining, milliseconds
+    async def _count_in_redis(self, calls: Sequence[tuple[Sequence[Use], Counting]]) -> Sequence[Standing]:
+        """One round trip; the uses of one call are counted in one go."""
+        async with _patience():
+            try:
+                answers = await self._run_scripts(calls)
+            except NoScriptError:  # Redis was started anew; nothing was counted
+                await self._redis.script_load(COUNT)
+                answers = await self._run_scripts(calls)
+        standings = (map(int, answer) for answer in answers)
+        return [
+            (position - 1, bool(is_refused), remaining, wait) for position, is_refused, remaining, wait in standings
+        ]
+
+    async def _run_scripts(self, calls: Sequence[tuple[Sequence[Use], Counting]]) -> Sequence[Sequence[int]]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for uses, counting in calls:
+                keys = [self._prefix + use.key for use in uses]
+                numbers = [
+                    number for use in uses for number in (use.rate.amount, use.rate.get_expiry() * 1000, use.cost)
+                ]
+                pipeline.evalsha(self._digest, len(keys), *keys, counting.value, *numbers)
+            answers: Sequence[Sequence[int]] = await pipeline.execute()
+        return answers
 
 
 @contextlib.asynccontextmanager

@@ -24,6 +24,7 @@ from app.repositories.limits import RoleLimitRepository
 from app.repositories.logins import LoginRepository
 from app.repositories.mails import MailRepository
 from app.repositories.messages import MessageRepository
+from app.repositories.posts import PostRepository
 from app.repositories.projects import ProjectRepository
 from app.repositories.registration import RegistrationRepository
 from app.repositories.retrieval import RetrievalRepository
@@ -60,6 +61,7 @@ class UnitOfWork:
         self.logins = LoginRepository(session)
         self.mails = MailRepository(session)
         self.messages = MessageRepository(session)
+        self.posts = PostRepository(session, self.events.outgoing)
         self.projects = ProjectRepository(session)
         self.registration = RegistrationRepository(session)
         self.retrieval = RetrievalRepository(session)

@@ -16,6 +16,7 @@ from app.realtime.channels import Listener
 from app.realtime.hub import Hub
 from app.realtime.state import AnswerSoFar, AnswerState
 from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.services.posting import Posting
 from app.services.sessions import person_of, room_to_talk_in, visible_room
 from app.services.task_types import queue_task
 from app.services.tasks import TaskService
@@ -49,6 +50,7 @@ class ChatService:
         self._answers = answers
         self._tasks = tasks
         self._settings = settings
+        self._posting = Posting(uow)
         self._mention = re.compile(rf"(?<!\w)@{re.escape(settings.spirit_name)}(?!\w)", re.IGNORECASE)
 
     async def post(
@@ -68,6 +70,10 @@ class ChatService:
             InvalidInput: the text is empty or too long.
         """
         said = acceptable(text, self._settings)
+        message = _message_of(actor, session_id, said, client_id=client_id, reply_to=reply_to)
+        for_spirit = [mode for mode in SpiritMode if self._is_for_spirit(mode, said)]
+        if reply_to is None and await self._posting.store(actor, message, received(message), not_in=for_spirit):
+            return message
         try:
             async with self._uow() as uow:
                 room = await room_to_talk_in(uow, actor, session_id)
@@ -76,7 +82,6 @@ class ChatService:
                     return there
                 if reply_to is not None:
                     await there_message(uow, session_id, reply_to)
-                message = _message_of(actor, room, said, client_id=client_id, reply_to=reply_to)
                 return await self._add(uow, actor, room, message)
         except IntegrityError:  # sent twice at once
             async with self._uow() as uow:
@@ -173,7 +178,7 @@ class ChatService:
 
     async def _add(self, uow: UnitOfWork, actor: Principal, room: Session, message: Message) -> Message:
         """Number it, and ask the spirit: from then until the commit the channel's row is locked."""
-        is_for_spirit = self._is_for_spirit(room, message.text)
+        is_for_spirit = self._is_for_spirit(room.spirit_mode, message.text)
         seq = await uow.events.next_seq(room.id)
         waiting = await uow.tasks.count_unfinished(serial_key(room.id)) if is_for_spirit else 0
         is_heard = is_for_spirit and waiting < self._settings.spirit_queue
@@ -185,10 +190,10 @@ class ChatService:
             await uow.events.append(room.id, busy)
         return message
 
-    def _is_for_spirit(self, room: Session, text: str) -> bool:
-        if room.spirit_mode == SpiritMode.MENTION:
+    def _is_for_spirit(self, spirit_mode: str, text: str) -> bool:
+        if spirit_mode == SpiritMode.MENTION:
             return self._mention.search(text) is not None
-        return room.spirit_mode == SpiritMode.ALWAYS
+        return spirit_mode == SpiritMode.ALWAYS
 
 
 def acceptable(text: str, settings: ChatSettings) -> str:
@@ -210,10 +215,15 @@ async def there_message(uow: UnitOfWork, session_id: UUID, message_id: UUID) -> 
     return message
 
 
-def _message_of(actor: Principal, room: Session, text: str, *, client_id: str | None, reply_to: UUID | None) -> Message:
+def _message_of(
+    actor: Principal, session_id: UUID, text: str, *, client_id: str | None, reply_to: UUID | None
+) -> Message:
+    """It gets its number where it is stored."""
+    now = utc_now()
     return Message(
         id=uuid7(),
-        session_id=room.id,
+        session_id=session_id,
+        seq=0,
         user_id=actor.user_id,
         user_name=actor.name,
         text=text,
@@ -222,6 +232,8 @@ def _message_of(actor: Principal, room: Session, text: str, *, client_id: str | 
         client_id=client_id,
         reply_to=reply_to,
         is_partial=False,
+        created_at=now,
+        updated_at=now,
     )
 
 

@@ -185,7 +185,7 @@ async def test_memory_counts_as_redis_does(counts: RateLimits):
         ([use("0/day", "grace")], Counting.TAKE),
     ]
     for uses, counting in steps:
-        stored, kept = await counts._count_in_redis(uses, counting), memory.count(uses, counting)
+        [stored], kept = await counts._count_in_redis([(uses, counting)]), memory.count(uses, counting)
         assert stored[:3] == kept[:3]
         assert abs(stored[3] - kept[3]) < 1000
 
