@@ -13,8 +13,8 @@ Answer = TypeVar("Answer")
 class Gathering(Generic[Question, Answer]):
     """A call alone is answered at once. What comes while others are being answered waits, and goes next, together.
 
-    `answer_all` gets up to `most` questions and answers each. Where it raises, each of them raises that, and so do those
-    that were waiting: what has failed them would make them wait as long for the same.
+    `answer_all` gets up to `most` questions and answers each. Where it raises, each of them raises that, and so do
+    those that were waiting: what has failed them would make them wait as long for the same.
     """
 
     def __init__(

@@ -96,7 +96,8 @@ class Swarm:
         rooms = range(len(plan.paths))
         self._speakers = [self._client(plan, room) for room in rooms]
         self._listeners = [[self._client(plan, room) for _ in range(plan.listeners)] for room in rooms]
-        self._everyone = {client.socket.fileno(): client for client in itertools.chain(self._speakers, *self._listeners)}
+        everyone = itertools.chain(self._speakers, *self._listeners)
+        self._everyone = {client.socket.fileno(): client for client in everyone}
         self._poll = select.epoll()
         for number in self._everyone:
             self._poll.register(number, select.EPOLLIN)
