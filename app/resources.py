@@ -10,12 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.events import Frame
 from app.foundation import Foundation, open_foundation
+from app.gathering import Gathering, pause_in_storms
 from app.realtime.hub import Hub
 from app.realtime.presence import Presence
 from app.realtime.visits import Visits
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
 from app.services import Services, build_services
 from app.settings import Settings
+
+MOST_CHANNELS = 100  # that are asked about together
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +35,31 @@ class Resources:
 
 
 class LoggedEvents:
-    """The event log as the hub reads it: each question is a unit of work of its own."""
+    """The event log as the hub reads it; what is asked at the same time is one question of one unit of work."""
 
     def __init__(self, uow: OpenUnitOfWork) -> None:
         self._uow = uow
+        self._lists = Gathering(self._list_after_each, most=MOST_CHANNELS, pause=pause_in_storms)
+        self._seqs = Gathering(self._last_seqs, most=MOST_CHANNELS, pause=pause_in_storms)
 
     async def list_after(self, channel_id: UUID, seq: int, *, limit: int) -> Sequence[Frame]:
-        async with self._uow() as uow:
-            return await uow.events.list_after(channel_id, seq, limit=limit)
+        return await self._lists.ask((channel_id, seq, limit))
 
     async def last_seqs(self, channel_ids: Sequence[UUID]) -> dict[UUID, int]:
-        async with self._uow() as uow:
-            return await uow.events.last_seqs(channel_ids)
+        return await self._seqs.ask(channel_ids)
 
     async def first_seq(self, channel_id: UUID) -> int | None:
         async with self._uow() as uow:
             return await uow.events.first_seq(channel_id)
+
+    async def _list_after_each(self, asked: Sequence[tuple[UUID, int, int]]) -> Sequence[Sequence[Frame]]:
+        async with self._uow() as uow:
+            return await uow.events.list_after_each(asked)
+
+    async def _last_seqs(self, asked: Sequence[Sequence[UUID]]) -> Sequence[dict[UUID, int]]:
+        async with self._uow() as uow:
+            seqs = await uow.events.last_seqs([channel_id for ids in asked for channel_id in ids])
+        return [{channel_id: seqs[channel_id] for channel_id in ids if channel_id in seqs} for ids in asked]
 
 
 @contextlib.asynccontextmanager

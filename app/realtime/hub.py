@@ -25,6 +25,7 @@ from app.settings import RealtimeSettings
 log = structlog.get_logger(__name__)
 
 READ_SIZE = 200
+LEAST_FILLING = 32  # events that the ring is filled with: not everybody comes back from the same one
 REORDER_PATIENCE = 0.02  # seconds in which an earlier number, published a moment later, may still arrive
 
 
@@ -99,6 +100,9 @@ class Hub:
             await self._heal(channel)
         if after_seq >= channel.last_seq or channel.ring_reaches(after_seq):
             return after_seq <= channel.last_seq
+        await self._fill_ring(channel, after_seq)
+        if channel.ring_reaches(after_seq):
+            return True
         first = await self._events.first_seq(channel.id)
         return first is not None and first <= after_seq + 1
 
@@ -141,17 +145,23 @@ class Hub:
 
     async def _frames_after(self, channel: Channel, seq: int) -> Sequence[Frame]:
         """The next frames after `seq`, none beyond what live listeners have had. The first reader fills the ring."""
-        if channel.last_seq - seq <= RING_SIZE and not channel.ring_reaches(seq):
-            async with channel.filling:
-                if not channel.ring_reaches(seq):
-                    forgotten = channel.forgotten
-                    frames = await self._events.list_after(channel.id, seq, limit=RING_SIZE)
-                    if forgotten == channel.forgotten:  # else they may tell what was taken back meanwhile
-                        channel.extend_ring(frames)
+        await self._fill_ring(channel, seq)
         if channel.ring_reaches(seq):
             return channel.ring_after(seq)
         frames = await self._events.list_after(channel.id, seq, limit=READ_SIZE)
         return [frame for frame in frames if (frame.seq or 0) <= channel.last_seq]
+
+    async def _fill_ring(self, channel: Channel, seq: int) -> None:
+        """So that it holds what comes after `seq`, if it can: whoever comes back next needs no question any more."""
+        if channel.last_seq - seq > RING_SIZE or channel.ring_reaches(seq):
+            return
+        async with channel.filling:
+            if not channel.ring_reaches(seq):
+                forgotten = channel.forgotten
+                start = max(0, min(seq, channel.last_seq - LEAST_FILLING))
+                frames = await self._events.list_after(channel.id, start, limit=RING_SIZE)
+                if forgotten == channel.forgotten:  # else they may tell what was taken back meanwhile
+                    channel.extend_ring(frames)
 
     def _receive(self, frame: Frame, besides: Listener | None = None) -> None:
         channel = self._channels.get(frame.channel_id)

@@ -7,7 +7,7 @@ renews them, and whoever notices that somebody's last seat has expired announces
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
@@ -20,13 +20,16 @@ from uuid_utils.compat import uuid7
 
 from app.errors import ServiceUnavailable, SessionFull
 from app.events import EphemeralEvent, Frame, Person, UserJoined, UserLeft
+from app.gathering import Gathering
 from app.realtime.cancellation import cancel_until_done
+from app.realtime.script_calls import ScriptCall, ScriptCalls
 from app.realtime.scripts import LEAVE_SEAT, LIST_PEOPLE, RENEW_SEATS, TAKE_SEAT
 from app.settings import RealtimeSettings
 
 log = structlog.get_logger(__name__)
 
 RENEWALS_PER_LIFE = 3
+MOST_LISTS = 1000  # that are asked for together
 CALL_PATIENCE = 1.5  # seconds
 RETRY_PAUSE = 0.5  # seconds
 LEAVING_TIME = 0.2  # seconds
@@ -55,6 +58,8 @@ class Presence:
         self._take_seat, self._leave_seat, self._renew_seats, self._list_people = (
             redis.register_script(script) for script in (TAKE_SEAT, LEAVE_SEAT, RENEW_SEATS, LIST_PEOPLE)
         )
+        self._calls = ScriptCalls(redis, patience=CALL_PATIENCE)
+        self._lists = Gathering(self._list, most=MOST_LISTS)
         self._seats: set[Seat] = set()
         self._renewing = asyncio.Lock()
         self._is_renewed = True
@@ -92,10 +97,24 @@ class Presence:
         Raises:
             ServiceUnavailable: Redis is away.
         """
-        gone, people = await self._ask(self._list_people, session_id)
+        gone, people = await self._lists.ask(session_id)
         self._announce_gone(session_id, gone)
         ids_and_names = zip(people[::2], people[1::2], strict=True)
         return sorted((Person(id=UUID(id_), name=name) for id_, name in ids_and_names), key=lambda who: who.name)
+
+    async def _list(self, session_ids: Sequence[UUID]) -> Sequence[tuple[Any, Any]]:
+        """Once for each room, however many have just come in."""
+        rooms = list(set(session_ids))
+        lists = dict(
+            zip(rooms, await asyncio.gather(*(self._ask(self._list_people, id_) for id_ in rooms)), strict=True)
+        )
+        told: set[UUID] = set()
+        answers = []
+        for session_id in session_ids:
+            gone, people = lists[session_id]
+            answers.append(([] if session_id in told else gone, people))
+            told.add(session_id)
+        return answers
 
     async def _take_in_time(self, seat: Seat, max_users: int) -> None:
         """Somebody who has closed a connection is gone a moment later: a full room is asked twice."""
@@ -152,7 +171,7 @@ class Presence:
             seats[seat.session_id] += [seat.key, seat.person.name]
         async with self._redis.pipeline(transaction=False) as pipeline:
             for session_id, keys_and_names in seats.items():
-                await self._call(self._renew_seats, session_id, *keys_and_names, client=pipeline)
+                await self._renew_seats(self._keys(session_id), self._arguments(keys_and_names), client=pipeline)
             replies = await pipeline.execute()
         for session_id, (gone, back) in zip(seats, replies, strict=True):
             self._announce_gone(session_id, gone)
@@ -162,18 +181,16 @@ class Presence:
 
     async def _ask(self, script: AsyncScript, session_id: UUID, *values: str) -> Any:
         try:
-            async with asyncio.timeout(CALL_PATIENCE):
-                return await self._call(script, session_id, *values)
+            return await self._calls.run(ScriptCall(script, self._keys(session_id), self._arguments(values)))
         except (RedisError, OSError) as error:
             raise ServiceUnavailable("Who is in the room cannot be seen at the moment.") from error
 
-    def _call(
-        self, script: AsyncScript, session_id: UUID, *values: str, client: Redis | None = None
-    ) -> Coroutine[Any, Any, Any]:
+    def _keys(self, session_id: UUID) -> tuple[str, ...]:
+        return tuple(f"{self._prefix}session:{session_id}:{part}" for part in ("seats", "connections", "names"))
+
+    def _arguments(self, values: Sequence[str]) -> tuple[str, ...]:
         """Seats that nobody could renew while Redis was away do not count as expired, until they can be again."""
-        keys = [f"{self._prefix}session:{session_id}:{part}" for part in ("seats", "connections", "names")]
-        clears = "1" if self._is_renewed else "0"
-        return script(keys=keys, args=[str(int(self._life * 1000)), clears, *values], client=client)
+        return str(int(self._life * 1000)), "1" if self._is_renewed else "0", *values
 
     def _announce_gone(self, session_id: UUID, gone: Iterable[tuple[str, str, int]]) -> None:
         for id_, name, count in gone:

@@ -4,7 +4,21 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, cast, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,6 +35,22 @@ _take_number = (
     .returning(_channels.c.last_seq)
 )
 _store_event = insert(_events)
+
+_LIST_AFTER_EACH = text(
+    """
+    SELECT asked.number, asked.channel_id, event.seq, event.frame
+    FROM unnest(:ids, :seqs, :limits) WITH ORDINALITY AS asked (channel_id, seq, most, number)
+    CROSS JOIN LATERAL (
+        SELECT events.seq, events.frame FROM events
+        WHERE events.channel_id = asked.channel_id AND events.seq > asked.seq ORDER BY events.seq LIMIT asked.most
+    ) AS event
+    ORDER BY asked.number, event.seq
+    """
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid())),
+    bindparam("seqs", type_=ARRAY(BigInteger())),
+    bindparam("limits", type_=ARRAY(BigInteger())),
+)
 
 
 class EventRepository:
@@ -87,6 +117,15 @@ class EventRepository:
             .limit(limit)
         )
         return [Frame(channel_id, number, text) for number, text in await self._session.execute(query)]
+
+    async def list_after_each(self, asked: Sequence[tuple[UUID, int, int]]) -> Sequence[Sequence[Frame]]:
+        """`list_after` for many channels in one question: of each its id, the number, and how many at most."""
+        ids, seqs, limits = zip(*asked, strict=True)
+        rows = await self._session.execute(_LIST_AFTER_EACH, {"ids": ids, "seqs": seqs, "limits": limits})
+        found: list[list[Frame]] = [[] for _ in asked]
+        for number, channel_id, seq, frame in rows:
+            found[number - 1].append(Frame(channel_id, seq, frame))
+        return found
 
     async def last_seqs(self, channel_ids: Sequence[UUID]) -> dict[UUID, int]:
         query = select(Channel.id, Channel.last_seq).where(Channel.id.in_(channel_ids))

@@ -1,10 +1,23 @@
 """Log-ins and their refresh tokens, found by digest."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    DateTime,
+    Uuid,
+    bindparam,
+    column,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Login, RefreshToken, User
@@ -24,6 +37,11 @@ class LoginRepository:
         row = (await self._session.execute(query.where(User.is_active))).one_or_none()
         return None if row is None else (row[0], row[1])
 
+    async def list_open_with_users(self, login_ids: Collection[UUID]) -> Sequence[tuple[Login, User]]:
+        """Those that are neither revoked nor expired, of accounts that are not disabled."""
+        query = select(Login, User).join(User, User.id == Login.user_id).where(Login.id.in_(login_ids), *_open())
+        return [(login, user) for login, user in await self._session.execute(query.where(User.is_active))]
+
     async def list_open(self, user_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Login]:
         query = select(Login).where(Login.user_id == user_id, *_open())
         return await newest_first(self._session, query, Login, before=before, limit=limit)
@@ -41,16 +59,24 @@ class LoginRepository:
         """For whoever holds its secret."""
         await self._session.execute(update(Login).where(Login.id == login_id).values(revoked_at=_now()))
 
-    async def touch(self, login: Login, *, expires_at: datetime, at_most_every: timedelta) -> None:
-        """Note that the log-in is in use; waits neither for others who do the same nor for the disk."""
+    async def touch(self, logins: Mapping[UUID, datetime], *, at_most_every: timedelta) -> None:
+        """Note that log-ins are in use, and their ends; waits neither for others who do the same nor for the disk."""
         await self._session.execute(text("SET LOCAL synchronous_commit = off"))
-        free = select(Login.id).where(Login.id == login.id, Login.last_used_at < _now() - at_most_every)
+        free = select(Login.id).where(Login.id.in_(logins), Login.last_used_at < _now() - at_most_every)
+        ends = (
+            func.unnest(
+                bindparam("ids", list(logins), ARRAY(Uuid())),
+                bindparam("ends", list(logins.values()), ARRAY(DateTime(timezone=True))),
+            )
+            .table_valued(column("id", Uuid()), column("expires_at", DateTime(timezone=True)))
+            .render_derived("ends")
+        )
         await self._session.execute(
             update(Login)
-            .where(Login.id.in_(free.with_for_update(skip_locked=True).scalar_subquery()))
+            .where(Login.id == ends.c.id, Login.id.in_(free.with_for_update(skip_locked=True)))
             .values(
                 last_used_at=_now(),
-                expires_at=func.greatest(Login.expires_at, expires_at),  # a refresh may have come in between
+                expires_at=func.greatest(Login.expires_at, ends.c.expires_at),  # a refresh may have come in between
                 updated_at=Login.updated_at,
             )
             .execution_options(synchronize_session=False)

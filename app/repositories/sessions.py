@@ -4,7 +4,22 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    column,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,6 +41,27 @@ class SessionRepository:
 
     async def get_visible(self, actor: Principal, session_id: UUID) -> Session | None:
         return await self._session.scalar(_visible_to(actor).where(Session.id == session_id))
+
+    async def list_visible_to_each(self, asked: Sequence[tuple[Principal, UUID]]) -> Sequence[Session | None]:
+        """`get_visible` for many actors in one question."""
+        columns = (
+            bindparam("session_ids", [session_id for _, session_id in asked], ARRAY(Uuid())),
+            bindparam("user_ids", [actor.user_id for actor, _ in asked], ARRAY(Uuid())),
+            bindparam("guests_rooms", [actor.room_id for actor, _ in asked], ARRAY(Uuid())),
+        )
+        wanted = (
+            func.unnest(*columns)
+            .table_valued(
+                *(column(name, Uuid()) for name in ("session_id", "user_id", "guests_room")),
+                with_ordinality="number",
+            )
+            .render_derived("wanted")
+        )
+        own = or_(wanted.c.guests_room.is_(None), wanted.c.guests_room == Session.id)
+        query = select(wanted.c.number, Session).join(Session, Session.id == wanted.c.session_id)
+        rows = await self._session.execute(query.where(own, *_is_visible_to(wanted.c.user_id)))
+        rooms: dict[int, Session] = {row.number: row.Session for row in rows}
+        return [rooms.get(number) for number in range(1, len(asked) + 1)]
 
     async def hold(self, session_id: UUID) -> Session | None:
         """The room, which nobody removes until this transaction ends; for tasks, which act in any room."""
@@ -155,11 +191,19 @@ def _visible_to(actor: Principal) -> Select[Session]:
 
     Nobody sees a room that they were shown out of.
     """
-    as_member = Session.project_id.in_(select(Member.project_id).where(Member.user_id == actor.user_id))
-    invited = Session.id.in_(select(Participant.session_id).where(Participant.user_id == actor.user_id))
-    removed = _restricted(actor.user_id, RestrictionKind.REMOVED).exists()
-    query = select(Session).where(or_(as_member, invited), ~removed)
+    query = select(Session).where(*_is_visible_to(actor.user_id))
     return query if actor.room_id is None else query.where(Session.id == actor.room_id)
+
+
+def _is_visible_to(user_id: UUID | ColumnElement[UUID]) -> tuple[ColumnElement[bool], ...]:
+    as_member = exists().where(Member.project_id == Session.project_id, Member.user_id == user_id)
+    invited = exists().where(Participant.session_id == Session.id, Participant.user_id == user_id)
+    removed = exists().where(
+        Restriction.session_id == Session.id,
+        Restriction.user_id == user_id,
+        Restriction.kind == RestrictionKind.REMOVED,
+    )
+    return or_(as_member, invited), ~removed
 
 
 def _restricted(user_id: UUID, kind: RestrictionKind) -> Select[int]:

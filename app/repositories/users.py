@@ -1,6 +1,6 @@
 """Accounts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -36,6 +36,9 @@ class UserRepository:
 
     async def get(self, user_id: UUID) -> User | None:
         return await self._session.get(User, user_id)
+
+    async def list_active(self, user_ids: Collection[UUID]) -> Sequence[User]:
+        return (await self._session.scalars(select(User).where(User.id.in_(user_ids), User.is_active))).all()
 
     async def lock(self, user_id: UUID) -> User | None:
         """The row, kept from changing until the transaction ends."""

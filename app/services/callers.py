@@ -1,5 +1,6 @@
 """Who is calling: what the credentials of a call stand for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -7,6 +8,7 @@ from uuid import UUID
 
 from app.errors import InvalidCredentials, NotAuthenticated, TokenExpired
 from app.events import utc_now
+from app.gathering import Gathering, pause_in_storms
 from app.models import APIKey, Login, LoginKind
 from app.permissions import Principal, Role, Scope
 from app.realtime.logins import CookieSessions
@@ -19,6 +21,7 @@ from app.settings import Settings
 
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 LONGEST_TICKET: Final = 128
+MOST_TOGETHER: Final = 1000
 GUEST_SCOPES: Final = frozenset({Scope.READ, Scope.WRITE})
 
 
@@ -60,6 +63,8 @@ class CallerService:
         self._cookies = cookies
         self._known = known
         self._limits = limits
+        self._logins = Gathering(self._look_up_logins, most=MOST_TOGETHER, pause=pause_in_storms)
+        self._guests = Gathering(self._look_up_guests, most=MOST_TOGETHER, pause=pause_in_storms)
 
     async def identify(self, credentials: Credentials) -> Principal:
         """Whoever calls with these credentials; of several, the first of bearer, key, ticket, cookie counts.
@@ -141,19 +146,22 @@ class CallerService:
         """Raises InvalidCredentials: the log-in has ended, or the account is gone or disabled."""
         person = self._known.people.get(login_id)
         if person is None:
-            person = await self._look_up_login(login_id)
+            person = await self._logins.ask(login_id)
+            if person is None:
+                raise InvalidCredentials("This log-in has ended, or the account is not active.")
             self._known.people.put(login_id, person)
         return Principal(person.user_id, person.name, person.role, login_id=login_id, expires_at=person.expires_at)
 
-    async def _look_up_login(self, login_id: UUID) -> Person:
+    async def _look_up_logins(self, login_ids: Sequence[UUID]) -> Sequence[Person | None]:
+        """None for a log-in that has ended, or whose account is gone or disabled."""
         async with self._uow() as uow:
-            found = await uow.logins.get_open_with_user(login_id)
-            if found is None:
-                raise InvalidCredentials("This log-in has ended, or the account is not active.")
-            login, user = found
-            if login.last_used_at < utc_now() - USE_NOTED_EVERY:
-                await uow.logins.touch(login, expires_at=self._end_of(login), at_most_every=USE_NOTED_EVERY)
-        return Person(user.id, user.name, Role(user.role), login.expires_at)
+            found = await uow.logins.list_open_with_users(set(login_ids))
+            long_ago = utc_now() - USE_NOTED_EVERY
+            in_use = {login.id: self._end_of(login) for login, _ in found if login.last_used_at < long_ago}
+            if in_use:
+                await uow.logins.touch(in_use, at_most_every=USE_NOTED_EVERY)
+        people = {login.id: Person(user.id, user.name, Role(user.role), login.expires_at) for login, user in found}
+        return [people.get(login_id) for login_id in login_ids]
 
     def _end_of(self, login: Login) -> datetime:
         """Of a log-in that is in use now: a cookie's moves on with its use."""
@@ -173,13 +181,17 @@ class CallerService:
         """Raises InvalidCredentials: the account is gone or disabled."""
         person = self._known.people.get(user_id)
         if person is None:
-            async with self._uow() as uow:
-                user = await uow.users.get(user_id)
-            if user is None or not user.is_active:
+            person = await self._guests.ask(user_id)
+            if person is None:
                 raise InvalidCredentials("This account is not active.")
-            person = Person(user.id, user.name, Role(user.role))
             self._known.people.put(user_id, person)
         return person
+
+    async def _look_up_guests(self, user_ids: Sequence[UUID]) -> Sequence[Person | None]:
+        async with self._uow() as uow:
+            users = await uow.users.list_active(set(user_ids))
+        people = {user.id: Person(user.id, user.name, Role(user.role)) for user in users}
+        return [people.get(user_id) for user_id in user_ids]
 
     async def _look_up_key(self, digest: bytes) -> KnownKey:
         async with self._uow() as uow:

@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from app.errors import NotFound, PermissionDenied
 from app.events import Person, SessionUpdated, utc_now
+from app.gathering import Gathering, pause_in_storms
 from app.models import AuditAction, Invite, Session, User
 from app.permissions import Action, Principal, Role, may
 from app.realtime.presence import Presence
@@ -21,6 +22,7 @@ from app.services.callers import CallerService
 from app.services.versions import Versions, require_version
 
 GUEST_NAME = "Guest"
+MOST_TOGETHER = 1000
 ACCESS = frozenset({"is_active", "shares_documents"})
 """What lets people in or keeps them out, or shows them documents: changes of it are audited."""
 
@@ -52,6 +54,7 @@ class SessionService:
         self._uow = uow
         self._presence = presence
         self._callers = callers
+        self._visible = Gathering(self._find_visible, most=MOST_TOGETHER, pause=pause_in_storms)
 
     async def create(self, actor: Principal, data: SessionCreate) -> Session:
         """Raises NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor."""
@@ -121,7 +124,9 @@ class SessionService:
 
     async def require_open(self, actor: Principal, session_id: UUID) -> Session:
         """A room to follow. Raises NotFound; PermissionDenied: it is closed."""
-        room = await self.get(actor, session_id)
+        room = await self._visible.ask((actor, session_id))
+        if room is None:
+            raise NotFound("Session not found", session_id=str(session_id))
         if not room.is_active:
             raise PermissionDenied("This room is closed.", session_id=str(session_id), reason="closed")
         return room
@@ -137,6 +142,10 @@ class SessionService:
         room = await self.require_open(actor, session_id)
         async with self._presence.seat(session_id, person_of(actor), max_users=room.max_users):
             yield room
+
+    async def _find_visible(self, asked: Sequence[tuple[Principal, UUID]]) -> Sequence[Session | None]:
+        async with self._uow() as uow:
+            return await uow.sessions.list_visible_to_each(asked)
 
     async def invite(self, actor: Principal, session_id: UUID, data: InviteCreate) -> NewInvite:
         """Make a secret that lets its holders in. Raises NotFound, PermissionDenied."""
