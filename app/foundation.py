@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,6 +21,8 @@ from app.adapters.sparse import SparseEncoder, open_sparse_encoder
 from app.adapters.storage import LocalStorage, Storage
 from app.repositories.engine import create_engine
 from app.settings import RedisSettings, Settings
+
+MOST_REDIS_CONNECTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,18 @@ class Foundation:
 
 
 def create_redis(settings: RedisSettings) -> Redis:
+    """When many call at once, they wait for a connection instead of opening more and more of them."""
     seconds = settings.timeout.total_seconds()
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         settings.url.get_secret_value(),
         decode_responses=True,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
         health_check_interval=15,
+        max_connections=MOST_REDIS_CONNECTIONS,
+        timeout=seconds,
     )
+    return Redis.from_pool(pool)
 
 
 def create_pubsub_redis(settings: RedisSettings) -> Redis:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 FEW: Final = 8  # at once; more are a storm
-PAUSE: Final = 0.02  # seconds for each of them
+PAUSE: Final = 0.05  # seconds for each of them
 LONGEST_PAUSE: Final = 1.0
 
 Question = TypeVar("Question")

@@ -1,6 +1,7 @@
 """The one place where everything is mounted."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -75,6 +76,8 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
         async with open_resources(settings) as app.state.resources:
             await app.state.resources.services.health.warm_up()
             watching = asyncio.create_task(metrics.watch(app.state.resources.hub))
+            gc.collect()
+            gc.freeze()  # what is there now stays: looking through it again and again would stop the event loop
             yield
             watching.cancel()
 

@@ -37,7 +37,9 @@ ROOMS, MEMBERS = 100, 10
 MISSED = 5  # messages that everybody who comes back has missed
 NO_LIMIT = "100000000/minute"
 OPTIONS = {"RATE_LIMIT_REQUESTS": NO_LIMIT, "RATE_LIMIT_MESSAGES": NO_LIMIT, "RATE_LIMIT_FRAMES": NO_LIMIT}
+GROUP = 50  # people that come together while memory is measured
 QUERY, EXECUTE = b"Q", b"E"
+SSL_REQUEST = (80877103).to_bytes(4, "big")
 TRANSACTION = (b"BEGIN", b"COMMIT", b"ROLLBACK")
 STALLED_FRAMES, STALLED_RATE = 400, 100
 
@@ -74,17 +76,23 @@ class Counter:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_unix_connection(self._target)
-        back = asyncio.create_task(self._copy(far_reader, writer))
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            length = await reader.readexactly(4)
-            far_writer.write(length + await reader.readexactly(int.from_bytes(length, "big") - 4))
+            opening = await self._opening(reader)
+            if opening[4:] == SSL_REQUEST:
+                writer.write(b"N")
+                opening = await self._opening(reader)
+            far_writer.write(opening)
+            self._back = asyncio.create_task(self._copy(far_reader, writer))
             while True:
                 head = await reader.readexactly(5)
                 body = await reader.readexactly(int.from_bytes(head[1:], "big") - 4)
                 self._count(head[:1], body)
                 far_writer.write(head + body)
         far_writer.close()
-        await back
+
+    async def _opening(self, reader: asyncio.StreamReader) -> bytes:
+        length = await reader.readexactly(4)
+        return length + await reader.readexactly(int.from_bytes(length, "big") - 4)
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -173,14 +181,17 @@ async def come_back(
 
 async def measure_memory(server: LiveServer, people: Sequence[Guest]) -> list[asyncio.BaseTransport]:
     process = psutil.Process(server.process.pid)
-    _, warm = await come_back(server, people[:50], None, b'"welcome"')
-    await settle(3)
-    before = process.memory_full_info().uss
-    _, rest = await come_back(server, people[50:], None, b'"welcome"')
+    transports = []
+    for start in range(0, len(people), GROUP):
+        _, more = await come_back(server, people[start : start + GROUP], None, b'"welcome"')
+        transports += more
+        if start == 0:
+            await settle(3)
+            before = process.memory_full_info().uss
     await settle(5)
-    cost = (process.memory_full_info().uss - before) / (len(people) - 50)
+    cost = (process.memory_full_info().uss - before) / (len(people) - GROUP)
     print(f"memory of an idle connection, {len(people):,} people in {ROOMS} rooms: {cost / 1024:.1f} KiB")
-    return [*warm, *rest]
+    return transports
 
 
 async def measure_storm(

@@ -70,8 +70,8 @@ class Outbox:
         self.end: asyncio.Future[CloseCode] = asyncio.get_running_loop().create_future()
         self._size = size
         self._frames: deque[str] = deque()
-        self._changed = asyncio.Event()
-        self._drained = asyncio.Event()
+        self._changed: asyncio.Event | None = None  # made when somebody waits: most connections never do
+        self._drained: asyncio.Event | None = None
         self._sink: Sink | None = None
         self._write: Callable[[bytes], bool] | None = None  # as long as the sink takes frames at once
 
@@ -96,7 +96,7 @@ class Outbox:
             self.cut_off(CloseCode.TOO_SLOW)
         else:
             self._frames.append(text)
-            self._changed.set()
+            _tell(self._changed)
 
     async def put_paced(self, text: str) -> None:
         """Add a frame of a replay, which may be longer than an outbox: as soon as it is at most half full.
@@ -107,7 +107,7 @@ class Outbox:
             CutOff: the connection has to end, or the listener took nothing for half a minute.
         """
         while len(self._frames) >= self._size // 2 and not self.is_cut_off:
-            self._drained.clear()
+            self._drained = asyncio.Event()
             try:
                 async with asyncio.timeout(REPLAY_PATIENCE.total_seconds()):
                     await self._drained.wait()
@@ -124,8 +124,8 @@ class Outbox:
         self.end.set_result(code)
         self._write = None
         self._frames.clear()
-        self._changed.set()
-        self._drained.set()
+        _tell(self._changed)
+        _tell(self._drained)
 
     async def take(self) -> str:
         """The next frame.
@@ -136,10 +136,10 @@ class Outbox:
         while not self._frames:
             if self.is_cut_off:
                 raise CutOff(self.end.result())
-            self._changed.clear()
+            self._changed = asyncio.Event()
             await self._changed.wait()
         frame = self._frames.popleft()
-        self._drained.set()
+        _tell(self._drained)
         return frame
 
     def _pour(self) -> None:
@@ -150,4 +150,9 @@ class Outbox:
         while self._frames and takes_more:
             takes_more = self._sink.write(encoded(self._frames.popleft()))
         self._write = self._sink.write if takes_more else None
-        self._drained.set()
+        _tell(self._drained)
+
+
+def _tell(event: asyncio.Event | None) -> None:
+    if event is not None:
+        event.set()

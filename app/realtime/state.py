@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -13,12 +14,14 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.gathering import Gathering
 from app.permissions import Principal
 from app.realtime.scripts import APPEND_TO_ANSWER
 
 log = structlog.get_logger(__name__)
 
 ANSWER_LIFE = timedelta(minutes=2)  # after the last piece
+MOST_READ: Final = 100  # that are asked for together
 TICKET_LIFE: Final = timedelta(seconds=30)
 
 _principal: TypeAdapter[Principal] = TypeAdapter(Principal)
@@ -47,6 +50,7 @@ class AnswerState:
         self._redis = redis
         self._prefix = prefix
         self._append = redis.register_script(APPEND_TO_ANSWER)
+        self._reading = Gathering(self._read, most=MOST_READ)
 
     async def append(self, session_id: UUID, in_reply_to: UUID, delta: str) -> int | None:
         """Add the next piece, before it is announced; another `in_reply_to` begins a new answer.
@@ -67,11 +71,18 @@ class AnswerState:
     async def get(self, session_id: UUID) -> AnswerSoFar | None:
         """What was said so far; None when no answer is under way."""
         try:
-            in_reply_to, text = await self._redis.hmget(self._key(session_id), ["in_reply_to", "text"])
+            in_reply_to, text = await self._reading.ask(session_id)
         except (RedisError, OSError) as error:
             log.warning("answer_state.not_read", session_id=str(session_id), error=repr(error))
             return None
         return AnswerSoFar(UUID(str(in_reply_to)), str(text or "")) if in_reply_to else None
+
+    async def _read(self, session_ids: Sequence[UUID]) -> Sequence[Sequence[str | None]]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for session_id in session_ids:
+                pipeline.hmget(self._key(session_id), ["in_reply_to", "text"])
+            answers: Sequence[Sequence[str | None]] = await pipeline.execute()
+        return answers
 
     async def clear(self, session_id: UUID) -> None:
         """The answer is complete, was stopped, or begins anew."""

@@ -15,7 +15,6 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -61,7 +60,6 @@ class LoginRepository:
 
     async def touch(self, logins: Mapping[UUID, datetime], *, at_most_every: timedelta) -> None:
         """Note that log-ins are in use, and their ends; waits neither for others who do the same nor for the disk."""
-        await self._session.execute(text("SET LOCAL synchronous_commit = off"))
         free = select(Login.id).where(Login.id.in_(logins), Login.last_used_at < _now() - at_most_every)
         ends = (
             func.unnest(
@@ -74,6 +72,7 @@ class LoginRepository:
         await self._session.execute(
             update(Login)
             .where(Login.id == ends.c.id, Login.id.in_(free.with_for_update(skip_locked=True)))
+            .where(func.set_config("synchronous_commit", "off", True) == "off")  # for this transaction
             .values(
                 last_used_at=_now(),
                 expires_at=func.greatest(Login.expires_at, ends.c.expires_at),  # a refresh may have come in between
