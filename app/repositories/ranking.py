@@ -41,9 +41,10 @@ SELECT
     set_config('hnsw.iterative_scan', 'relaxed_order', true),
     set_config('hnsw.ef_search', :ef_search, true),
     set_config('hnsw.max_scan_tuples', :longest_walk, true),
+    set_config('hnsw.scan_mem_multiplier', '4', true),
     ARRAY(SELECT project_id FROM members WHERE user_id = :user_id) AS visible,
     coalesce(sum(chunk_count), 0) AS passages,
-    CASE WHEN :is_narrowed THEN array_agg(id) END AS document_ids,
+    CASE WHEN :is_narrowed AND count(*) <= :few THEN array_agg(id) END AS document_ids,
     CASE WHEN count(*) < :enough THEN bit_xor(uuid_hash_extended(id, xmin::text::bigint)) END AS state,
     (SELECT jsonb_object_agg(term_id, having_it) FROM (
         SELECT term_id, sum(passages) AS having_it FROM term_counts
@@ -144,6 +145,7 @@ TYPES: Mapping[str, TypeEngine[Any]] = {
     "condition": String(),
     "operands": JSONB(),
     "enough": Integer(),
+    "few": Integer(),
     "is_narrowed": Boolean(),
     "ef_search": String(),
     "longest_walk": String(),

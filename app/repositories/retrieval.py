@@ -22,7 +22,8 @@ from app.repositories.ranking import (
     prepared,
 )
 
-LARGEST_SCAN = 10_000  # passages that are compared one by one; above, the vector index is walked
+LARGEST_SCAN = 40_000  # passages that are compared one by one; above, the vector index is walked
+MOST_LISTED = 5_000  # documents of a narrow scope that are named one by one
 WIDEST_WALK = 1000  # neighbours that it keeps in sight, the most that pgvector allows
 LONGEST_WALK = 40_000  # passages the walk may visit before it gives up on a narrow scope
 POOL = 8  # times as many passages as they name themselves, the other legs offer to the sparse one
@@ -128,13 +129,15 @@ class Reading:
 class Reach:
     """What a search looks at; beyond LARGEST_SCAN, `passages` are not counted to the end.
 
-    `state` and `counts` are the same as long as nothing changes there; `state` is None where there is too much.
+    `state` and `counts` are the same as long as nothing changes there; `state` is None where there is too much. A
+    narrow scope of few documents `is_listed`: it names them.
     """
 
     scope: Scope
     passages: int
     counts: Mapping[int, int]
     state: int | None = None
+    is_listed: bool = False
 
     @property
     def is_scanned(self) -> bool:
@@ -172,11 +175,10 @@ class RetrievalRepository:
         """
         if reach.passages == 0:
             return Ranking([], 0, reach.counts)
-        few = reach.scope.is_narrowed and reach.is_scanned
         many = IN_MANY_DOCUMENTS if reach.scope.is_narrowed else IN_PROJECTS
         statement = hybrid(
             SCAN if reach.is_scanned else WALK,
-            IN_FEW_DOCUMENTS if few else many,
+            IN_FEW_DOCUMENTS if reach.is_listed else many,
             probe.model,
             len(probe.vector),
         )
@@ -187,6 +189,7 @@ class RetrievalRepository:
         """What of `scope` there is for `user_id`. Sets planner options for the rest of the transaction."""
         asked = {
             "enough": LARGEST_SCAN + 1,
+            "few": MOST_LISTED,
             "longest_walk": str(LONGEST_WALK),
             "ef_search": str(min(POOL * probe.candidates, WIDEST_WALK)),
             "is_narrowed": scope.is_narrowed,
@@ -196,9 +199,11 @@ class RetrievalRepository:
             await self._session.execute(prepared(REACH), {**_fields(scope), **asked})
         ).one()
         counted = replace(scope, project_ids=visible if scope.project_ids is None else scope.project_ids)
-        if passages <= LARGEST_SCAN and scope.is_narrowed:
+        is_listed = document_ids is not None and passages <= LARGEST_SCAN
+        if is_listed:
             counted = replace(counted, document_ids=document_ids)
-        return Reach(counted, passages, {int(term_id): having for term_id, having in (counts or {}).items()}, state)
+        having = {int(term_id): passages for term_id, passages in (counts or {}).items()}
+        return Reach(counted, passages, having, state, is_listed)
 
     async def read_excerpts(self, excerpts: Sequence[Excerpt]) -> Sequence[Reading | None]:
         """What stands there now, in the order asked for; None where the document is gone."""
