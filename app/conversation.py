@@ -1,6 +1,7 @@
 """`hearth chat`: a room in the terminal. It reconnects by itself and goes on from the last message it has seen."""
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 RETRY_PAUSE = 1.0  # seconds
+LAST_PATIENCE = 10.0  # seconds in which what was said last may still be heard
 FINAL_CODES = {
     4401: "You are not signed in.",
     4403: "You may not enter.",
@@ -28,6 +30,8 @@ class Screen:
         self._console = console
         self._is_streaming = False
         self.last_seq: int | None = None
+        self.unheard: dict[str, str] = {}  # what was sent by its `client_id`, until the room or an error answers it
+        self.answered = asyncio.Event()
 
     def show(self, frame: dict[str, Any]) -> None:
         self.last_seq = frame.get("seq", self.last_seq)
@@ -45,8 +49,10 @@ class Screen:
                 self._console.print(frame["delta"], end="", markup=False, highlight=False, style="cyan")
             case "message_received":
                 self._message(frame)
+                self._forget(frame["client_id"])
             case "error":
                 self.note(frame["message"])
+                self._forget(frame["details"].get("client_id"))
 
     def _message(self, frame: dict[str, Any]) -> None:
         if self._is_streaming and frame["is_spirit"]:
@@ -57,6 +63,11 @@ class Screen:
         for citation in frame["citations"]:
             page = f", page {citation['page']}" if citation["page"] else ""
             self.note(f"[{citation['marker']}] {citation['title']}{page}")
+
+    def _forget(self, client_id: str | None) -> None:
+        if client_id is not None:
+            self.unheard.pop(client_id, None)
+            self.answered.set()
 
     def note(self, text: str) -> None:
         self._console.print(f"[dim]{escape(text)}[/]", highlight=False)
@@ -70,9 +81,24 @@ async def _read_lines(lines: asyncio.Queue[str | None]) -> None:
     await lines.put(None)
 
 
-async def _send_lines(socket: ClientConnection, lines: asyncio.Queue[str | None]) -> None:
+async def _send_lines(socket: ClientConnection, screen: Screen, lines: asyncio.Queue[str | None]) -> None:
+    """Until the last one was answered. What a lost connection may have swallowed is sent again, and said once."""
+    for client_id, unheard in list(screen.unheard.items()):
+        await _send(socket, client_id, unheard)
     while (line := await lines.get()) is not None:
-        await socket.send(json.dumps({"type": "send_message", "text": line, "client_id": uuid4().hex}))
+        client_id = uuid4().hex
+        screen.unheard[client_id] = line
+        await _send(socket, client_id, line)
+    lines.put_nowait(None)  # also after another connection
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_PATIENCE):
+            while screen.unheard:
+                screen.answered.clear()
+                await screen.answered.wait()
+
+
+async def _send(socket: ClientConnection, client_id: str, line: str) -> None:
+    await socket.send(json.dumps({"type": "send_message", "text": line, "client_id": client_id}))
 
 
 async def _read_frames(socket: ClientConnection, screen: Screen) -> None:
@@ -103,7 +129,7 @@ async def _visit(
     try:
         async with connect(address) as socket:
             reading = asyncio.create_task(_read_frames(socket, screen))
-            writing = asyncio.create_task(_send_lines(socket, lines))
+            writing = asyncio.create_task(_send_lines(socket, screen, lines))
             done, pending = await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
                 task.cancel()

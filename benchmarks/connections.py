@@ -194,9 +194,7 @@ async def measure_memory(server: LiveServer, people: Sequence[Guest]) -> list[as
     return transports
 
 
-async def measure_storm(
-    settings: Settings, people: Sequence[Guest], name: str, *, after_seq: int, last: bytes
-) -> None:
+async def measure_storm(settings: Settings, people: Sequence[Guest], name: str, *, after_seq: int, last: bytes) -> None:
     async with (
         counted(settings) as (through, counter),
         start_server(through, worker=False, **OPTIONS) as server,
@@ -227,7 +225,13 @@ async def measure_stalled(server: LiveServer, room: str, headers: str) -> None:
     """Latencies of 100 who read, with and without one among them who does not, in turn."""
     token = headers.removeprefix("Authorization: Bearer ").strip()
     plan = Plan(
-        server.port, [f"/ws/chat/{room}"], headers, 100, '{"type":"typing"}', '"type":"typing"', ready='"type":"welcome"'
+        server.port,
+        [f"/ws/chat/{room}"],
+        headers,
+        100,
+        '{"type":"typing"}',
+        '"type":"typing"',
+        ready='"type":"welcome"',
     )
     healthy: list[float] = []
     beside: list[float] = []
@@ -240,7 +244,7 @@ async def measure_stalled(server: LiveServer, room: str, headers: str) -> None:
             sleeper.close()
             await settle(0.5)
     print(
-        f"one of 101 does not read: p99 of the others {p99(beside) * 1000:.2f} ms, without it {p99(healthy) * 1000:.2f} "
+        f"one of 101 does not read: p99 of the others {p99(beside) * 1000:.2f} ms, without {p99(healthy) * 1000:.2f} "
         f"ms, ratio {p99(beside) / p99(healthy):.2f}"
     )
 
@@ -279,7 +283,7 @@ async def measure() -> None:
 
 
 async def _ids(uow: UnitOfWork) -> list[UUID]:
-    from sqlalchemy import select  # noqa: PLC0415
+    from sqlalchemy import select
 
     return list(await uow._session.scalars(select(User.id).where(User.name.startswith("Person"))))
 

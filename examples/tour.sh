@@ -30,7 +30,7 @@ echo; echo "3. A question"
 call "$api/query" -H "$auth" -H "$json" -d "$(object question "$question")"
 
 echo; echo "4. A room, and a friend in it"
-room=$(call "$api/sessions" -H "$auth" -H "$json" -d '{"name": "Kitchen table"}' | value '["id"]')
+room=$(call "$api/sessions" -H "$auth" -H "$json" -d '{"name": "Kitchen table", "shares_documents": true}' | value '["id"]')
 invite=$(call -X POST "$api/sessions/$room/invites" -H "$auth" | value '["invite"]')
 guest=$(call "$api/sessions/join" -H "$json" -d "$(object invite "$invite" name Grace)" | value '["access_token"]')
 call "$api/chat/$room/messages" -H "Authorization: Bearer $guest" -H "$json" -d "$(object text "$question")"

@@ -5,7 +5,7 @@ import asyncio
 from tests.factories import make_user
 from tests.object_store import serve_objects
 
-TEXT = b"The ferry to Tern Island leaves at half past nine."
+TEXT = b"The ferry to Puffin Island leaves at ten."
 PATIENCE = 30  # seconds
 
 
