@@ -41,7 +41,7 @@ SELECT
     set_config('hnsw.iterative_scan', 'relaxed_order', true),
     set_config('hnsw.ef_search', :ef_search, true),
     set_config('hnsw.max_scan_tuples', :longest_walk, true),
-    set_config('hnsw.scan_mem_multiplier', '4', true),
+    set_config('hnsw.scan_mem_multiplier', '8', true),
     ARRAY(SELECT project_id FROM members WHERE user_id = :user_id) AS visible,
     coalesce(sum(chunk_count), 0) AS passages,
     CASE WHEN :is_narrowed AND count(*) <= :few THEN array_agg(id) END AS document_ids,

@@ -27,6 +27,10 @@ async def test_a_text_speaks_of_words_that_it_does_not_contain(encoder: SparseEn
     assert {"loan", "lend", "credit", "agricultural", "banks", "agriculture"} & set(pieces(found))
     assert list(found.weights) == sorted(found.weights, reverse=True)
     assert found.weights[-1] > 0
+    words = [encoder.word(int(piece)) for piece in found.ids]
+    assert "bank" in words
+    assert all(word == piece for word, piece in zip(words, pieces(found), strict=True) if word is not None)
+    assert not any(word and word.startswith("##") for word in words)
 
 
 async def test_passages_come_in_their_order_and_do_not_depend_on_each_other(encoder: SparseEncoder):

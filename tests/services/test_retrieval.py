@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from app.models import Chunk, ChunkTerms, Document, DocumentText
 from app.repositories import UnitOfWork, retrieval
-from app.repositories.retrieval import EXPANSION_SIZE, TERM_IDS, Excerpt, Match, Probe, Scope, Weights
+from app.repositories.retrieval import EXPANSION_SIZE, TERM_IDS, Excerpt, Match, Probe, Scope, Weights, naming
 from app.resources import Resources
 from app.schemas.conditions import compile_condition
 from app.services.lexicon import passage_terms, question_terms, rarity
@@ -118,6 +118,25 @@ async def test_the_index_finds_what_a_comparison_with_all_finds(resources, monke
         assert walked == compared
         assert len(compared) == 20
         assert [match.score for match in compared] == sorted((match.score for match in compared), reverse=True)
+
+
+async def test_documents_of_a_narrow_scope_are_the_same_whether_they_are_listed_or_not(resources, monkeypatch):
+    place = await make_place(resources)
+    await add_documents(resources, place, 30)
+    scope = Scope(place.actor.user_id, metadata={"shelf": 1})
+    listed = await find(resources, scope, probe())
+    monkeypatch.setattr(retrieval, "MOST_LISTED", 0)
+    assert await find(resources, scope, probe()) == listed
+    assert len(listed) == 10
+
+
+def test_a_question_names_passages_by_its_rarest_words_and_the_strongest_it_implies(monkeypatch):
+    monkeypatch.setattr(retrieval, "MOST_NAMED", 10)
+    monkeypatch.setattr(retrieval, "MOST_IMPLIED", 5)
+    counts = {1: 8, 2: 2, 3: 7, 4: 3, 5: 3, 6: 1}
+    asked = Probe(vector(0), MODEL, 20, term_ids=[1, 2, 3, 9], implied_ids=[2, 4, 5, 6, 9])
+    assert naming(asked, counts) == [2, 3, 4, 6], "1 and 5 would name too many, 9 names none"
+    assert naming(replace(asked, term_ids=[1], implied_ids=[]), {1: 1_000}) == [1], "one word is looked for in any case"
 
 
 @pytest.mark.parametrize("largest_scan", [0, 10_000])
