@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn._types import ASGISendEvent
+from websockets.frames import Frame, Opcode
+from websockets.server import ServerProtocol
 
 from app.heartbeats import HeartbeatProtocol
 from app.realtime.outbox import PREPARED_FRAMES
@@ -13,11 +15,23 @@ BATCH: Final = 64  # frames that wait for one write
 LINGER: Final = 10.0  # seconds in which a client may still read what it was sent before the connection was closed
 
 
+class Conversation(ServerProtocol):
+    """A peer may say goodbye in the middle of a message: the rest of it will not come, and that is no error."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class SocketProtocol(HeartbeatProtocol):
     """The connection itself is the sink (`app.realtime.outbox.Sink`) that the application finds in its scope."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.conn = Conversation(
+            extensions=self.conn.available_extensions, max_size=self.config.ws_max_size, logger=self.conn.logger
+        )
         self._has_room: Callable[[], None] | None = None
         self._is_writable = True
         self._waiting: list[bytes] = []

@@ -8,9 +8,9 @@
 import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,6 +21,7 @@ from app.server import server_options
 from app.settings import Settings
 from tests.processes import free_port
 
+WITHOUT = ("12.*", "13.*")  # compression
 LARGEST_CASE = 16 * 2**20  # bytes; our own limit is lower
 
 
@@ -39,6 +40,10 @@ async def echo(socket: WebSocket) -> None:
         return
 
 
+def read_reports(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in folder.rglob("index.json")]
+
+
 async def measure() -> None:
     port = free_port()
     app = Starlette(routes=[WebSocketRoute("/{path:path}", echo)])
@@ -46,17 +51,14 @@ async def measure() -> None:
     server = uvicorn.Server(uvicorn.Config(**(options | {"ws_max_size": LARGEST_CASE})))
     serving = asyncio.create_task(server.serve())
     with TemporaryDirectory() as folder:
-        specification = Path(folder) / "fuzzingclient.json"
-        cases = {"cases": ["*"], "exclude-cases": ["12.*", "13.*"], "outdir": folder}
-        servers = {"servers": [{"agent": "hearth", "url": f"ws://127.0.0.1:{port}"}]}
-        specification.write_text(json.dumps(cases | servers))
-        command = (os.environ["KOSOKU"], "-m", "fuzzingclient", "-s", str(specification), *sys.argv[1:])
+        without = [word for cases in WITHOUT for word in ("--exclude", cases)]
+        command = (os.environ["KOSOKU"], *without, "--outdir", folder, f"127.0.0.1:{port}")
         process = await asyncio.create_subprocess_exec(*command, cwd=folder)
         await process.wait()
-        index = json.loads((Path(folder) / "index.json").read_text())["hearth"]
+        reports = read_reports(Path(folder))
     server.should_exit = True
     await serving
-    outcomes = [case["behavior"] for case in index.values()]
+    outcomes = [case["behavior"] for report in reports for agent in report.values() for case in agent.values()]
     print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}, f"of {len(outcomes)} cases")
 
 

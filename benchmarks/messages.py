@@ -29,7 +29,12 @@ WINDOW = 4  # messages of one room that are on their way at once
 BARE_CONNECTIONS = 20
 TEXT = "The kettle is on, come over when you like. " * 3
 NO_LIMIT = "100000000/minute"
-OPTIONS = {"RATE_LIMIT_REQUESTS": NO_LIMIT, "RATE_LIMIT_MESSAGES": NO_LIMIT, "REALTIME_HEARTBEAT": "600"}
+OPTIONS = {
+    "RATE_LIMIT_REQUESTS": NO_LIMIT,
+    "RATE_LIMIT_MESSAGES": NO_LIMIT,
+    "RATE_LIMIT_FRAMES": NO_LIMIT,
+    "REALTIME_HEARTBEAT": "600",
+}
 
 
 async def measure_acknowledgement(server: LiveServer, settings: Settings, user: User, room: str) -> None:

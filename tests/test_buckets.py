@@ -14,7 +14,6 @@ async def test_documents_are_kept_read_and_sent_from_a_bucket(start_another, tmp
         secrets = {"STORAGE_ACCESS_KEY": store.access_key, "STORAGE_SECRET_KEY": store.secret_key}
         server = await start_another(
             worker=True,
-            DATA_DIR=str(tmp_path / "data"),
             STORAGE_BACKEND="s3",
             STORAGE_BUCKET=store.bucket,
             STORAGE_ENDPOINT=store.endpoint,
