@@ -25,11 +25,8 @@ async def sign_in(http: httpx.AsyncClient, email: str, password: str) -> str:
 async def open_room(http: httpx.AsyncClient, token: str) -> tuple[str, str]:
     """A new room, and the token of a guest who was invited to it."""
     headers = {"Authorization": f"Bearer {token}"}
-    room = (
-        (await http.post("/sessions", json={"name": "Kitchen table", "shares_documents": True}, headers=headers))
-        .raise_for_status()
-        .json()
-    )
+    fields = {"name": "Kitchen table", "shares_documents": True}  # with the guest, too
+    room = (await http.post("/sessions", json=fields, headers=headers)).raise_for_status().json()
     invite = (await http.post(f"/sessions/{room['id']}/invites", headers=headers)).raise_for_status().json()
     joined = await http.post("/sessions/join", json={"invite": invite["invite"], "name": "Grace"})
     return room["id"], joined.raise_for_status().json()["access_token"]
