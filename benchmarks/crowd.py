@@ -15,7 +15,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -236,7 +236,8 @@ async def crowd(plan: Plan) -> AsyncIterator[Crowd]:
         await opened.connect(plan)
         yield opened
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
 
 

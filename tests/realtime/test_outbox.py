@@ -1,8 +1,9 @@
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from app.realtime.outbox import CloseCode, CutOff, Outbox
+from app.realtime.outbox import CloseCode, CutOff, Outbox, encoded
 
 
 async def test_frames_leave_in_the_order_in_which_they_came():
@@ -62,3 +63,54 @@ async def test_a_replay_ends_when_its_listener_is_cut_off():
 async def _put_paced(outbox: Outbox, count: int) -> None:
     for number in range(count):
         await outbox.put_paced(str(number))
+
+
+class Socket:
+    """A sink that takes `room` frames, and then says when it has room again."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.written: list[bytes] = []
+
+    def notify(self, has_room: Callable[[], None]) -> None:
+        self._has_room = has_room
+
+    def write(self, frame: bytes) -> bool:
+        self.written.append(frame)
+        self.room -= 1
+        return self.room > 0
+
+    def drain(self, room: int) -> None:
+        self.room = room
+        self._has_room()
+
+
+async def test_frames_go_straight_into_a_sink_and_wait_in_order_while_it_is_full():
+    outbox, sink = Outbox(8), Socket(room=3)
+    outbox.put("0")
+    outbox.pour_into(sink)
+    for number in range(1, 6):
+        outbox.put(str(number))
+    assert sink.written == [encoded(str(number)) for number in range(3)]
+    sink.drain(room=2)
+    assert sink.written == [encoded(str(number)) for number in range(5)]
+    sink.drain(room=100)
+    outbox.put("6")
+    assert sink.written == [encoded(str(number)) for number in range(7)]
+
+
+async def test_a_sink_that_stays_full_ends_the_connection_and_gets_nothing_more():
+    outbox, sink = Outbox(8), Socket(room=1)
+    outbox.pour_into(sink)
+    for number in range(10):
+        outbox.put(str(number))
+    assert await outbox.end is CloseCode.TOO_SLOW
+    sink.drain(room=100)
+    outbox.put("later")
+    assert sink.written == [encoded("0")]
+
+
+@pytest.mark.parametrize(("length", "head"), [(5, b"\x81\x05"), (125, b"\x81\x7d"), (126, b"\x81\x7e\x00\x7e")])
+def test_a_frame_says_how_long_it_is(length: int, head: bytes):
+    assert encoded("x" * length) == head + b"x" * length
+    assert encoded("ü" * 40_000).startswith(b"\x81\x7f" + (80_000).to_bytes(8, "big"))
