@@ -2,24 +2,30 @@
 
 import asyncio
 
+from app.migrations import migrate
+from tests.conftest import cloned_database
 from tests.factories import make_user
 from tests.object_store import serve_objects
+from tests.processes import start_server
 
 TEXT = b"The ferry to Puffin Island leaves at ten."
 PATIENCE = 30  # seconds
 
 
-async def test_documents_are_kept_read_and_sent_from_a_bucket(start_another, tmp_path):
-    async with serve_objects(tmp_path / "objects") as store:
+async def test_documents_are_kept_read_and_sent_from_a_bucket(settings, tmp_path):
+    async with (
+        serve_objects(tmp_path / "objects") as store,
+        cloned_database(settings, template="template1") as own,  # no other worker looks for the files on the disk
+    ):
+        await migrate(own)
         secrets = {"STORAGE_ACCESS_KEY": store.access_key, "STORAGE_SECRET_KEY": store.secret_key}
-        server = await start_another(
-            worker=True,
-            STORAGE_BACKEND="s3",
-            STORAGE_BUCKET=store.bucket,
-            STORAGE_ENDPOINT=store.endpoint,
+        environment = {
+            "STORAGE_BACKEND": "s3",
+            "STORAGE_BUCKET": store.bucket,
+            "STORAGE_ENDPOINT": store.endpoint,
             **{name: secret.get_secret_value() for name, secret in secrets.items()},
-        )
-        async with server.client() as client:
+        }
+        async with start_server(own, worker=True, **environment) as server, server.client() as client:
             ada = await make_user(client)
             files = {"file": ("ferry.txt", TEXT)}
             added = await client.post("/api/v1/documents", files=files, headers=ada.headers)
