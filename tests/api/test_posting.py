@@ -29,6 +29,7 @@ async def post(http: AsyncClient, room: str, headers: dict[str, str], text: str,
 async def test_each_room_counts_for_itself_whoever_talks_at_once(http: AsyncClient, ada: User, live: LiveServer):
     rooms = [await make_room(http, ada) for _ in range(4)]
     async with visit(live, rooms[0], ada.headers) as listener:
+        await listener.next_of("welcome")
         posts = [post(http, room, ada.headers, f"{number}") for number in range(8) for room in rooms]
         answers = await asyncio.gather(*posts)
         assert {answer.status_code for answer in answers} == {201}
