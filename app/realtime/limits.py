@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 PATIENCE: Final = 0.25  # seconds for an answer of Redis
 PAUSE: Final = 2.0  # seconds without asking Redis again after it failed, so that not every call waits
-GRACE: Final = 16  # turns of the event loop: in a busy process the answer may be there, and not be passed on yet
+GRACE: Final = 64  # turns of the event loop: in a busy process the answer may be there, and not be passed on yet
 AT_ONCE: Final = 2  # round trips under way
 MOST_TOGETHER: Final = 100  # calls in one
 MOST_COUNTS: Final = 50_000  # that are kept in memory while Redis is away; of more, those unused for longest go
