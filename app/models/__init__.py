@@ -24,7 +24,7 @@ from app.models.sessions import (
     ReadMarker,
     Restriction,
     RestrictionKind,
-    RoomMemory,
+    RoomSummary,
     Session,
     SpiritMode,
 )
@@ -80,7 +80,7 @@ __all__ = [
     "Restriction",
     "RestrictionKind",
     "RoleLimit",
-    "RoomMemory",
+    "RoomSummary",
     "Session",
     "SpiritMode",
     "Task",

@@ -130,10 +130,10 @@ class ReadMarker(Base):
     last_read_seq: Mapped[int] = mapped_column(BigInteger)
 
 
-class RoomMemory(Base):
+class RoomSummary(Base):
     """What was said in a room up to `upto_seq`, in short: for the spirit."""
 
-    __tablename__ = "room_memories"
+    __tablename__ = "room_summaries"
 
     session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True)
     upto_seq: Mapped[int] = mapped_column(BigInteger)

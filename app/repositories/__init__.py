@@ -28,7 +28,7 @@ from app.repositories.posts import PostRepository
 from app.repositories.projects import ProjectRepository
 from app.repositories.registration import RegistrationRepository
 from app.repositories.retrieval import RetrievalRepository
-from app.repositories.room_memories import RoomMemoryRepository
+from app.repositories.room_summaries import RoomSummaryRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.statistics import StatisticsRepository
 from app.repositories.tasks import TaskRepository
@@ -66,7 +66,7 @@ class UnitOfWork:
         self.registration = RegistrationRepository(session)
         self.retrieval = RetrievalRepository(session)
         self.role_limits = RoleLimitRepository(session)
-        self.room_memories = RoomMemoryRepository(session)
+        self.room_summaries = RoomSummaryRepository(session)
         self.sessions = SessionRepository(session)
         self.statistics = StatisticsRepository(session)
         self.tasks = TaskRepository(session)

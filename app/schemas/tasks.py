@@ -78,7 +78,7 @@ class AnswerMessageParams(BaseModel):
     key_id: UUID | None = None
 
 
-class RememberRoomParams(BaseModel):
+class SummarizeRoomParams(BaseModel):
     """Sum up what was said in a room, at the cost of `user_id` and the API key `key_id`."""
 
     model_config = ConfigDict(extra="forbid")

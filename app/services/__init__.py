@@ -43,7 +43,6 @@ from app.services.known_callers import KnownCallers
 from app.services.limits import LimitService
 from app.services.logins import LoginService
 from app.services.mails import MailService
-from app.services.memory import MemoryService
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.projects import ProjectService
@@ -53,6 +52,7 @@ from app.services.replies import ReplyService
 from app.services.retrieval import RetrievalService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
+from app.services.summaries import SummaryService
 from app.services.task_types import TaskType
 from app.services.tasks import TaskService
 from app.services.users import UserService
@@ -83,7 +83,7 @@ class Services:
     limits: LimitService
     logins: LoginService
     mails: MailService
-    memory: MemoryService
+    summaries: SummaryService
     messages: MessageService
     moderation: ModerationService
     projects: ProjectService
@@ -143,7 +143,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         limits=limits,
         logins=ways_in.logins,
         mails=ways_in.mails,
-        memory=talk.memory,
+        summaries=talk.summaries,
         messages=talk.messages,
         moderation=ModerationService(uow, known),
         projects=ProjectService(uow),
@@ -194,7 +194,7 @@ class Talk:
 
     chat: ChatService
     messages: MessageService
-    memory: MemoryService
+    summaries: SummaryService
     spirit: SpiritService
 
 
@@ -209,9 +209,9 @@ def _build_talk(
     settings = foundation.settings
     state = AnswerState(foundation.redis, prefix=settings.redis.prefix)
     chat = ChatService(uow, hub, settings.chat, answers=state, tasks=tasks)
-    memory = MemoryService(uow, foundation.llm, limits, window=settings.chat.history_messages)
-    spirit = SpiritService(uow, hub, answers, chat, memory, state, settings.chat, guests_for=settings.jwt.guest_ttl)
-    return Talk(chat, MessageService(uow, settings.chat), memory, spirit)
+    summaries = SummaryService(uow, foundation.llm, limits, window=settings.chat.history_messages)
+    spirit = SpiritService(uow, hub, answers, chat, summaries, state, settings.chat, guests_for=settings.jwt.guest_ttl)
+    return Talk(chat, MessageService(uow, settings.chat), summaries, spirit)
 
 
 def _build_erasure(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> ErasureService:

@@ -177,5 +177,5 @@ async def _leave_rooms(uow: UnitOfWork, user_id: UUID, *, erase_messages: bool) 
         await rewrite(uow, message)
     for session_id in sorted({message.session_id for message in own}):
         first = min(message.seq for message in own if message.session_id == session_id)
-        await uow.room_memories.forget(session_id, told_of=first)
+        await uow.room_summaries.forget(session_id, told_of=first)
     return len(own)

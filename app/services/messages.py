@@ -129,7 +129,7 @@ async def _edit(uow: UnitOfWork, actor: Principal, message: Message, text: str) 
     await rewrite(uow, message)
     message.last_edit_seq = seq
     await uow.flush()
-    await uow.room_memories.forget(message.session_id, told_of=message.seq)
+    await uow.room_summaries.forget(message.session_id, told_of=message.seq)
     event = MessageEdited(
         session_id=message.session_id,
         message_id=message.id,
@@ -146,7 +146,7 @@ async def _delete(uow: UnitOfWork, actor: Principal, message: Message, *, is_own
     await uow.flush()
     await uow.messages.delete_reactions(message.id)
     await rewrite(uow, message)
-    await uow.room_memories.forget(message.session_id, told_of=message.seq)
+    await uow.room_summaries.forget(message.session_id, told_of=message.seq)
     if not is_own:
         record_by(uow, actor, AuditAction.MESSAGE_DELETED, target_type="message", target_id=message.id)
     event = MessageDeleted(session_id=message.session_id, message_id=message.id, user_id=actor.user_id)

@@ -27,9 +27,9 @@ from app.services.answers import AnswerService, Inquiry
 from app.services.chat import Answer, ChatService
 from app.services.citations import without_markers
 from app.services.execution import RunningTask
-from app.services.memory import MemoryService, Recollection
 from app.services.metering import asker_of
 from app.services.prompts import converse
+from app.services.summaries import Recollection, SummaryService
 from app.services.task_types import TaskWasCancelled
 from app.settings import ChatSettings
 
@@ -73,7 +73,7 @@ class SpiritService:
         hub: Hub,
         answers: AnswerService,
         chat: ChatService,
-        memory: MemoryService,
+        summaries: SummaryService,
         state: AnswerState,
         settings: ChatSettings,
         *,
@@ -83,7 +83,7 @@ class SpiritService:
         self._hub = hub
         self._answers = answers
         self._chat = chat
-        self._memory = memory
+        self._summaries = summaries
         self._state = state
         self._settings = settings
         self._guests_for = guests_for
@@ -141,7 +141,7 @@ class SpiritService:
                 return None
             asker = await asker_of(uow, message.user_id or room.owner_id, key_id)
             reader = await uow.sessions.get_reader_for_all(session_id, guests_for=self._guests_for)
-        before = await self._memory.recall(session_id, before_seq=message.seq)
+        before = await self._summaries.recall(session_id, before_seq=message.seq)
         return Call(asker, room, message, reader, before)
 
     async def _speak(self, call: Call, voice: "Voice") -> Answer:
@@ -195,7 +195,7 @@ class SpiritService:
     async def _post(self, call: Call, voice: "Voice", answer: Answer) -> Mapping[str, Any]:
         message = await self._chat.post_spirit(voice.session_id, answer, in_reply_to=voice.in_reply_to)
         await voice.end()
-        await self._memory.plan(call.room, call.asker)
+        await self._summaries.plan(call.room, call.asker)
         return {"message_id": str(message.id) if message else None}
 
 

@@ -8,7 +8,7 @@ from app.tasks.delete_account import DeleteAccount
 from app.tasks.dispatcher import TaskHandler
 from app.tasks.ingest_document import IngestDocument
 from app.tasks.reingest_project import ReingestProject
-from app.tasks.remember_room import RememberRoom
+from app.tasks.summarize_room import SummarizeRoom
 
 
 def build_handlers(services: Services) -> Sequence[TaskHandler]:
@@ -18,5 +18,5 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
         DeleteAccount(services.erasure),
         IngestDocument(services.ingestion),
         ReingestProject(services.documents),
-        RememberRoom(services.memory),
+        SummarizeRoom(services.summaries),
     ]

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from httpx import AsyncClient
 
-from app.models import RoomMemory
+from app.models import RoomSummary
 from app.resources import Resources
 from app.services import build_services
 from app.settings import ChatSettings
@@ -52,9 +52,9 @@ async def room(client: AsyncClient, ada: User) -> dict:
     return await open_room(client, ada, spirit_mode="mention")
 
 
-async def memory_of(resources: Resources, room: dict) -> RoomMemory | None:
+async def memory_of(resources: Resources, room: dict) -> RoomSummary | None:
     async with resources.uow() as uow:
-        return await uow.room_memories.get(UUID(room["id"]))
+        return await uow.room_summaries.get(UUID(room["id"]))
 
 
 async def talk(client: AsyncClient, user: User, room: dict, count: int) -> list[dict]:
@@ -102,7 +102,7 @@ async def test_a_summary_that_tells_of_a_deleted_message_is_made_anew_without_it
 async def test_what_is_deleted_while_it_is_summed_up_is_not_kept(client, told, model, ada, room):
     said = await talk(client, ada, room, 2 * WINDOW)
     path = f"/api/v1/chat/{room['id']}/messages/{said[0]['id']}"
-    service = told.services.memory
+    service = told.services.summaries
     sum_up = service._sum_up
 
     async def delete_meanwhile(*arguments: Any) -> str:
@@ -122,7 +122,7 @@ async def test_without_a_model_the_last_messages_are_all_there_is(client, resour
     foundation = replace(resources.foundation, settings=short)
     presence = resources.services.sessions._presence
     services = build_services(foundation, resources.uow, resources.hub, presence)
-    recalled = await services.memory.recall(UUID(room["id"]), before_seq=99)
+    recalled = await services.summaries.recall(UUID(room["id"]), before_seq=99)
     assert [message.text for message in recalled.said] == [f"remark {number}" for number in range(WINDOW, 2 * WINDOW)]
     assert recalled.summary == ""
     await say(client, ada.headers, room, "@Spirit, what do I like?")

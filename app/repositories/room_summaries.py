@@ -8,15 +8,15 @@ from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Message, RoomMemory
+from app.models import Message, RoomSummary
 
 
-class RoomMemoryRepository:
+class RoomSummaryRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def get(self, session_id: UUID) -> RoomMemory | None:
-        return await self._session.get(RoomMemory, session_id, populate_existing=True)
+    async def get(self, session_id: UUID) -> RoomSummary | None:
+        return await self._session.get(RoomSummary, session_id, populate_existing=True)
 
     async def count_beyond(self, session_id: UUID, seq: int, *, enough: int) -> int:
         """How many messages came after this number; counted up to `enough`."""
@@ -40,11 +40,11 @@ class RoomMemoryRepository:
         return await self._session.scalar(query.limit(1)) is not None
 
     async def put(self, session_id: UUID, upto_seq: int, text: str) -> None:
-        row = insert(RoomMemory).values(session_id=session_id, upto_seq=upto_seq, text=text)
+        row = insert(RoomSummary).values(session_id=session_id, upto_seq=upto_seq, text=text)
         changes = {"upto_seq": upto_seq, "text": text, "created_at": func.clock_timestamp()}
         await self._session.execute(row.on_conflict_do_update(index_elements=["session_id"], set_=changes))
 
     async def forget(self, session_id: UUID, *, told_of: int) -> None:
         """What tells of the message with this number is no longer true."""
-        stale = (RoomMemory.session_id == session_id, RoomMemory.upto_seq >= told_of)
-        await self._session.execute(delete(RoomMemory).where(*stale), execution_options={"synchronize_session": False})
+        stale = (RoomSummary.session_id == session_id, RoomSummary.upto_seq >= told_of)
+        await self._session.execute(delete(RoomSummary).where(*stale), execution_options={"synchronize_session": False})

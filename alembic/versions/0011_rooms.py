@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from alembic import op
 
-revision: str = "0013"
+revision: str = "0011"
 down_revision: str | None = "0010"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
@@ -35,17 +35,17 @@ def upgrade() -> None:
     op.create_index(op.f("ix_read_markers_user_id"), "read_markers", ["user_id"], unique=False)
     op.create_index(op.f("ix_restrictions_user_id_session_id"), "restrictions", ["user_id", "session_id"])
     op.create_table(
-        "room_memories",
-        _reference("room_memories", "sessions", "session_id"),
+        "room_summaries",
+        _reference("room_summaries", "sessions", "session_id"),
         sa.Column("upto_seq", sa.BigInteger(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         _made(),
-        sa.PrimaryKeyConstraint("session_id", name=op.f("pk_room_memories")),
+        sa.PrimaryKeyConstraint("session_id", name=op.f("pk_room_summaries")),
     )
 
 
 def downgrade() -> None:
-    for table in ("room_memories", "restrictions", "read_markers", "reactions"):
+    for table in ("room_summaries", "restrictions", "read_markers", "reactions"):
         op.drop_table(table)
     op.drop_column("sessions", "shares_documents")
     op.drop_column("messages", "is_partial")

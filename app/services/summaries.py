@@ -17,7 +17,7 @@ import structlog
 from app.adapters.llm import Delta, LanguageModel, Turn
 from app.errors import RateLimited
 from app.events import utc_now
-from app.models import Message, RoomMemory, Session, Task
+from app.models import Message, RoomSummary, Session, Task
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
 from app.services.execution import RunningTask
@@ -28,7 +28,7 @@ from app.services.task_types import queue_task
 
 log = structlog.get_logger(__name__)
 
-REMEMBER_ROOM: Final = "remember_room"
+SUMMARIZE_ROOM: Final = "summarize_room"
 FURTHEST: Final = 400  # messages that a summary which is made anew goes back
 MOST_CHARACTERS: Final = 12_000  # of messages that are summed up at once
 LONGEST_SUMMARY: Final = 2_000  # characters
@@ -55,7 +55,7 @@ class Recollection:
         return [*notes, *turns_of(self.said)]
 
 
-class MemoryService:
+class SummaryService:
     """`llm` is None where no language model is configured; then nothing is summed up. `window`: messages shown."""
 
     def __init__(self, uow: OpenUnitOfWork, llm: LanguageModel | None, limits: LimitService, *, window: int) -> None:
@@ -67,29 +67,29 @@ class MemoryService:
     async def recall(self, session_id: UUID, *, before_seq: int) -> Recollection:
         """What was said before the message with this number."""
         async with self._uow() as uow:
-            memory = await uow.room_memories.get(session_id) if self._llm else None
-            if memory is None or memory.upto_seq >= before_seq:
-                said = await uow.room_memories.list_last(session_id, 0, before_seq, limit=self._window)
+            summary = await uow.room_summaries.get(session_id) if self._llm else None
+            if summary is None or summary.upto_seq >= before_seq:
+                said = await uow.room_summaries.list_last(session_id, 0, before_seq, limit=self._window)
                 return Recollection(said)
             most = 3 * self._window  # until it is summed up, more than the window may be there
-            said = await uow.room_memories.list_last(session_id, memory.upto_seq, before_seq, limit=most)
-        return Recollection(said, memory.text)
+            said = await uow.room_summaries.list_last(session_id, summary.upto_seq, before_seq, limit=most)
+        return Recollection(said, summary.text)
 
     async def plan(self, room: Session, asker: Principal) -> None:
         """Have the conversation summed up, if enough has fallen out of the window; charged to `asker`."""
         if self._llm is None or self._window == 0:
             return
         async with self._uow() as uow:
-            memory = await uow.room_memories.get(room.id)
+            summary = await uow.room_summaries.get(room.id)
             enough = 2 * self._window
-            if await uow.room_memories.count_beyond(room.id, _upto(memory), enough=enough) < enough:
+            if await uow.room_summaries.count_beyond(room.id, _upto(summary), enough=enough) < enough:
                 return
-            key = f"memory:{room.id}"
+            key = f"summary:{room.id}"
             if await uow.tasks.get_unfinished(key) is None:
                 task = Task(
                     project_id=room.project_id,
                     owner_id=room.owner_id,
-                    task_type=REMEMBER_ROOM,
+                    task_type=SUMMARIZE_ROOM,
                     params={
                         "session_id": str(room.id),
                         "user_id": str(asker.user_id),
@@ -120,8 +120,8 @@ class MemoryService:
         """Whether something was summed up, and there may be more."""
         started = utc_now()
         async with self._uow() as uow:
-            memory = await uow.room_memories.get(session_id)
-            fresh = await uow.room_memories.list_last(session_id, _upto(memory), None, limit=FURTHEST)
+            summary = await uow.room_summaries.get(session_id)
+            fresh = await uow.room_summaries.list_last(session_id, _upto(summary), None, limit=FURTHEST)
         part = _first(fresh[: -self._window])
         if not part:
             return False
@@ -129,22 +129,22 @@ class MemoryService:
             await self._limits.require_tokens(asker)
         except RateLimited:
             return False
-        text = await self._sum_up(llm, asker, memory.text if memory else "", part)
-        return bool(text) and await self._keep(task, memory, part, text, started - CLOCKS_DIFFER)
+        text = await self._sum_up(llm, asker, summary.text if summary else "", part)
+        return bool(text) and await self._keep(task, summary, part, text, started - CLOCKS_DIFFER)
 
     async def _keep(
-        self, task: RunningTask, base: RoomMemory | None, part: Sequence[Message], text: str, since: datetime
+        self, task: RunningTask, base: RoomSummary | None, part: Sequence[Message], text: str, since: datetime
     ) -> bool:
         """Store the summary, unless what it tells of was changed while it was made."""
         session_id, upto_seq = part[-1].session_id, part[-1].seq
         async with self._uow() as uow:
             await task.hold(uow)
             await uow.events.lock(session_id)  # whoever edits or deletes does so under this lock
-            now = await uow.room_memories.get(session_id)
+            now = await uow.room_summaries.get(session_id)
             is_stale = (now and now.created_at) != (base and base.created_at)
-            if is_stale or await uow.room_memories.has_changed(session_id, upto_seq=upto_seq, since=since):
+            if is_stale or await uow.room_summaries.has_changed(session_id, upto_seq=upto_seq, since=since):
                 return False
-            await uow.room_memories.put(session_id, upto_seq, text)
+            await uow.room_summaries.put(session_id, upto_seq, text)
         return True
 
     async def _sum_up(self, llm: LanguageModel, asker: Principal, notes: str, part: Sequence[Message]) -> str:
@@ -156,8 +156,8 @@ class MemoryService:
         return "".join(pieces).strip()[:LONGEST_SUMMARY]
 
 
-def _upto(memory: RoomMemory | None) -> int:
-    return memory.upto_seq if memory else 0
+def _upto(summary: RoomSummary | None) -> int:
+    return summary.upto_seq if summary else 0
 
 
 def _first(messages: Sequence[Message]) -> Sequence[Message]:
