@@ -72,7 +72,7 @@ class RoomConversation:
             room_and_message = {"session_id": self._session_id, "in_reply_to": answer.in_reply_to}
             self.listener.send(SpiritThinking(**room_and_message))
             self.listener.send(SpiritToken(**room_and_message, delta=answer.text, offset=0))
-        start = last_seq if after_seq is None else after_seq
+        start = last_seq if after_seq is None else min(after_seq, last_seq)
         await self._hub.follow(self.listener, start)
         self._told_after = min(start, self.listener.last_seq)
 
@@ -149,7 +149,7 @@ class ProjectConversation:
                 active_tasks=active,
             )
         )
-        await self._hub.follow(self.listener, last_seq if after_seq is None else after_seq)
+        await self._hub.follow(self.listener, last_seq if after_seq is None else min(after_seq, last_seq))
 
     async def carry_out(self, text: str) -> None:
         match project_command.validate_json(text):
