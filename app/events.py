@@ -55,10 +55,13 @@ class Person(Told):
 
 
 class Citation(Told):
-    """A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text."""
+    """A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text, or
+    of the memory's content (of its title, where it has no content). Of the two ids one is null.
+    """
 
     marker: int
-    document_id: UUID
+    document_id: UUID | None
+    memory_id: UUID | None = None
     title: str
     page: int | None
     char_start: int
@@ -288,6 +291,19 @@ class TaskFailed(TaskEvent):
     details: dict[str, Any]
 
 
+# --- events of a person -------------------------------------------------------------------------------------------
+
+
+class MemoryChanged(Event):
+    """Durable; for the owner of the memory alone. What it says now is read by its id."""
+
+    type: Literal["memory_changed"] = "memory_changed"
+    seq: int = 0
+    user_id: UUID
+    memory_id: UUID
+    change: str
+
+
 # --- answers to one client ----------------------------------------------------------------------------------------
 
 
@@ -321,6 +337,6 @@ DurableRoomEvent = (
     | SessionUpdated
     | SpiritBusy
 )
-DurableEvent = DurableRoomEvent | TaskStarted | TaskCompleted | TaskFailed
+DurableEvent = DurableRoomEvent | TaskStarted | TaskCompleted | TaskFailed | MemoryChanged
 EphemeralEvent = UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken | TaskProgress
 PersonalEvent = Welcome | ErrorOccurred | Pong

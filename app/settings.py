@@ -214,6 +214,10 @@ class AnswerSettings(Group):
     grace: Seconds = Field(timedelta(seconds=20), description="An answer that nobody follows is stopped after this.")
 
 
+class MemorySettings(Group):
+    retention: Seconds = Field(timedelta(days=30), description="How long deleted memories can be restored.")
+
+
 class TaskSettings(Group):
     concurrency: int = Field(8, ge=1, description="Tasks one worker runs at once.")
     lease: Seconds = Field(timedelta(seconds=10), description="A dead worker's task is taken over after this time.")
@@ -299,6 +303,7 @@ class Settings(BaseSettings):
     rerank: RerankSettings = RerankSettings()
     llm: LLMSettings = LLMSettings()
     answer: AnswerSettings = AnswerSettings()
+    memory: MemorySettings = MemorySettings()
     task: TaskSettings = TaskSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     http: HTTPSettings = HTTPSettings()
