@@ -2,7 +2,23 @@
 
 from fastapi import APIRouter, Depends
 
-from app.api import api_keys, auth, chat, devices, documents, health, projects, query, sessions, tasks, tickets, users
+from app.api import (
+    api_keys,
+    auth,
+    chat,
+    devices,
+    documents,
+    health,
+    locations,
+    memories,
+    people,
+    projects,
+    query,
+    sessions,
+    tasks,
+    tickets,
+    users,
+)
 from app.api.admin import router as admin_router
 from app.api.audit import router as audit_router
 from app.api.followers import router as followers_router
@@ -26,6 +42,9 @@ def v1_router() -> APIRouter:
     router.include_router(projects.router)
     router.include_router(documents.router)
     router.include_router(query.router)
+    router.include_router(memories.router)
+    router.include_router(people.router)
+    router.include_router(locations.router)
     router.include_router(sessions.router)
     router.include_router(chat.router)
     router.include_router(followers_router)

@@ -50,6 +50,7 @@ class Worker:
         self._work_wanted = asyncio.Event()
         self._renewal_wanted = asyncio.Event()
         self._mails_wanted = asyncio.Event()
+        self._memories_wanted = asyncio.Event()
         self._taking = asyncio.Lock()
         self._dispatcher = Dispatcher(
             handlers,
@@ -67,6 +68,7 @@ class Worker:
             asyncio.create_task(_repeat(self._take_work, self._work_wanted, poll)),
             asyncio.create_task(_repeat(self._renew, self._renewal_wanted, renewal)),
             asyncio.create_task(_repeat(self._services.mails.send_due, self._mails_wanted, poll)),
+            asyncio.create_task(_repeat(self._services.memory_indexing.run_due, self._memories_wanted, poll)),
             asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
             asyncio.create_task(_repeat(self._renew_passages, never, SWEEP_INTERVAL)),
         ]
@@ -102,10 +104,12 @@ class Worker:
                 self._work_wanted.set()
                 self._renewal_wanted.set()
                 self._mails_wanted.set()
+                self._memories_wanted.set()
 
     async def _renew_passages(self) -> None:
         """After a change of the embedding model, for example."""
         await self._services.renewal.renew()
+        await self._services.memory_indexing.renew()
 
     async def _sweep(self) -> None:
         await self._services.erasure.sweep()  # first: what was given up long ago is about to be forgotten
@@ -115,6 +119,7 @@ class Worker:
         await self._services.mails.sweep()
         await self._services.audit.sweep()
         await self._services.replies.sweep()
+        await self._services.memories.sweep()
 
 
 async def _repeat(

@@ -1,0 +1,316 @@
+"""Memories on the wire."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from app.models import MemoryVersion, Precision
+from app.schemas.common import Page, Read, Timestamp, encode_cursor
+from app.schemas.documents import Title
+from app.schemas.moments import When
+from app.schemas.texts import NO_NUL, ONLY_NUMBERS, VISIBLE_LINE, require_line, require_storable, shown_as
+from app.schemas.users import Name
+
+LONGEST_CONTENT: Final = 50_000
+MOST_TAGS, MOST_PEOPLE, MOST_LINKS, MOST_ALIASES = 50, 100, 100, 50
+
+
+def _line(value: str) -> str:
+    return require_line(value)
+
+
+Content = Annotated[
+    str, StringConstraints(max_length=LONGEST_CONTENT), AfterValidator(require_storable), shown_as(NO_NUL)
+]
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=50),
+    AfterValidator(_line),
+    shown_as(VISIBLE_LINE),
+]
+PlaceName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_line),
+    shown_as(VISIBLE_LINE),
+]
+Latitude = Annotated[float, ONLY_NUMBERS, Field(ge=-90, le=90, allow_inf_nan=False)]
+Longitude = Annotated[float, ONLY_NUMBERS, Field(ge=-180, le=180, allow_inf_nan=False)]
+Strictly: Final = ConfigDict(extra="forbid")
+
+
+class PersonGiven(BaseModel):
+    """Somebody by `person_id`, or by `name`: who is called so already, else somebody new."""
+
+    model_config = Strictly
+
+    person_id: UUID | None = None
+    name: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.person_id is None) == (self.name is None):
+            raise ValueError("give either a person_id or a name")
+        return self
+
+
+class PlaceGiven(BaseModel):
+    """A place by `location_id`, or by `name`: the one called so already, else a new one, with coordinates if known."""
+
+    model_config = Strictly
+
+    location_id: UUID | None = None
+    name: PlaceName | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.location_id is None) == (self.name is None):
+            raise ValueError("give either a location_id or a name")
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("give both coordinates or none")
+        return self
+
+
+class MemoryLinks(BaseModel):
+    """What a memory hangs together with; documents and messages that you may see, and memories."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+    document_ids: list[UUID] = Field(default_factory=list, max_length=MOST_LINKS)
+    message_ids: list[UUID] = Field(default_factory=list, max_length=MOST_LINKS)
+    memory_ids: list[UUID] = Field(default_factory=list, max_length=MOST_LINKS)
+
+
+class MemoryCreate(BaseModel):
+    """Something that happened: a title or a content, and what is known besides. Nobody else sees it without a
+    `project_id`.
+    """
+
+    model_config = Strictly
+
+    title: Title | None = Field(None, description="Without one, how the content begins.")
+    content: Content = ""
+    occurred_at: When | None = Field(None, description="Now, unless given.")
+    occurred_end: When | None = None
+    precision: Precision | None = Field(None, description="As `occurred_at` is written, unless given.")
+    tags: list[Tag] = Field(default_factory=list, max_length=MOST_TAGS)
+    people: list[PersonGiven] = Field(default_factory=list, max_length=MOST_PEOPLE)
+    location: PlaceGiven | None = None
+    links: MemoryLinks = Field(default_factory=MemoryLinks)
+    project_id: UUID | None = Field(None, description="Shares it with the members of this project.")
+
+    @model_validator(mode="after")
+    def _say_something(self) -> Self:
+        if self.title is None and not self.content.strip():
+            raise ValueError("a memory needs a title or a content")
+        return self
+
+
+class MemoryUpdate(BaseModel):
+    """What is left out stays; `people`, `tags` and `links` are replaced as a whole.
+
+    Null takes away `occurred_end`, `location`, and with `project_id` the sharing.
+    """
+
+    model_config = Strictly
+
+    title: Title | None = None
+    content: Content | None = None
+    occurred_at: When | None = None
+    occurred_end: When | None = None
+    precision: Precision | None = None
+    tags: list[Tag] | None = Field(None, max_length=MOST_TAGS)
+    people: list[PersonGiven] | None = Field(None, max_length=MOST_PEOPLE)
+    location: PlaceGiven | None = None
+    links: MemoryLinks | None = None
+    project_id: UUID | None = None
+
+
+class UndoRequest(BaseModel):
+    """`revision`: the state to go back to; without one, that before the last change."""
+
+    model_config = Strictly
+
+    revision: int | None = Field(None, ge=1, le=2**31 - 1)
+
+
+class PersonInMemory(Read):
+    id: UUID
+    name: str
+
+
+class PlaceOfMemory(Read):
+    id: UUID
+    name: str
+    latitude: float | None
+    longitude: float | None
+
+
+class SourceRead(Read):
+    """Where a memory comes from, and the ids of what it was made from."""
+
+    kind: str = Field(examples=["manual", "conversation", "import"])
+    ids: dict[str, Any]
+
+
+class MemoryRead(Read):
+    """A memory. `occurred_local` is what the clock showed where it happened, which calendars go by; of a day, a month
+    or a year (`precision`) it is the beginning. `created_at` is when it was written down.
+
+    Links lead to what you may see; `project_id` is null where nobody else sees the memory.
+    """
+
+    id: UUID
+    owner_id: UUID
+    project_id: UUID | None
+    title: str
+    content: str
+    occurred_at: Timestamp
+    occurred_end: Timestamp | None
+    occurred_local: str
+    precision: Precision
+    tags: Sequence[str]
+    people: Sequence[PersonInMemory]
+    location: PlaceOfMemory | None
+    links: MemoryLinks
+    media: Sequence[dict[str, Any]]
+    source: SourceRead
+    created_at: Timestamp
+    updated_at: Timestamp
+    deleted_at: Timestamp | None
+
+
+class VersionRead(Read):
+    """What a memory was after change number `revision`; `change` says what was done, by `changed_by`."""
+
+    revision: int
+    change: Literal["created", "updated", "undone", "deleted", "restored", "merged"]
+    changed_by: UUID | None
+    state: dict[str, Any]
+    created_at: Timestamp
+
+
+class VersionPage(Page[VersionRead]):
+    @classmethod
+    def of(cls, rows: Sequence[MemoryVersion], limit: int) -> Self:
+        """The cursor is the number of the change."""
+        shown = rows[:limit]
+        following = encode_cursor(UUID(int=shown[-1].revision)) if len(rows) > limit else None
+        return cls.model_validate({"items": shown, "next_cursor": following})
+
+
+class PersonCreate(BaseModel):
+    model_config = Strictly
+
+    name: Name
+    aliases: list[Name] = Field(default_factory=list, max_length=MOST_ALIASES)
+
+
+class PersonUpdate(BaseModel):
+    """What is left out or null stays as it is; `aliases` are replaced as a whole."""
+
+    model_config = Strictly
+
+    name: Name | None = None
+    aliases: list[Name] | None = Field(None, max_length=MOST_ALIASES)
+
+
+class PersonMerge(BaseModel):
+    """`person_id` goes, and becomes an alias; whatever it was linked with stays."""
+
+    model_config = Strictly
+
+    person_id: UUID
+
+
+class PersonRead(Read):
+    """Somebody in your memories, and in how many."""
+
+    id: UUID
+    name: str
+    aliases: Sequence[str]
+    memory_count: int
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class LocationCreate(BaseModel):
+    model_config = Strictly
+
+    name: PlaceName
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("give both coordinates or none")
+        return self
+
+
+class LocationUpdate(BaseModel):
+    """What is left out or null stays as it is; coordinates come together."""
+
+    model_config = Strictly
+
+    name: PlaceName | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("give both coordinates or none")
+        return self
+
+
+class LocationRead(Read):
+    """A place in your memories, and in how many; `distance` in metres, where a list is asked for what is near."""
+
+    id: UUID
+    name: str
+    latitude: float | None
+    longitude: float | None
+    memory_count: int
+    distance: float | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class Counted(Read):
+    """Somebody or somewhere, and in how many memories of a bucket."""
+
+    id: UUID
+    name: str
+    count: int
+
+
+class BucketRead(Read):
+    """A day, a month or a year, by its first day: how many memories, the people and places that most have, titles."""
+
+    start: date
+    count: int
+    people: Sequence[Counted]
+    places: Sequence[Counted]
+    titles: Sequence[str]
+
+
+class Timeline(Read):
+    """The newest bucket first, without empty ones."""
+
+    bucket: Literal["day", "month", "year"]
+    items: Sequence[BucketRead]
+    next_cursor: str | None
+
+
+class OnThisDay(Read):
+    """Memories of this day of other years, and of this one; the newest first."""
+
+    date: str
+    items: Sequence[MemoryRead]
+    next_cursor: str | None
