@@ -21,17 +21,22 @@ from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.identities import IdentityRepository
 from app.repositories.keys import APIKeyRepository
 from app.repositories.limits import RoleLimitRepository
+from app.repositories.locations import LocationRepository
 from app.repositories.logins import LoginRepository
 from app.repositories.mails import MailRepository
+from app.repositories.memories import MemoryRepository
 from app.repositories.messages import MessageRepository
+from app.repositories.people import PersonRepository
 from app.repositories.posts import PostRepository
 from app.repositories.projects import ProjectRepository
+from app.repositories.recall import RecallRepository
 from app.repositories.registration import RegistrationRepository
 from app.repositories.retrieval import RetrievalRepository
 from app.repositories.room_summaries import RoomSummaryRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.statistics import StatisticsRepository
 from app.repositories.tasks import TaskRepository
+from app.repositories.timeline import TimelineRepository
 from app.repositories.users import UserRepository
 
 Publish = Callable[[Frame], None]
@@ -58,11 +63,15 @@ class UnitOfWork:
         self.exports = ExportRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.identities = IdentityRepository(session)
+        self.locations = LocationRepository(session)
         self.logins = LoginRepository(session)
         self.mails = MailRepository(session)
+        self.memories = MemoryRepository(session)
         self.messages = MessageRepository(session)
         self.posts = PostRepository(session, self.events.outgoing)
+        self.people = PersonRepository(session)
         self.projects = ProjectRepository(session)
+        self.recall = RecallRepository(session)
         self.registration = RegistrationRepository(session)
         self.retrieval = RetrievalRepository(session)
         self.role_limits = RoleLimitRepository(session)
@@ -70,6 +79,7 @@ class UnitOfWork:
         self.sessions = SessionRepository(session)
         self.statistics = StatisticsRepository(session)
         self.tasks = TaskRepository(session)
+        self.timeline = TimelineRepository(session)
         self.users = UserRepository(session)
         return self
 

@@ -11,12 +11,42 @@ Everything that is put together here into SQL is written here; what comes from o
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from pgvector.sqlalchemy import HALFVEC, SPARSEVEC
 from sqlalchemy import ARRAY, Boolean, DateTime, Float, Integer, String, TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """What is searched: a table of `passages`, one of their `words`, and what a match is told by.
+
+    `columns` are the id and the title of whatever a passage is of, its text, page, heading and offsets.
+    """
+
+    passages: str
+    words: str
+    columns: str
+    joins: str
+
+
+DOCUMENTS: Final = Corpus(
+    passages="chunks",
+    words="chunk_terms",
+    columns="chunk.document_id, document.title, text, chunk.page, chunk.heading, char_start, char_end",
+    joins="JOIN documents AS document ON document.id = chunk.document_id",
+)
+MEMORIES: Final = Corpus(
+    passages="memory_chunks",
+    words="memory_terms",
+    columns="""chunk.memory_id, memory.title, chunk.text, CAST(NULL AS int),
+    to_char(memory.begins, CASE memory.precision WHEN 'year' THEN 'YYYY' WHEN 'month' THEN 'FMMonth YYYY'
+        ELSE 'FMDD FMMonth YYYY' END), char_start, char_end""",
+    joins="JOIN memories AS memory ON memory.id = chunk.memory_id AND memory.deleted_at IS NULL",
+)
 
 VISIBLE = "project_id IN (SELECT project_id FROM members WHERE user_id = :user_id)"
 
@@ -61,15 +91,21 @@ IN_PROJECTS = f"({VISIBLE}) IS TRUE AND project_id = ANY (:project_ids)"
 IN_FEW_DOCUMENTS = f"{IN_PROJECTS} AND document_id = ANY (:document_ids)"
 IN_MANY_DOCUMENTS = f"{IN_PROJECTS} AND (document_id IN (SELECT id FROM documents WHERE {IN_SCOPE})) IS TRUE"  # noqa: S608 - constants
 
+ON_SHELVES = """
+    (shelf_id = :user_id OR shelf_id IN (SELECT project_id FROM members WHERE user_id = :user_id)) IS TRUE
+    AND shelf_id = ANY (:shelf_ids)
+"""
+IN_FEW_MEMORIES = f"{ON_SHELVES} AND memory_id = ANY (:memory_ids)"
+
 # Few passages are compared one by one. MATERIALIZED: else the planner may walk the index where a scan is wanted, and
 # finds a tenth of a narrow scope. The model's name is written out, or the planner could not know of its index.
 SCAN = """
 passages AS MATERIALIZED (
-    SELECT id, -({vector} <#> :vector) AS raw FROM chunks WHERE embedding_model = {model} AND {scope}
+    SELECT id, -({vector} <#> :vector) AS raw FROM {passages} WHERE embedding_model = {model} AND {scope}
 ),
 spoken AS MATERIALIZED (
     SELECT chunk_id AS id, -(terms <#> :terms) AS said, -(expansion <#> :expansion) AS meant
-    FROM chunk_terms WHERE {scope}
+    FROM {words} WHERE {scope}
 ),
 dense AS (SELECT id, raw FROM passages ORDER BY raw DESC, id LIMIT :candidates),
 said AS (SELECT id, said AS raw FROM spoken WHERE said > 0 ORDER BY raw DESC, id LIMIT :candidates),
@@ -80,19 +116,19 @@ meant AS (SELECT id, meant AS raw FROM spoken WHERE meant > 0 ORDER BY raw DESC,
 # speaks of the same is chosen from all of these.
 WALK = """
 nearest AS MATERIALIZED (
-    SELECT id, -({vector} <#> :vector) AS raw FROM chunks WHERE embedding_model = {model} AND {scope}
+    SELECT id, -({vector} <#> :vector) AS raw FROM {passages} WHERE embedding_model = {model} AND {scope}
     ORDER BY {vector} <#> :vector LIMIT :pool
 ),
 dense AS (SELECT id, raw FROM nearest ORDER BY raw DESC, id LIMIT :candidates),
 spoken AS MATERIALIZED (
     SELECT chunk_id AS id, -(terms <#> :terms) AS said, -(expansion <#> :expansion) AS meant
-    FROM chunk_terms WHERE term_ids && :naming_ids AND {scope}
+    FROM {words} WHERE term_ids && :naming_ids AND {scope}
 ),
 said AS (SELECT id, said AS raw FROM spoken WHERE said > 0 ORDER BY raw DESC, id LIMIT :candidates),
 meant AS (
     SELECT id, meant AS raw FROM (
         SELECT id, meant FROM spoken
-        UNION SELECT chunk_id, -(expansion <#> :expansion) FROM chunk_terms WHERE chunk_id IN (SELECT id FROM nearest)
+        UNION SELECT chunk_id, -(expansion <#> :expansion) FROM {words} WHERE chunk_id IN (SELECT id FROM nearest)
     ) AS named
     WHERE meant > 0 ORDER BY raw DESC, id LIMIT :candidates
 )
@@ -118,11 +154,11 @@ best AS (
         sum(weight * share) / (SELECT sum(weight) FROM (SELECT DISTINCT leg, weight FROM candidates)) AS score
     FROM stretched GROUP BY id ORDER BY 3 DESC, id LIMIT :limit
 )
-SELECT chunk.id, chunk.document_id, document.title, text, chunk.page, chunk.heading, char_start, char_end, best.score,
+SELECT chunk.id, {columns}, best.score,
     CASE WHEN embedding_model = {model} THEN -({vector} <#> :vector) END,
     nullif(-(spoken.terms <#> :terms), 0), nullif(-(spoken.expansion <#> :expansion), 0), best.places
-FROM best JOIN chunks AS chunk USING (id) JOIN documents AS document ON document.id = chunk.document_id
-    LEFT JOIN chunk_terms AS spoken ON spoken.chunk_id = chunk.id
+FROM best JOIN {passages} AS chunk USING (id) {joins}
+    LEFT JOIN {words} AS spoken ON spoken.chunk_id = chunk.id
 ORDER BY best.score DESC, chunk.id
 """
 
@@ -138,6 +174,8 @@ TYPES: Mapping[str, TypeEngine[Any]] = {
     "user_id": Uuid(),
     "project_ids": ARRAY(Uuid()),
     "document_ids": ARRAY(Uuid()),
+    "shelf_ids": ARRAY(Uuid()),
+    "memory_ids": ARRAY(Uuid()),
     "media_type": String(),
     "metadata": JSONB(none_as_null=True),
     "created_from": DateTime(timezone=True),
@@ -171,9 +209,13 @@ def prepared(sql: str) -> TextClause:
     return text(sql).bindparams(*(bindparam(name, type_=kind) for name, kind in TYPES.items() if f":{name}" in sql))
 
 
-def written(model: str, size: int, scope: str) -> Mapping[str, str]:
+def written(model: str, size: int, scope: str, corpus: Corpus = DOCUMENTS) -> Mapping[str, str]:
     """What statements are completed with; `model` and `size` are settings."""
     return {
+        "passages": corpus.passages,
+        "words": corpus.words,
+        "columns": corpus.columns,
+        "joins": corpus.joins,
         "model": "'" + model.replace("'", "''").replace(":", r"\:") + "'",
         "vector": f"embedding::halfvec({size})",
         "scope": scope,
@@ -181,7 +223,7 @@ def written(model: str, size: int, scope: str) -> Mapping[str, str]:
 
 
 @functools.cache
-def hybrid(legs: str, scope: str, model: str, size: int) -> TextClause:
+def hybrid(legs: str, scope: str, model: str, size: int, corpus: Corpus = DOCUMENTS) -> TextClause:
     """The search by `legs` (SCAN or WALK) within `scope`."""
-    values = written(model, size, scope)
+    values = written(model, size, scope, corpus)
     return prepared(SEARCH.format(legs=legs.format(**values), **values))

@@ -89,7 +89,8 @@ class Match:
     """A passage that was found, with its `score` of 0 to 1 within this search.
 
     `dense` (cosine), `rank` (BM25) and `sparse` (inner product) are raw, None where a leg has nothing to say. `places`
-    is its rank in each leg that named it.
+    is its rank in each leg that named it. Where the `source` is memories, `document_id` and `title` are a memory's, and
+    `heading` says when it was; `met` are words of the question that it meets by when it was, and with whom.
     """
 
     id: UUID
@@ -106,6 +107,12 @@ class Match:
     sparse: float | None = None
     places: Mapping[str, int] = field(default_factory=dict)
     rerank: float | None = None
+    source: str = "documents"
+    met: frozenset[str] = frozenset()
+
+    @property
+    def memory_id(self) -> UUID | None:
+        return self.document_id if self.source == "memories" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +225,20 @@ class RetrievalRepository:
 
 
 def parameters_of(reach: Reach, probe: Probe, limit: int, rarity: Callable[[int, int], float]) -> Mapping[str, Any]:
-    passages = reach.counts.get(ALL_PASSAGES, 0)
-    weights = {one - 1: rarity(passages, reach.counts.get(one, 0)) for one in probe.term_ids}
+    return {**_fields(reach.scope), **legs_parameters(probe, reach.counts, limit, rarity)}
+
+
+def legs_parameters(
+    probe: Probe, counts: Mapping[int, int], limit: int, rarity: Callable[[int, int], float]
+) -> dict[str, Any]:
+    """What the legs are asked with, whatever they look at."""
+    passages = counts.get(ALL_PASSAGES, 0)
+    weights = {one - 1: rarity(passages, counts.get(one, 0)) for one in probe.term_ids}
     return {
-        **_fields(reach.scope),
         "vector": probe.vector,
         "terms": SparseVector(weights, TERM_IDS),
         "expansion": SparseVector(dict(probe.expansion), EXPANSION_SIZE),
-        "naming_ids": naming(probe, reach.counts),
+        "naming_ids": naming(probe, counts),
         "dense_weight": probe.weights.dense,
         "text_weight": probe.weights.text,
         "sparse_weight": probe.weights.sparse,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, Final
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from app.models import Precision
 
@@ -29,6 +29,9 @@ class Moment:
     wall: datetime
     zone: timezone | None
     precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.at().isoformat()} ({self.precision.value})"
 
     def at(self) -> datetime:
         """The instant, by UTC where no other zone is known."""
@@ -82,6 +85,7 @@ def _parsed(value: Any) -> Any:
 When = Annotated[
     Moment,
     PlainValidator(_parsed),
+    PlainSerializer(str, return_type=str),
     WithJsonSchema(
         {
             "type": "string",

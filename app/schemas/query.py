@@ -73,7 +73,8 @@ class RetrievedHit(BaseModel):
     """A passage that the answer may cite as `[marker]`."""
 
     marker: int
-    document_id: UUID
+    document_id: UUID | None
+    memory_id: UUID | None
     title: str
     page: int | None
     score: float

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from app.schemas.common import Read
 from app.schemas.conditions import Where
 from app.schemas.documents import Metadata
+from app.schemas.memories import Tag
+from app.schemas.moments import When
 from app.schemas.tasks import Quality
 from app.schemas.texts import VISIBLE, Truth, Whole, is_visible, require_visible, shown_as
 
@@ -33,7 +35,7 @@ Names = Annotated[list[UUID], Field(max_length=1000)]
 
 
 class SearchFilters(BaseModel):
-    """Narrow the search to some documents; all that is given must hold."""
+    """Narrow the search; all that is given must hold. Some of it only documents have, and some only memories."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,8 +45,29 @@ class SearchFilters(BaseModel):
         None, description="Keys that the documents' metadata must have, with equal values.", examples=[{"year": 2024}]
     )
     where: Where | None = None
-    created_from: AwareDatetime | None = Field(None, description="Documents added at this time or later.")
-    created_before: AwareDatetime | None = Field(None, description="Documents added before this time.")
+    created_from: AwareDatetime | None = Field(None, description="Added, or written down, at this time or later.")
+    created_before: AwareDatetime | None = Field(None, description="Added, or written down, before this time.")
+    occurred_from: When | None = Field(None, description="Memories of then or later.")
+    occurred_before: When | None = Field(None, description="Memories of before then.")
+    person_ids: Annotated[list[UUID], Field(max_length=20)] | None = Field(
+        None, description="Memories in which all of them are."
+    )
+    location_id: UUID | None = Field(None, description="Memories of this place.")
+    tags: Annotated[list[Tag], Field(max_length=20)] | None = Field(None, description="Memories with all of them.")
+    memory_ids: Names | None = None
+
+    @property
+    def are_for_documents(self) -> bool:
+        """No memory fits."""
+        return any(one is not None for one in (self.document_ids, self.media_type, self.metadata, self.where))
+
+    @property
+    def are_for_memories(self) -> bool:
+        """No document fits."""
+        occurred = self.occurred_from, self.occurred_before
+        return any(
+            one is not None for one in (*occurred, self.person_ids, self.location_id, self.tags, self.memory_ids)
+        )
 
 
 class SearchFields(BaseModel):
@@ -53,7 +76,9 @@ class SearchFields(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     project_ids: Names | None = Field(None, description="Only in these; else in all that the caller is a member of.")
-    sources: list[Source] = Field(["documents"], min_length=1, description="Kinds of things to find.")
+    sources: list[Source] = Field(
+        ["documents"], min_length=1, description="Kinds of things to find; several make one ranked list."
+    )
     filters: SearchFilters = SearchFilters()
     top_k: Whole = Field(10, ge=1, le=100)
     quality: Quality = Field(
@@ -78,11 +103,14 @@ class ScoresRead(Read):
 
 
 class HitRead(Read):
-    """A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text."""
+    """A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text, or of the memory's
+    content (of its title, where it has no content). Of the two ids one is null.
+    """
 
     source: Source
     id: UUID
-    document_id: UUID
+    document_id: UUID | None
+    memory_id: UUID | None
     title: str
     text: str
     page: int | None
@@ -105,7 +133,8 @@ class PlaceRead(Read):
     """Where a passage stands in each ranker that named it, from 1."""
 
     id: UUID
-    document_id: UUID
+    document_id: UUID | None
+    memory_id: UUID | None
     title: str
     page: int | None
     score: float
@@ -115,6 +144,19 @@ class PlaceRead(Read):
 
 class CutRead(PlaceRead):
     reason: str
+
+
+class ReadingRead(Read):
+    """What of the question was taken for a `time`, a `person` or an `event` that it dates by, and what was done: the
+    search was `narrowed` to it, what fits was `preferred`, or it was `dropped`, since nothing was found that way.
+    """
+
+    kind: Literal["time", "person", "event"]
+    text: str
+    use: Literal["narrowed", "preferred", "dropped"]
+    occurred_from: str | None
+    occurred_before: str | None
+    names: Sequence[str]
 
 
 class Explanation(Read):
@@ -129,6 +171,8 @@ class Explanation(Read):
     words: dict[str, int]
     legs: Sequence[LegRead]
     filters: dict[str, Any]
+    readings: Sequence[ReadingRead]
+    memories: int = Field(description="Passages of memories that the search could look at; not among `passages`.")
     hits: Sequence[PlaceRead]
     cut: Sequence[CutRead]
 

@@ -41,10 +41,14 @@ from app.services.indexing import Indexer, RenewalService
 from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
 from app.services.limits import LimitService
+from app.services.locations import LocationService
 from app.services.logins import LoginService
 from app.services.mails import MailService
+from app.services.memories import MemoriesService
+from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
+from app.services.people import PersonService
 from app.services.projects import ProjectService
 from app.services.recovery import RecoveryService
 from app.services.registration import RegistrationService
@@ -55,6 +59,7 @@ from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
 from app.services.task_types import TaskType
 from app.services.tasks import TaskService
+from app.services.timeline import TimelineService
 from app.services.users import UserService
 
 
@@ -81,11 +86,15 @@ class Services:
     identities: IdentityService
     ingestion: IngestionService
     limits: LimitService
+    locations: LocationService
     logins: LoginService
     mails: MailService
     summaries: SummaryService
     messages: MessageService
     moderation: ModerationService
+    memories: MemoriesService
+    memory_indexing: MemoryIndexing
+    people: PersonService
     projects: ProjectService
     recovery: RecoveryService
     registration: RegistrationService
@@ -95,6 +104,7 @@ class Services:
     sessions: SessionService
     spirit: SpiritService
     tasks: TaskService
+    timeline: TimelineService
     users: UserService
 
 
@@ -103,14 +113,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     indexer = Indexer(foundation.embedder, foundation.sparse)
-    ingestion = IngestionService(
-        uow,
-        foundation.storage,
-        foundation.extractor,
-        foundation.embedder,
-        indexer,
-        batch_size=settings.embedding.batch_size,
-    )
+    ingestion = _build_ingestion(foundation, uow, indexer)
     task_types = {kind.name: kind for kind in _task_types(ingestion)}
     tasks = TaskService(uow, task_types)
     known = KnownCallers()
@@ -141,11 +144,15 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
         ingestion=ingestion,
         limits=limits,
+        locations=LocationService(uow),
         logins=ways_in.logins,
         mails=ways_in.mails,
         summaries=talk.summaries,
         messages=talk.messages,
         moderation=ModerationService(uow, known),
+        memories=MemoriesService(uow, retrieval, retention=settings.memory.retention),
+        memory_indexing=MemoryIndexing(uow, indexer, foundation.embedder),
+        people=PersonService(uow),
         projects=ProjectService(uow),
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
@@ -155,7 +162,19 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=talk.spirit,
         tasks=tasks,
+        timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
+    )
+
+
+def _build_ingestion(foundation: Foundation, uow: OpenUnitOfWork, indexer: Indexer) -> IngestionService:
+    return IngestionService(
+        uow,
+        foundation.storage,
+        foundation.extractor,
+        foundation.embedder,
+        indexer,
+        batch_size=foundation.settings.embedding.batch_size,
     )
 
 

@@ -81,7 +81,8 @@ class Inquiry:
             items=[
                 RetrievedHit(
                     marker=passage.marker,
-                    document_id=passage.match.document_id,
+                    document_id=None if passage.match.memory_id else passage.match.document_id,
+                    memory_id=passage.match.memory_id,
                     title=passage.match.title,
                     page=passage.match.page,
                     score=round(passage.match.score, 6),

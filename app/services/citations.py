@@ -135,7 +135,7 @@ class Citations:
         return Cited(kept, citations, sentences)
 
     async def check(self, quotations: Sequence[Quotation]) -> Sequence[Citation]:
-        """Those quotations that stand word for word in the documents now."""
+        """Those quotations that stand word for word in the documents and memories now."""
         if not quotations:
             return []
         excerpts = [
@@ -143,7 +143,12 @@ class Citations:
             for quotation in quotations
         ]
         async with self._uow() as uow:
-            standing = await uow.answers.read_standing(excerpts)
+            of_documents = await uow.answers.read_standing(excerpts)
+            of_memories = await uow.recall.read_standing(excerpts)
+        standing = [
+            memory if quotation.passage.match.memory_id else document
+            for quotation, document, memory in zip(quotations, of_documents, of_memories, strict=True)
+        ]
         return [
             _citation(quotation, now)
             for quotation, now in zip(quotations, standing, strict=True)
@@ -182,7 +187,8 @@ def _citation(quotation: Quotation, now: Standing) -> Citation:
     match = quotation.passage.match
     return Citation(
         marker=quotation.passage.marker,
-        document_id=match.document_id,
+        document_id=None if match.memory_id else match.document_id,
+        memory_id=match.memory_id,
         title=match.title,
         page=now.page,
         char_start=quotation.char_start,

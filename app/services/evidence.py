@@ -70,7 +70,7 @@ def relevance(question_terms: Set[str], match: Match) -> float:
 
     A passage whose embedding cannot be compared is judged by its words alone.
     """
-    found = question_terms & terms(f"{match.heading or ''} {match.text}")
+    found = question_terms & (terms(f"{match.heading or ''} {match.text}") | match.met)
     share = len(found) / len(question_terms) if question_terms else 0.0
     return (share / 2 if match.dense is None else match.dense) + share / 2
 

@@ -18,6 +18,7 @@ from app.schemas.search import (
 )
 from app.services.evidence import COMPANION_FLOOR, FLOOR, Passage, relevance
 from app.services.lexicon import question_terms
+from app.services.recall import Recalled
 from app.services.terms import terms
 
 SHOWN = 10  # passages of a search unless more are asked for
@@ -41,17 +42,22 @@ def scores_of(match: Match) -> ScoresRead:
     return ScoresRead(dense=match.dense, text=match.rank, sparse=match.sparse, rerank=match.rerank)
 
 
-def explain(question: str, fields: SearchFields, probe: Probe, ranking: Ranking) -> Explanation:
-    """`ranking` goes on behind the passages that are shown."""
+def explain(question: str, fields: SearchFields, probe: Probe, ranking: Ranking, recalled: Recalled) -> Explanation:
+    """`ranking` goes on behind the passages that are shown; its counts are those of documents."""
     words = question_terms(question)
     weights = {"dense": probe.weights.dense, "text": probe.weights.text, "sparse": probe.weights.sparse}
     return Explanation(
         passages=ranking.passages,
         method="scan" if ranking.passages <= LARGEST_SCAN else "index",
         candidates=probe.candidates,
-        words={word: ranking.counts.get(term_id, 0) for term_id, word in words.items()},
+        words={
+            word: ranking.counts.get(term_id, 0) + recalled.ranking.counts.get(term_id, 0)
+            for term_id, word in words.items()
+        },
         legs=[LegRead(name=name, weight=weights[name], named=ranking.named.get(name, 0)) for name in LEGS],
         filters=fields.filters.model_dump(mode="json", exclude_none=True),
+        readings=recalled.readings,
+        memories=recalled.ranking.passages,
         hits=[PlaceRead(**_place(match)) for match in ranking.matches[: fields.top_k]],
         cut=[
             CutRead(**_place(match), reason=f"rank {rank}, and top_k is {fields.top_k}")
@@ -141,7 +147,8 @@ def _best(matches: Sequence[Match], leg: str) -> float | None:
 def _place(match: Match) -> dict[str, object]:
     return {
         "id": match.id,
-        "document_id": match.document_id,
+        "document_id": None if match.memory_id else match.document_id,
+        "memory_id": match.memory_id,
         "title": match.title,
         "page": match.page,
         "score": round(match.score, 6),

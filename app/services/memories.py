@@ -34,7 +34,7 @@ OF_THE_OWNER = frozenset({"people", "location", "links", "project_id"})  # which
 MANUAL: Mapping[str, Any] = {"kind": "manual", "ids": {}}
 
 
-class MemoryService:
+class MemoriesService:
     """`retention`: how long what was deleted can be restored."""
 
     def __init__(self, uow: OpenUnitOfWork, retrieval: RetrievalService, *, retention: timedelta) -> None:

@@ -18,6 +18,7 @@ from app.adapters.sparse import SparseEncoder
 from app.errors import NotFound, ServiceUnavailable
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
+from app.repositories.memory_filters import MemoryFilter
 from app.repositories.retrieval import Match, Probe, Ranking, Scope, Weights
 from app.schemas.conditions import compile_condition
 from app.schemas.search import (
@@ -30,8 +31,10 @@ from app.schemas.search import (
     SearchResult,
 )
 from app.services.explanations import Checked, check_result, explain, scores_of
+from app.services.fusion import fused, preferring
 from app.services.known_callers import Remembered
 from app.services.lexicon import latin_share, question_terms, rarity, term_id, words
+from app.services.recall import Recalled, RecallService, given_by
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +64,8 @@ PRESETS: Final[Mapping[str, Preset]] = {
 # A ranking is used again only where what the person may see is as it was, which each search asks the database first.
 REMEMBERED_FOR: Final = timedelta(minutes=1)
 REMEMBERED, LONGEST_REMEMBERED = 256, 50  # rankings, and passages of one
+NOTHING: Final = Ranking([], 0, {})
+PASSAGES_PER_MEMORY = 2  # that may be found, so that there are as many memories as are asked for
 CHECKED: Final = SearchFields(top_k=100, quality="high")
 
 
@@ -89,6 +94,7 @@ class RetrievalService:
     def __init__(
         self, uow: OpenUnitOfWork, embedder: Embedder, sparse: SparseEncoder | None, reranker: Reranker | None
     ) -> None:
+        self._recall = RecallService(uow, embedder)
         self._uow = uow
         self._embedder = embedder
         self._sparse = sparse
@@ -111,24 +117,44 @@ class RetrievalService:
         """The same for other services: `user_id`'s memberships bound what is found."""
         preset = PRESETS[fields.quality]
         probe, vector, timings = await self._probe(question, preset)
-        if "documents" not in fields.sources:  # the other kinds of things are not searchable
-            return Found([], vector, timings | {"search": 0.0})
         started = time.perf_counter()
         reranked = preset.reranked if self._reranker else 0
         limit = max(fields.top_k + (BEYOND if fields.explain else 0), reranked)
+        ranking = await self._documents(user_id, question, fields, probe, limit)
+        recalled = await self._memories(user_id, question, fields, probe, limit)
+        matches = fused([ranking.matches, recalled.ranking.matches], probe.weights, candidates=probe.candidates)
+        ranking = replace(ranking, matches=preferring(matches, recalled.bonus)[:limit])
+        timings["search"] = milliseconds_since(started)
+        if reranked and ranking.matches:
+            started = time.perf_counter()
+            ranking = replace(ranking, matches=await self._rerank(question, ranking.matches, reranked))
+            timings["rerank"] = milliseconds_since(started)
+        explanation = explain(question, fields, probe, ranking, recalled) if fields.explain else None
+        return Found(ranking.matches[: fields.top_k], vector, timings, explanation)
+
+    async def recall(self, user_id: UUID, question: str, filters: MemoryFilter, *, limit: int) -> Sequence[UUID]:
+        """The memories that fit a question best, best first. Raises ServiceUnavailable."""
+        probe, *_ = await self._probe(question, PRESETS["standard"])
+        found = await self._recall.search(user_id, question, filters, probe, limit=PASSAGES_PER_MEMORY * limit)
+        matches = preferring(found.ranking.matches, found.bonus)
+        return list(dict.fromkeys(match.document_id for match in matches))[:limit]
+
+    async def _documents(self, user_id: UUID, question: str, fields: SearchFields, probe: Probe, limit: int) -> Ranking:
+        if "documents" not in fields.sources or fields.filters.are_for_memories:
+            return NOTHING
         async with self._uow() as uow:
             reach = await uow.retrieval.reach(_scope(user_id, fields), probe)
             known = _Known(user_id, question, fields.model_dump_json(), limit, reach.state, str(reach.counts))
             ranking = self._rankings.get(known) or await uow.retrieval.rank(reach, probe, limit=limit, rarity=rarity)
         if reach.state is not None and limit <= LONGEST_REMEMBERED:
             self._rankings.put(known, ranking)
-        timings["search"] = milliseconds_since(started)
-        if reranked and ranking.matches:
-            started = time.perf_counter()
-            ranking = replace(ranking, matches=await self._rerank(question, ranking.matches, reranked))
-            timings["rerank"] = milliseconds_since(started)
-        explanation = explain(question, fields, probe, ranking) if fields.explain else None
-        return Found(ranking.matches[: fields.top_k], vector, timings, explanation)
+        return ranking
+
+    async def _memories(self, user_id: UUID, question: str, fields: SearchFields, probe: Probe, limit: int) -> Recalled:
+        if "memories" not in fields.sources or fields.filters.are_for_documents:
+            return Recalled(NOTHING, [], {})
+        given = given_by(fields.filters)
+        return await self._recall.search(user_id, question, given, probe, project_ids=fields.project_ids, limit=limit)
 
     async def check(self, actor: Principal, document_id: UUID, question: str) -> DocumentCheck:
         """Why this document does or does not come up for `question`.
@@ -232,9 +258,10 @@ def _scope(user_id: UUID, fields: SearchFields) -> Scope:
 
 def _hit(match: Match) -> HitRead:
     return HitRead(
-        source="documents",
+        source="memories" if match.memory_id else "documents",
         id=match.id,
-        document_id=match.document_id,
+        document_id=None if match.memory_id else match.document_id,
+        memory_id=match.memory_id,
         title=match.title,
         text=match.text,
         page=match.page,
