@@ -73,6 +73,8 @@ def places(document: Mapping[str, Any]) -> Iterator[Place]:
 def put(body: dict[str, Any], way: str, value: str) -> dict[str, Any]:
     """The body with `value` at the end of the way."""
     head, _, rest = way.partition(".")
+    if rest and head.endswith("[]"):
+        return body | {head.removesuffix("[]"): [put({}, rest, value)]}
     if rest:
         return body | {head: put(dict(body.get(head) or {}), rest, value)}
     return body | ({head.removesuffix("[]"): [value]} if head.endswith("[]") else {head: value})

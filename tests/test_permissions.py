@@ -49,6 +49,11 @@ def in_project(*, viewer: int, owner: int, editor: int | None = None) -> Expecte
     return row(401, 403, 404, 404, viewer, owner, editor=editor)
 
 
+def own(status: int) -> Expected:
+    """What is the owner's alone: nobody else learns that it is there, with whom ever they share a project."""
+    return row(401, 403, 404, 404, 404, status, editor=404)
+
+
 def in_room(*, guest: int, viewer: int, owner: int, editor: int | None = None) -> Expected:
     return row(401, guest, 404, 404, viewer, owner, editor=editor)
 
@@ -140,6 +145,10 @@ async def make_world(client: AsyncClient) -> World:
     for_strangers = await client.post("/api/v1/admin/invites", json={}, headers=world.people["admin"].headers)
     asked = await client.post("/api/v1/query", json={"question": "When is the lamp lit?"}, headers=owner.headers)
     devices = (await client.get("/api/v1/users/me/devices", headers=owner.headers)).json()["items"]
+    seen = {"name": "Anna"}, {"name": "Cape", "coordinates": {"latitude": 45.5, "longitude": -122.6}}
+    private = await create("/memories", content="A secret.", people=seen[:1], location=seen[1])
+    shared = await create("/memories", content="The lamp broke.", project_id=project["id"])
+    said = await create(f"/chat/{room['id']}/messages", text="Good evening")
     world.ids = {
         "project_id": project["id"],
         "document_id": accepted["document"]["id"],
@@ -156,6 +165,13 @@ async def make_world(client: AsyncClient) -> World:
         "identity_id": key["id"],  # nobody has one
         "device_id": devices[0]["id"],  # the cookie's, which is the newest
         "answer_id": asked.json()["id"],
+        "memory_id": private["id"],
+        "shared_memory_id": shared["id"],
+        "person_id": private["people"][0]["id"],
+        "person": private["people"][0]["id"],
+        "location_id": private["location"]["id"],
+        "location": private["location"]["id"],
+        "message_id": said["id"],
     }
     world.secrets = {"invite": invite, "email": stranger.email, "doomed_id": doomed["id"]}
     return world
@@ -197,6 +213,9 @@ DOCUMENT = f"{V1}/documents/{{document_id}}"
 SESSION = f"{V1}/sessions/{{session_id}}"
 MESSAGES = f"{V1}/chat/{{session_id}}/messages"
 MESSAGE = f"{MESSAGES}/{{message_id}}"
+MEMORY = f"{V1}/memories/{{memory_id}}"
+PERSON = f"{V1}/people/{{person_id}}"
+LOCATION = f"{V1}/locations/{{location_id}}"
 
 ROWS: dict[str, tuple[Expected, Body | None]] = {
     # operations
@@ -275,6 +294,28 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {V1}/query/{{answer_id}}": (row(401, 403, 404, 404, 404, 200, editor=404), None),
     f"GET {V1}/query/{{answer_id}}/events": (row(401, 403, 404, 404, 404, 200, editor=404), None),
     f"DELETE {V1}/query/{{answer_id}}": (row(401, 403, 404, 404, 404, 202, editor=404), None),
+    # memories, which are private here; what is shared: SHARED_ROWS
+    f"POST {V1}/memories": (in_project(viewer=403, owner=201), json(content="New.", project_id=known("project_id"))),
+    f"GET {V1}/memories": (personal(200), None),
+    f"GET {V1}/memories/timeline": (personal(200), None),
+    f"GET {V1}/memories/on-this-day": (personal(200), None),
+    f"GET {MEMORY}": (own(200), None),
+    f"PATCH {MEMORY}": (own(200), json(content="Changed.")),
+    f"DELETE {MEMORY}": (own(204), None),
+    f"POST {MEMORY}/restore": (own(200), None),
+    f"GET {MEMORY}/history": (own(200), None),
+    f"POST {MEMORY}/undo": (own(409), None),  # there is nothing to undo
+    f"POST {V1}/people": (personal(201), json(name="Ben")),
+    f"GET {V1}/people": (personal(200), None),
+    f"GET {PERSON}": (own(200), None),
+    f"PATCH {PERSON}": (own(200), json(name="Renamed")),
+    f"DELETE {PERSON}": (own(204), None),
+    f"POST {PERSON}/merge": (own(409), json(person_id=known("person_id"))),  # with themselves
+    f"POST {V1}/locations": (personal(201), json(name="Bay")),
+    f"GET {V1}/locations": (personal(200), None),
+    f"GET {LOCATION}": (own(200), None),
+    f"PATCH {LOCATION}": (own(200), json(name="Renamed")),
+    f"DELETE {LOCATION}": (own(204), None),
     # tasks
     f"GET {V1}/tasks": (personal(200), None),
     f"GET {V1}/tasks/{{task_id}}": (in_project(viewer=200, owner=200), None),
@@ -325,6 +366,18 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
 }
 
 
+SHARED_MEMORY = f"{V1}/memories/{{shared_memory_id}}"
+SHARED_ROWS: dict[str, tuple[Expected, Body | None]] = {
+    f"GET {SHARED_MEMORY}": (in_project(viewer=200, owner=200), None),
+    f"PATCH {SHARED_MEMORY}": (in_project(viewer=403, owner=200), json(content="Changed.")),
+    f"DELETE {SHARED_MEMORY}": (in_project(viewer=403, editor=403, owner=204), None),
+    f"POST {SHARED_MEMORY}/restore": (in_project(viewer=403, editor=403, owner=200), None),
+    f"GET {SHARED_MEMORY}/history": (in_project(viewer=403, editor=403, owner=200), None),
+    f"POST {SHARED_MEMORY}/undo": (in_project(viewer=403, editor=403, owner=409), None),
+}
+"""The same routes with a memory that is shared with the project: its own rows, since `ROWS` has one for each route."""
+
+
 async def call(world: World, caller: str, name: str, body: Body | None) -> Response:
     method, template = name.split(" ", 1)
     values = body(world) if body else None
@@ -345,7 +398,9 @@ async def test_a_route_lets_in_whom_its_row_says_and_nobody_else(
     world, redis = await make_world(client), resources.foundation.redis
     log_ins = {key: await redis.get(key) for key in await redis.keys(f"{resources.settings.redis.prefix}login:*")}
     wrong = []
-    for name, (columns, body) in sorted(ROWS.items(), key=lambda item: item[0].startswith("DELETE")):  # files go, too
+    for name, (columns, body) in sorted(
+        (ROWS | SHARED_ROWS).items(), key=lambda item: item[0].startswith("DELETE")
+    ):  # files go, too
         for caller, status in {**columns, **in_guise(name, columns)}.items():
             await shared_connection.exec_driver_sql("SAVEPOINT before_the_call")
             await redis.mset(log_ins)

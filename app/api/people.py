@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
-from app.schemas.common import Page
+from app.schemas.common import ErrorResponse, Page
 from app.schemas.memories import PersonCreate, PersonMerge, PersonRead, PersonUpdate
 from app.services.people import PersonView
 
@@ -54,7 +54,11 @@ async def update_person(
     return conditional.tag(await services.people.update(actor, person_id, changes, expected=expected))
 
 
-@router.post("/{person_id}/merge", response_model=PersonRead)
+@router.post(
+    "/{person_id}/merge",
+    response_model=PersonRead,
+    responses={409: {"model": ErrorResponse, "description": "They are the same already"}},
+)
 async def merge_people(
     actor: Actor, services: ServicesDep, person_id: UUID, data: PersonMerge, conditional: ConditionalDep
 ) -> PersonView:

@@ -122,6 +122,12 @@ class Location(Model):
     latitude: Mapped[float | None] = mapped_column(Float)
     longitude: Mapped[float | None] = mapped_column(Float)
 
+    @property
+    def coordinates(self) -> dict[str, float] | None:
+        if self.latitude is None or self.longitude is None:
+            return None
+        return {"latitude": self.latitude, "longitude": self.longitude}
+
 
 class MemoryPerson(Base):
     __tablename__ = "memory_people"

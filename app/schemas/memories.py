@@ -5,7 +5,7 @@ from datetime import date
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.models import MemoryVersion, Precision
 from app.schemas.common import Page, Read, Timestamp, encode_cursor
@@ -42,38 +42,50 @@ Longitude = Annotated[float, ONLY_NUMBERS, Field(ge=-180, le=180, allow_inf_nan=
 Strictly: Final = ConfigDict(extra="forbid")
 
 
-class PersonGiven(BaseModel):
-    """Somebody by `person_id`, or by `name`: who is called so already, else somebody new."""
+class Coordinates(BaseModel):
+    """Degrees."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+    latitude: Latitude
+    longitude: Longitude
+
+
+class PersonById(BaseModel):
+    """Somebody in your memories."""
 
     model_config = Strictly
 
-    person_id: UUID | None = None
-    name: Name | None = None
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.person_id is None) == (self.name is None):
-            raise ValueError("give either a person_id or a name")
-        return self
+    person_id: UUID
 
 
-class PlaceGiven(BaseModel):
-    """A place by `location_id`, or by `name`: the one called so already, else a new one, with coordinates if known."""
+class PersonByName(BaseModel):
+    """Who is called so already, else somebody new."""
 
     model_config = Strictly
 
-    location_id: UUID | None = None
-    name: PlaceName | None = None
-    latitude: Latitude | None = None
-    longitude: Longitude | None = None
+    name: Name
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.location_id is None) == (self.name is None):
-            raise ValueError("give either a location_id or a name")
-        if (self.latitude is None) != (self.longitude is None):
-            raise ValueError("give both coordinates or none")
-        return self
+
+class PlaceById(BaseModel):
+    """A place in your memories."""
+
+    model_config = Strictly
+
+    location_id: UUID
+
+
+class PlaceByName(BaseModel):
+    """The place that is called so already, else a new one, with coordinates if they are known."""
+
+    model_config = Strictly
+
+    name: PlaceName
+    coordinates: Coordinates | None = None
+
+
+PersonGiven = PersonById | PersonByName
+PlaceGiven = PlaceById | PlaceByName
 
 
 class MemoryLinks(BaseModel):
@@ -87,9 +99,7 @@ class MemoryLinks(BaseModel):
 
 
 class MemoryCreate(BaseModel):
-    """Something that happened: a title or a content, and what is known besides. Nobody else sees it without a
-    `project_id`.
-    """
+    """Something that happened, as far as it is known. Nobody else sees it without a `project_id`."""
 
     model_config = Strictly
 
@@ -103,12 +113,6 @@ class MemoryCreate(BaseModel):
     location: PlaceGiven | None = None
     links: MemoryLinks = Field(default_factory=MemoryLinks)
     project_id: UUID | None = Field(None, description="Shares it with the members of this project.")
-
-    @model_validator(mode="after")
-    def _say_something(self) -> Self:
-        if self.title is None and not self.content.strip():
-            raise ValueError("a memory needs a title or a content")
-        return self
 
 
 class MemoryUpdate(BaseModel):
@@ -147,8 +151,7 @@ class PersonInMemory(Read):
 class PlaceOfMemory(Read):
     id: UUID
     name: str
-    latitude: float | None
-    longitude: float | None
+    coordinates: Coordinates | None
 
 
 class SourceRead(Read):
@@ -243,30 +246,16 @@ class LocationCreate(BaseModel):
     model_config = Strictly
 
     name: PlaceName
-    latitude: Latitude | None = None
-    longitude: Longitude | None = None
-
-    @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
-        if (self.latitude is None) != (self.longitude is None):
-            raise ValueError("give both coordinates or none")
-        return self
+    coordinates: Coordinates | None = None
 
 
 class LocationUpdate(BaseModel):
-    """What is left out or null stays as it is; coordinates come together."""
+    """What is left out or null stays as it is."""
 
     model_config = Strictly
 
     name: PlaceName | None = None
-    latitude: Latitude | None = None
-    longitude: Longitude | None = None
-
-    @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
-        if (self.latitude is None) != (self.longitude is None):
-            raise ValueError("give both coordinates or none")
-        return self
+    coordinates: Coordinates | None = None
 
 
 class LocationRead(Read):
@@ -274,8 +263,7 @@ class LocationRead(Read):
 
     id: UUID
     name: str
-    latitude: float | None
-    longitude: float | None
+    coordinates: Coordinates | None
     memory_count: int
     distance: float | None
     created_at: Timestamp

@@ -1,6 +1,6 @@
 """The places in somebody's memories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from app.permissions import Principal
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.locations import LocationRow, memories_at
 from app.repositories.memory_filters import Near
-from app.schemas.memories import LocationCreate, LocationUpdate, PlaceGiven
+from app.schemas.memories import Coordinates, LocationCreate, LocationUpdate, PlaceById, PlaceGiven
 from app.services.versions import Versions, require_version
 
 
@@ -21,8 +21,7 @@ class LocationView:
 
     id: UUID
     name: str
-    latitude: float | None
-    longitude: float | None
+    coordinates: Mapping[str, float] | None
     memory_count: int
     distance: float | None
     created_at: datetime
@@ -35,8 +34,7 @@ class LocationView:
         return cls(
             place.id,
             place.name,
-            place.latitude,
-            place.longitude,
+            place.coordinates,
             count,
             None if away is None else round(away, 1),
             place.created_at,
@@ -51,7 +49,7 @@ class LocationService:
 
     async def create(self, actor: Principal, data: LocationCreate) -> LocationView:
         async with self._uow() as uow:
-            place = Location(owner_id=actor.user_id, name=data.name, latitude=data.latitude, longitude=data.longitude)
+            place = _located(Location(owner_id=actor.user_id, name=data.name), data.coordinates)
             await uow.locations.add(place)
             return await _view(uow, actor, place.id)
 
@@ -78,8 +76,7 @@ class LocationService:
         async with self._uow() as uow:
             place = await _locked(uow, actor, location_id, expected)
             place.name = changes.name or place.name
-            if changes.latitude is not None:
-                place.latitude, place.longitude = changes.latitude, changes.longitude
+            _located(place, changes.coordinates)
             await uow.flush()
             await uow.memories.touch(memories_at(location_id))
             return await _view(uow, actor, location_id)
@@ -94,16 +91,22 @@ class LocationService:
 
 async def find_or_add_place(uow: UnitOfWork, owner_id: UUID, given: PlaceGiven) -> UUID:
     """The place that is meant; a name that is new becomes one. Raises NotFound: an id is none of the owner's."""
-    if given.location_id is not None:
+    if isinstance(given, PlaceById):
         if await uow.locations.lock_owned(owner_id, given.location_id) is None:
             raise NotFound("Location not found", location_id=str(given.location_id))
         return given.location_id
-    assert given.name is not None
     place = await uow.locations.find_named(owner_id, given.name)
     if place is None:
-        place = Location(owner_id=owner_id, name=given.name, latitude=given.latitude, longitude=given.longitude)
+        place = _located(Location(owner_id=owner_id, name=given.name), given.coordinates)
         await uow.locations.add(place)
     return place.id
+
+
+def _located(place: Location, coordinates: Coordinates | None) -> Location:
+    """The place, where that is; it stays where it is known to be when nothing is said."""
+    if coordinates is not None:
+        place.latitude, place.longitude = coordinates.latitude, coordinates.longitude
+    return place
 
 
 async def _view(uow: UnitOfWork, actor: Principal, location_id: UUID) -> LocationView:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.errors import InvalidInput, NotFound
+from app.errors import Conflict, InvalidInput, NotFound
 from app.models import Person
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.people import PersonRow, memories_with
-from app.schemas.memories import MOST_ALIASES, PersonCreate, PersonGiven, PersonUpdate
+from app.schemas.memories import MOST_ALIASES, PersonById, PersonByName, PersonCreate, PersonGiven, PersonUpdate
 from app.services.versions import Versions, require_version
 
 LONGEST_FOLDED = 200
@@ -83,13 +83,13 @@ class PersonService:
 
         Raises:
             NotFound: one of them is nobody of the actor's.
-            InvalidInput: they are the same already.
+            Conflict: they are the same already.
         """
-        if person_id == other_id:
-            raise InvalidInput("Nobody can be merged with themselves.", field="person_id")
         async with self._uow() as uow:
             there = await uow.people.lock_owned(actor.user_id, [person_id, other_id])
             person, other = _there(there, person_id), _there(there, other_id)
+            if person is other:
+                raise Conflict("Nobody can be merged with themselves.", person_id=str(person_id))
             await uow.memories.touch(memories_with(other.id))
             await uow.people.move_memories(person.id, other.id)
             await uow.people.delete(other.id)
@@ -112,8 +112,8 @@ async def find_or_add(uow: UnitOfWork, owner_id: UUID, given: Sequence[PersonGiv
         NotFound: an id is nobody of the owner's.
         InvalidInput: several are called so.
     """
-    ids = [one.person_id for one in given if one.person_id is not None]
-    names = {folded(one.name): one.name for one in given if one.name is not None}
+    ids = [one.person_id for one in given if isinstance(one, PersonById)]
+    names = {folded(one.name): one.name for one in given if isinstance(one, PersonByName)}
     foreign = await uow.people.list_foreign(owner_id, ids) if ids else []
     if foreign:
         raise NotFound("Person not found", person_id=str(foreign[0]))

@@ -44,7 +44,7 @@ def _is_word(match: re.Match[str], question: str) -> bool:
 
 
 _BEFORE_ANY_MONTH: Final = frozenset({"in", "during", "since", "last", "im", "en", "em"})
-_BEFORE_MONTHS: Final = frozenset({"until", "before", "after", "this", "of", "and", "to", "from", "between"})
+_BEFORE_MONTHS: Final = frozenset({"until", "before", "after", "this", "of", "to", "from", "between"})
 
 
 def _year_first(text: str) -> Span | None:

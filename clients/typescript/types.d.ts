@@ -129,6 +129,15 @@ export type Authenticate = {
   token: string;
 };
 
+/** A day, a month or a year, by its first day: how many memories, the people and places that most have, titles. */
+export type BucketRead = {
+  start: string;
+  count: number;
+  people: Array<Counted>;
+  places: Array<Counted>;
+  titles: Array<string>;
+};
+
 /** What is counted apart from everything else. */
 export type Budget = "requests" | "uploads" | "queries" | "messages" | "frames" | "tokens" | "login" | "failures" | "mails";
 
@@ -166,10 +175,11 @@ export type ChunkRead = {
   token_count: number;
 };
 
-/** A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text. */
+/** A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text, or of the memory's content (of its title, where it has no content). Of the two ids one is null. */
 export type Citation = {
   marker: number;
-  document_id: string;
+  document_id: string | null;
+  memory_id: string | null;
   title: string;
   page: number | null;
   char_start: number;
@@ -185,9 +195,23 @@ export type CookieSessionRead = {
   csrf_token: string | null;
 };
 
+/** Degrees. */
+export type Coordinates = {
+  latitude: number;
+  longitude: number;
+};
+
+/** Somebody or somewhere, and in how many memories of a bucket. */
+export type Counted = {
+  id: string;
+  name: string;
+  count: number;
+};
+
 export type CutRead = {
   id: string;
-  document_id: string;
+  document_id: string | null;
+  memory_id: string | null;
   title: string;
   page: number | null;
   score: number;
@@ -331,6 +355,9 @@ export type Explanation = {
   words: Record<string, number>;
   legs: Array<LegRead>;
   filters: Record<string, unknown>;
+  readings: Array<ReadingRead>;
+  /** Passages of memories that the search could look at; not among `passages`. */
+  memories: number;
   hits: Array<PlaceRead>;
   cut: Array<CutRead>;
 };
@@ -344,11 +371,12 @@ export type HealthRead = {
   checks: Record<string, CheckRead>;
 };
 
-/** A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text. */
+/** A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text, or of the memory's content (of its title, where it has no content). Of the two ids one is null. */
 export type HitRead = {
   source: "documents" | "memories" | "messages";
   id: string;
-  document_id: string;
+  document_id: string | null;
+  memory_id: string | null;
   title: string;
   text: string;
   page: number | null;
@@ -460,6 +488,28 @@ export type LiveRead = {
   status: "alive";
 };
 
+export type LocationCreate = {
+  name: string;
+  coordinates?: Coordinates | null;
+};
+
+/** A place in your memories, and in how many; `distance` in metres, where a list is asked for what is near. */
+export type LocationRead = {
+  id: string;
+  name: string;
+  coordinates: Coordinates | null;
+  memory_count: number;
+  distance: number | null;
+  created_at: string;
+  updated_at: string;
+};
+
+/** What is left out or null stays as it is. */
+export type LocationUpdate = {
+  name?: string | null;
+  coordinates?: Coordinates | null;
+};
+
 export type LoginKind = "token" | "cookie";
 
 /** A refresh token of another log-in of yours ends that one, too. */
@@ -488,6 +538,67 @@ export type MemberRead = {
   name: string;
   email: string | null;
   role: ProjectRole;
+};
+
+/** Something that happened, as far as it is known. Nobody else sees it without a `project_id`. */
+export type MemoryCreate = {
+  /** Without one, how the content begins. */
+  title?: string | null;
+  content?: string;
+  /** Now, unless given. */
+  occurred_at?: string | null;
+  occurred_end?: string | null;
+  /** As `occurred_at` is written, unless given. */
+  precision?: Precision | null;
+  tags?: Array<string>;
+  people?: Array<PersonById | PersonByName>;
+  location?: PlaceById | PlaceByName | null;
+  links?: MemoryLinks;
+  /** Shares it with the members of this project. */
+  project_id?: string | null;
+};
+
+/** What a memory hangs together with; documents and messages that you may see, and memories. */
+export type MemoryLinks = {
+  document_ids?: Array<string>;
+  message_ids?: Array<string>;
+  memory_ids?: Array<string>;
+};
+
+/** A memory. `occurred_local` is what the clock showed where it happened, which calendars go by; of a day, a month or a year (`precision`) it is the beginning. `created_at` is when it was written down. Links lead to what you may see; `project_id` is null where nobody else sees the memory. */
+export type MemoryRead = {
+  id: string;
+  owner_id: string;
+  project_id: string | null;
+  title: string;
+  content: string;
+  occurred_at: string;
+  occurred_end: string | null;
+  occurred_local: string;
+  precision: Precision;
+  tags: Array<string>;
+  people: Array<PersonInMemory>;
+  location: PlaceOfMemory | null;
+  links: MemoryLinks;
+  media: Array<Record<string, unknown>>;
+  source: SourceRead;
+  created_at: string;
+  updated_at: string;
+  deleted_at: string | null;
+};
+
+/** What is left out stays; `people`, `tags` and `links` are replaced as a whole. Null takes away `occurred_end`, `location`, and with `project_id` the sharing. */
+export type MemoryUpdate = {
+  title?: string | null;
+  content?: string | null;
+  occurred_at?: string | null;
+  occurred_end?: string | null;
+  precision?: Precision | null;
+  tags?: Array<string> | null;
+  people?: Array<PersonById | PersonByName> | null;
+  location?: PlaceById | PlaceByName | null;
+  links?: MemoryLinks | null;
+  project_id?: string | null;
 };
 
 /** `client_id`: the same one sent again makes no second message. `reply_to`: a message of the same room. */
@@ -579,6 +690,13 @@ export type MessagesRead = {
   last_read_seq: number;
 };
 
+/** Memories of this day of other years, and of this one; the newest first. */
+export type OnThisDay = {
+  date: string;
+  items: Array<MemoryRead>;
+  next_cursor: string | null;
+};
+
 export type PageAPIKeyRead = {
   items: Array<APIKeyRead>;
   next_cursor: string | null;
@@ -619,13 +737,28 @@ export type PageInviteListRead = {
   next_cursor: string | null;
 };
 
+export type PageLocationRead = {
+  items: Array<LocationRead>;
+  next_cursor: string | null;
+};
+
 export type PageMemberRead = {
   items: Array<MemberRead>;
   next_cursor: string | null;
 };
 
+export type PageMemoryRead = {
+  items: Array<MemoryRead>;
+  next_cursor: string | null;
+};
+
 export type PageMessageRead = {
   items: Array<MessageRead>;
+  next_cursor: string | null;
+};
+
+export type PagePersonRead = {
+  items: Array<PersonRead>;
   next_cursor: string | null;
 };
 
@@ -710,14 +843,73 @@ export type Person = {
   name: string;
 };
 
+/** Somebody in your memories. */
+export type PersonById = {
+  person_id: string;
+};
+
+/** Who is called so already, else somebody new. */
+export type PersonByName = {
+  name: string;
+};
+
+export type PersonCreate = {
+  name: string;
+  aliases?: Array<string>;
+};
+
+export type PersonInMemory = {
+  id: string;
+  name: string;
+};
+
+/** `person_id` goes, and becomes an alias; whatever it was linked with stays. */
+export type PersonMerge = {
+  person_id: string;
+};
+
+/** Somebody in your memories, and in how many. */
+export type PersonRead = {
+  id: string;
+  name: string;
+  aliases: Array<string>;
+  memory_count: number;
+  created_at: string;
+  updated_at: string;
+};
+
+/** What is left out or null stays as it is; `aliases` are replaced as a whole. */
+export type PersonUpdate = {
+  name?: string | null;
+  aliases?: Array<string> | null;
+};
+
 export type Ping = {
   type: "ping";
+};
+
+/** A place in your memories. */
+export type PlaceById = {
+  location_id: string;
+};
+
+/** The place that is called so already, else a new one, with coordinates if they are known. */
+export type PlaceByName = {
+  name: string;
+  coordinates?: Coordinates | null;
+};
+
+export type PlaceOfMemory = {
+  id: string;
+  name: string;
+  coordinates: Coordinates | null;
 };
 
 /** Where a passage stands in each ranker that named it, from 1. */
 export type PlaceRead = {
   id: string;
-  document_id: string;
+  document_id: string | null;
+  memory_id: string | null;
   title: string;
   page: number | null;
   score: number;
@@ -732,6 +924,9 @@ export type Pong = {
   session_id: string | null;
   project_id: string | null;
 };
+
+/** How exactly is known when something happened. */
+export type Precision = "exact" | "day" | "month" | "year";
 
 export type ProjectCreate = {
   name: string;
@@ -762,7 +957,7 @@ export type ProjectUpdate = {
 export type QueryRequest = {
   /** Only in these; else in all that the caller is a member of. */
   project_ids?: Array<string> | null;
-  /** Kinds of things to find. */
+  /** Kinds of things to find; several make one ranked list. */
   sources?: Array<"documents" | "memories" | "messages">;
   filters?: SearchFilters;
   top_k?: number;
@@ -843,6 +1038,16 @@ export type ReadMarkerRead = {
 
 export type ReadMarkersRead = {
   items: Array<ReadMarkerRead>;
+};
+
+/** What of the question was taken for a `time`, a `person` or an `event` that it dates by, and what was done: the search was `narrowed` to it, what fits was `preferred`, or it was `dropped`, since nothing was found that way. */
+export type ReadingRead = {
+  kind: "time" | "person" | "event";
+  text: string;
+  use: "narrowed" | "preferred" | "dropped";
+  occurred_from: string | null;
+  occurred_before: string | null;
+  names: Array<string>;
 };
 
 export type RefreshTokenUse = {
@@ -937,23 +1142,34 @@ export type ScoresRead = {
   rerank?: number | null;
 };
 
-/** Narrow the search to some documents; all that is given must hold. */
+/** Narrow the search; all that is given must hold. Some of it only documents have, and some only memories. */
 export type SearchFilters = {
   document_ids?: Array<string> | null;
   media_type?: string | null;
   /** Keys that the documents' metadata must have, with equal values. */
   metadata?: Record<string, unknown> | null;
   where?: Record<string, unknown> | null;
-  /** Documents added at this time or later. */
+  /** Added, or written down, at this time or later. */
   created_from?: string | null;
-  /** Documents added before this time. */
+  /** Added, or written down, before this time. */
   created_before?: string | null;
+  /** Memories of then or later. */
+  occurred_from?: string | null;
+  /** Memories of before then. */
+  occurred_before?: string | null;
+  /** Memories in which all of them are. */
+  person_ids?: Array<string> | null;
+  /** Memories of this place. */
+  location_id?: string | null;
+  /** Memories with all of them. */
+  tags?: Array<string> | null;
+  memory_ids?: Array<string> | null;
 };
 
 export type SearchRequest = {
   /** Only in these; else in all that the caller is a member of. */
   project_ids?: Array<string> | null;
-  /** Kinds of things to find. */
+  /** Kinds of things to find; several make one ranked list. */
   sources?: Array<"documents" | "memories" | "messages">;
   filters?: SearchFilters;
   top_k?: number;
@@ -1040,6 +1256,12 @@ export type SessionUpdated = {
   spirit_mode: string;
   is_active: boolean;
   shares_documents: boolean;
+};
+
+/** Where a memory comes from, and the ids of what it was made from. */
+export type SourceRead = {
+  kind: string;
+  ids: Record<string, unknown>;
 };
 
 /** Durable. So many messages wait for the spirit that it will not answer this one. */
@@ -1211,6 +1433,13 @@ export type TicketRead = {
   expires_in: number;
 };
 
+/** The newest bucket first, without empty ones. */
+export type Timeline = {
+  bucket: "day" | "month" | "year";
+  items: Array<BucketRead>;
+  next_cursor: string | null;
+};
+
 /** `expires_in`: seconds the access token is good for. The refresh token is good for one use. */
 export type TokensRead = {
   access_token: string;
@@ -1221,6 +1450,11 @@ export type TokensRead = {
 
 export type Typing = {
   type: "typing";
+};
+
+/** `revision`: the state to go back to; without one, that before the last change. */
+export type UndoRequest = {
+  revision?: number | null;
 };
 
 /** Tokens of the language model; 0 where none was asked, or it does not count. */
@@ -1305,6 +1539,20 @@ export type UserUpdate = {
   settings?: UserSettingsUpdate | null;
   /** Any JSON object of at most 16 KB; Hearth only keeps it. */
   preferences?: Record<string, unknown> | null;
+};
+
+export type VersionPage = {
+  items: Array<VersionRead>;
+  next_cursor: string | null;
+};
+
+/** What a memory was after change number `revision`; `change` says what was done, by `changed_by`. */
+export type VersionRead = {
+  revision: number;
+  change: "created" | "updated" | "undone" | "deleted" | "restored" | "merged";
+  changed_by: string | null;
+  state: Record<string, unknown>;
+  created_at: string;
 };
 
 /** First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds. */

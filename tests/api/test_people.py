@@ -31,7 +31,7 @@ async def test_two_people_become_one_with_all_names_and_memories(
         "Dancing.",
     }
     itself = await client.post(f"{PEOPLE}/{anna}/merge", json={"person_id": anna}, headers=owner.headers)
-    assert itself.status_code == 422
+    assert itself.status_code == 409
 
 
 async def test_people_and_places_are_their_owners_alone(client: AsyncClient, owner: User):
@@ -63,7 +63,7 @@ async def test_somebody_is_found_by_any_name_and_leaves_memories_behind(client: 
 
 async def test_the_nearest_places_come_first(client: AsyncClient, owner: User):
     for name, latitude, longitude in (("Oslo", 59.91, 10.75), ("Bergen", 60.39, 5.32), ("Fiji", -17.7, 178.1)):
-        body = {"name": name, "latitude": latitude, "longitude": longitude}
+        body = {"name": name, "coordinates": {"latitude": latitude, "longitude": longitude}}
         assert (await client.post(LOCATIONS, json=body, headers=owner.headers)).status_code == 201
     near = (await listed(client, owner, "/locations", near="60,6", radius=400_000))["items"]
     assert [place["name"] for place in near] == ["Bergen", "Oslo"]
@@ -73,7 +73,7 @@ async def test_the_nearest_places_come_first(client: AsyncClient, owner: User):
         "Bergen",
         "Oslo",
     ]
-    half = await client.post(LOCATIONS, json={"name": "Half", "latitude": 1}, headers=owner.headers)
+    half = await client.post(LOCATIONS, json={"name": "Half", "coordinates": {"latitude": 1}}, headers=owner.headers)
     assert half.status_code == 422
 
 

@@ -129,6 +129,15 @@ class Authenticate(TypedDict):
     type: Literal['authenticate']
     token: str
 
+class BucketRead(TypedDict):
+    """A day, a month or a year, by its first day: how many memories, the people and places that most have, titles."""
+
+    start: str
+    count: int
+    people: list[Counted]
+    places: list[Counted]
+    titles: list[str]
+
 Budget: TypeAlias = Literal['requests', 'uploads', 'queries', 'messages', 'frames', 'tokens', 'login', 'failures', 'mails']
 
 class CancelTask(TypedDict):
@@ -163,10 +172,11 @@ class ChunkRead(TypedDict):
     token_count: int
 
 class Citation(TypedDict):
-    """A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text."""
+    """A passage that supports an answer: `quote` stands verbatim at `char_start`:`char_end` of the document's text, or of the memory's content (of its title, where it has no content). Of the two ids one is null."""
 
     marker: int
-    document_id: str
+    document_id: str | None
+    memory_id: str | None
     title: str
     page: int | None
     char_start: int
@@ -180,9 +190,23 @@ class CookieSessionRead(TypedDict):
     user: UserRead
     csrf_token: str | None
 
+class Coordinates(TypedDict):
+    """Degrees."""
+
+    latitude: float
+    longitude: float
+
+class Counted(TypedDict):
+    """Somebody or somewhere, and in how many memories of a bucket."""
+
+    id: str
+    name: str
+    count: int
+
 class CutRead(TypedDict):
     id: str
-    document_id: str
+    document_id: str | None
+    memory_id: str | None
     title: str
     page: int | None
     score: float
@@ -318,6 +342,8 @@ class Explanation(TypedDict):
     words: dict[str, int]
     legs: list[LegRead]
     filters: dict[str, Any]
+    readings: list[ReadingRead]
+    memories: int
     hits: list[PlaceRead]
     cut: list[CutRead]
 
@@ -330,11 +356,12 @@ class HealthRead(TypedDict):
     checks: dict[str, CheckRead]
 
 class HitRead(TypedDict):
-    """A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text."""
+    """A passage: `text` stands at `char_start`:`char_end` (code points) of the document's text, or of the memory's content (of its title, where it has no content). Of the two ids one is null."""
 
     source: Literal['documents', 'memories', 'messages']
     id: str
-    document_id: str
+    document_id: str | None
+    memory_id: str | None
     title: str
     text: str
     page: int | None
@@ -439,6 +466,27 @@ class LimitsRead(TypedDict):
 class LiveRead(TypedDict):
     status: Literal['alive']
 
+class LocationCreate(TypedDict):
+    name: str
+    coordinates: NotRequired[Coordinates | None]
+
+class LocationRead(TypedDict):
+    """A place in your memories, and in how many; `distance` in metres, where a list is asked for what is near."""
+
+    id: str
+    name: str
+    coordinates: Coordinates | None
+    memory_count: int
+    distance: float | None
+    created_at: str
+    updated_at: str
+
+class LocationUpdate(TypedDict):
+    """What is left out or null stays as it is."""
+
+    name: NotRequired[str | None]
+    coordinates: NotRequired[Coordinates | None]
+
 LoginKind: TypeAlias = Literal['token', 'cookie']
 
 class Logout(TypedDict):
@@ -466,6 +514,63 @@ class MemberRead(TypedDict):
     name: str
     email: str | None
     role: ProjectRole
+
+class MemoryCreate(TypedDict):
+    """Something that happened, as far as it is known. Nobody else sees it without a `project_id`."""
+
+    title: NotRequired[str | None]
+    content: NotRequired[str]
+    occurred_at: NotRequired[str | None]
+    occurred_end: NotRequired[str | None]
+    precision: NotRequired[Precision | None]
+    tags: NotRequired[list[str]]
+    people: NotRequired[list[PersonById | PersonByName]]
+    location: NotRequired[PlaceById | PlaceByName | None]
+    links: NotRequired[MemoryLinks]
+    project_id: NotRequired[str | None]
+
+class MemoryLinks(TypedDict):
+    """What a memory hangs together with; documents and messages that you may see, and memories."""
+
+    document_ids: NotRequired[list[str]]
+    message_ids: NotRequired[list[str]]
+    memory_ids: NotRequired[list[str]]
+
+class MemoryRead(TypedDict):
+    """A memory. `occurred_local` is what the clock showed where it happened, which calendars go by; of a day, a month or a year (`precision`) it is the beginning. `created_at` is when it was written down. Links lead to what you may see; `project_id` is null where nobody else sees the memory."""
+
+    id: str
+    owner_id: str
+    project_id: str | None
+    title: str
+    content: str
+    occurred_at: str
+    occurred_end: str | None
+    occurred_local: str
+    precision: Precision
+    tags: list[str]
+    people: list[PersonInMemory]
+    location: PlaceOfMemory | None
+    links: MemoryLinks
+    media: list[dict[str, Any]]
+    source: SourceRead
+    created_at: str
+    updated_at: str
+    deleted_at: str | None
+
+class MemoryUpdate(TypedDict):
+    """What is left out stays; `people`, `tags` and `links` are replaced as a whole. Null takes away `occurred_end`, `location`, and with `project_id` the sharing."""
+
+    title: NotRequired[str | None]
+    content: NotRequired[str | None]
+    occurred_at: NotRequired[str | None]
+    occurred_end: NotRequired[str | None]
+    precision: NotRequired[Precision | None]
+    tags: NotRequired[list[str] | None]
+    people: NotRequired[list[PersonById | PersonByName] | None]
+    location: NotRequired[PlaceById | PlaceByName | None]
+    links: NotRequired[MemoryLinks | None]
+    project_id: NotRequired[str | None]
 
 class MessageCreate(TypedDict):
     """`client_id`: the same one sent again makes no second message. `reply_to`: a message of the same room."""
@@ -552,6 +657,13 @@ class MessagesRead(TypedDict):
     user_id: str
     last_read_seq: int
 
+class OnThisDay(TypedDict):
+    """Memories of this day of other years, and of this one; the newest first."""
+
+    date: str
+    items: list[MemoryRead]
+    next_cursor: str | None
+
 class PageAPIKeyRead(TypedDict):
     items: list[APIKeyRead]
     next_cursor: str | None
@@ -584,12 +696,24 @@ class PageInviteListRead(TypedDict):
     items: list[InviteListRead]
     next_cursor: str | None
 
+class PageLocationRead(TypedDict):
+    items: list[LocationRead]
+    next_cursor: str | None
+
 class PageMemberRead(TypedDict):
     items: list[MemberRead]
     next_cursor: str | None
 
+class PageMemoryRead(TypedDict):
+    items: list[MemoryRead]
+    next_cursor: str | None
+
 class PageMessageRead(TypedDict):
     items: list[MessageRead]
+    next_cursor: str | None
+
+class PagePersonRead(TypedDict):
+    items: list[PersonRead]
     next_cursor: str | None
 
 class PageProjectRead(TypedDict):
@@ -664,14 +788,70 @@ class Person(TypedDict):
     id: str
     name: str
 
+class PersonById(TypedDict):
+    """Somebody in your memories."""
+
+    person_id: str
+
+class PersonByName(TypedDict):
+    """Who is called so already, else somebody new."""
+
+    name: str
+
+class PersonCreate(TypedDict):
+    name: str
+    aliases: NotRequired[list[str]]
+
+class PersonInMemory(TypedDict):
+    id: str
+    name: str
+
+class PersonMerge(TypedDict):
+    """`person_id` goes, and becomes an alias; whatever it was linked with stays."""
+
+    person_id: str
+
+class PersonRead(TypedDict):
+    """Somebody in your memories, and in how many."""
+
+    id: str
+    name: str
+    aliases: list[str]
+    memory_count: int
+    created_at: str
+    updated_at: str
+
+class PersonUpdate(TypedDict):
+    """What is left out or null stays as it is; `aliases` are replaced as a whole."""
+
+    name: NotRequired[str | None]
+    aliases: NotRequired[list[str] | None]
+
 class Ping(TypedDict):
     type: Literal['ping']
+
+class PlaceById(TypedDict):
+    """A place in your memories."""
+
+    location_id: str
+
+class PlaceByName(TypedDict):
+    """The place that is called so already, else a new one, with coordinates if they are known."""
+
+    name: str
+    coordinates: NotRequired[Coordinates | None]
+
+class PlaceOfMemory(TypedDict):
+    id: str
+    name: str
+    coordinates: Coordinates | None
 
 class PlaceRead(TypedDict):
     """Where a passage stands in each ranker that named it, from 1."""
 
     id: str
-    document_id: str
+    document_id: str | None
+    memory_id: str | None
     title: str
     page: int | None
     score: float
@@ -684,6 +864,8 @@ class Pong(TypedDict):
     timestamp: str
     session_id: str | None
     project_id: str | None
+
+Precision: TypeAlias = Literal['exact', 'day', 'month', 'year']
 
 class ProjectCreate(TypedDict):
     name: str
@@ -781,6 +963,16 @@ class ReadMarkerRead(TypedDict):
 class ReadMarkersRead(TypedDict):
     items: list[ReadMarkerRead]
 
+class ReadingRead(TypedDict):
+    """What of the question was taken for a `time`, a `person` or an `event` that it dates by, and what was done: the search was `narrowed` to it, what fits was `preferred`, or it was `dropped`, since nothing was found that way."""
+
+    kind: Literal['time', 'person', 'event']
+    text: str
+    use: Literal['narrowed', 'preferred', 'dropped']
+    occurred_from: str | None
+    occurred_before: str | None
+    names: list[str]
+
 class RefreshTokenUse(TypedDict):
     refresh_token: str
 
@@ -860,7 +1052,7 @@ class ScoresRead(TypedDict):
     rerank: NotRequired[float | None]
 
 class SearchFilters(TypedDict):
-    """Narrow the search to some documents; all that is given must hold."""
+    """Narrow the search; all that is given must hold. Some of it only documents have, and some only memories."""
 
     document_ids: NotRequired[list[str] | None]
     media_type: NotRequired[str | None]
@@ -868,6 +1060,12 @@ class SearchFilters(TypedDict):
     where: NotRequired[dict[str, Any] | None]
     created_from: NotRequired[str | None]
     created_before: NotRequired[str | None]
+    occurred_from: NotRequired[str | None]
+    occurred_before: NotRequired[str | None]
+    person_ids: NotRequired[list[str] | None]
+    location_id: NotRequired[str | None]
+    tags: NotRequired[list[str] | None]
+    memory_ids: NotRequired[list[str] | None]
 
 class SearchRequest(TypedDict):
     project_ids: NotRequired[list[str] | None]
@@ -950,6 +1148,12 @@ class SessionUpdated(TypedDict):
     spirit_mode: str
     is_active: bool
     shares_documents: bool
+
+class SourceRead(TypedDict):
+    """Where a memory comes from, and the ids of what it was made from."""
+
+    kind: str
+    ids: dict[str, Any]
 
 class SpiritBusy(TypedDict):
     """Durable. So many messages wait for the spirit that it will not answer this one."""
@@ -1109,6 +1313,13 @@ class TicketRead(TypedDict):
     ticket: str
     expires_in: int
 
+class Timeline(TypedDict):
+    """The newest bucket first, without empty ones."""
+
+    bucket: Literal['day', 'month', 'year']
+    items: list[BucketRead]
+    next_cursor: str | None
+
 class TokensRead(TypedDict):
     """`expires_in`: seconds the access token is good for. The refresh token is good for one use."""
 
@@ -1119,6 +1330,11 @@ class TokensRead(TypedDict):
 
 class Typing(TypedDict):
     type: Literal['typing']
+
+class UndoRequest(TypedDict):
+    """`revision`: the state to go back to; without one, that before the last change."""
+
+    revision: NotRequired[int | None]
 
 class UsageRead(TypedDict):
     """Tokens of the language model; 0 where none was asked, or it does not count."""
@@ -1196,6 +1412,19 @@ class UserUpdate(TypedDict):
     about: NotRequired[str | None]
     settings: NotRequired[UserSettingsUpdate | None]
     preferences: NotRequired[dict[str, Any] | None]
+
+class VersionPage(TypedDict):
+    items: list[VersionRead]
+    next_cursor: str | None
+
+class VersionRead(TypedDict):
+    """What a memory was after change number `revision`; `change` says what was done, by `changed_by`."""
+
+    revision: int
+    change: Literal['created', 'updated', 'undone', 'deleted', 'restored', 'merged']
+    changed_by: str | None
+    state: dict[str, Any]
+    created_at: str
 
 class Welcome(TypedDict):
     """First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds."""
