@@ -148,7 +148,6 @@ async def make_world(client: AsyncClient) -> World:
     seen = {"name": "Anna"}, {"name": "Cape", "coordinates": {"latitude": 45.5, "longitude": -122.6}}
     private = await create("/memories", content="A secret.", people=seen[:1], location=seen[1])
     shared = await create("/memories", content="The lamp broke.", project_id=project["id"])
-    said = await create(f"/chat/{room['id']}/messages", text="Good evening")
     world.ids = {
         "project_id": project["id"],
         "document_id": accepted["document"]["id"],
@@ -171,7 +170,6 @@ async def make_world(client: AsyncClient) -> World:
         "person": private["people"][0]["id"],
         "location_id": private["location"]["id"],
         "location": private["location"]["id"],
-        "message_id": said["id"],
     }
     world.secrets = {"invite": invite, "email": stranger.email, "doomed_id": doomed["id"]}
     return world
