@@ -2,13 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Final, Literal
 from uuid import UUID
 
-from app.adapters.embeddings import Embedder
 from app.events import utc_now
 from app.models import Memory, Person
 from app.repositories import OpenUnitOfWork, UnitOfWork
@@ -36,6 +35,7 @@ WORDS_TOO: Final = frozenset(
 )
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019.-][^\W_]+)*")
 
+Ask = Callable[[str], Awaitable[Probe]]
 Use = Literal["narrowed", "preferred", "dropped"]
 
 
@@ -75,9 +75,10 @@ class Recalled:
 
 
 class RecallService:
-    def __init__(self, uow: OpenUnitOfWork, embedder: Embedder) -> None:
+    """`ask` makes a text into what the legs of a search take; a question without its time is asked once more."""
+
+    def __init__(self, uow: OpenUnitOfWork) -> None:
         self._uow = uow
-        self._embedder = embedder
 
     async def search(
         self,
@@ -85,6 +86,7 @@ class RecallService:
         question: str,
         given: MemoryFilter,
         probe: Probe,
+        ask: Ask,
         *,
         project_ids: Sequence[UUID] | None = None,
         limit: int,
@@ -96,19 +98,22 @@ class RecallService:
         Raises:
             ServiceUnavailable: the embedding model does not answer.
         """
-        reading = await self._read(user_id, question, probe, project_ids)
+        reading = await self._read(user_id, question, ask, project_ids)
+        bare = _without_times(question, reading)
+        timeless = probe if bare == question else await ask(bare)
         async with self._uow() as uow:
             for used in _attempts(reading):
                 filters = _narrowed(given, reading, used)
                 scope = MemoryScope(user_id, filters if filters != MemoryFilter() else None, project_ids)
-                ranking = await uow.recall.search(scope, probe, limit=limit, rarity=rarity)
+                asked = timeless if "time" in used else probe
+                ranking = await uow.recall.search(scope, asked, limit=limit, rarity=rarity)
                 if ranking.matches:
                     break
             ranking = replace(ranking, matches=[replace(one, met=_met(reading, used)) for one in ranking.matches])
             bonus = await _bonus(uow, user_id, reading, ranking.matches)
         return Recalled(ranking, list(_told(reading, used)), bonus)
 
-    async def _read(self, user_id: UUID, question: str, probe: Probe, project_ids: Sequence[UUID] | None) -> Reading:
+    async def _read(self, user_id: UUID, question: str, ask: Ask, project_ids: Sequence[UUID] | None) -> Reading:
         async with self._uow() as uow:
             user = await uow.users.get(user_id)
             settings = user.settings if user else {}
@@ -119,15 +124,14 @@ class RecallService:
         reading = Reading(times, [one for one in people if not any(one.text in time.text for time in times)])
         reading.anchor = read_anchor(question, times)
         if reading.anchor is not None:
-            reading.anchored = await self._date_of(user_id, reading.anchor, probe, project_ids)
+            reading.anchored = await self._date_of(user_id, reading.anchor, ask, project_ids)
         return reading
 
     async def _date_of(
-        self, user_id: UUID, anchor: AnchorRead, probe: Probe, project_ids: Sequence[UUID] | None
+        self, user_id: UUID, anchor: AnchorRead, ask: Ask, project_ids: Sequence[UUID] | None
     ) -> TimeRead | None:
         """When the event was, if a memory speaks of it."""
-        vector = (await self._embedder.embed_query(anchor.event)).tolist()
-        asked = replace(probe, vector=vector, term_ids=list(question_terms(anchor.event)), expansion={}, implied_ids=())
+        asked = await ask(anchor.event)
         async with self._uow() as uow:
             scope = MemoryScope(user_id, None, project_ids)
             found = await uow.recall.search(scope, asked, limit=ANCHORS, rarity=rarity)
@@ -173,6 +177,16 @@ def _narrowed(given: MemoryFilter, reading: Reading, kinds: frozenset[str]) -> M
     if "person" in kinds:
         given = replace(given, mentions=tuple(_mention(one) for one in reading.people if one.is_sure))
     return given
+
+
+def _without_times(question: str, reading: Reading) -> str:
+    """What is asked besides when: else what repeats its date would come before what answers."""
+    bare = question
+    for time in reading.sure_times:
+        bare = re.sub(
+            rf"(?:\b(?:on|in|at|during|of|from)\s+)?{re.escape(time.text)}", " ", bare, count=1, flags=re.IGNORECASE
+        )
+    return " ".join(bare.split()) if question_terms(bare) else question
 
 
 def _met(reading: Reading, kinds: frozenset[str]) -> frozenset[str]:

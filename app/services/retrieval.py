@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -94,7 +95,7 @@ class RetrievalService:
     def __init__(
         self, uow: OpenUnitOfWork, embedder: Embedder, sparse: SparseEncoder | None, reranker: Reranker | None
     ) -> None:
-        self._recall = RecallService(uow, embedder)
+        self._recall = RecallService(uow)
         self._uow = uow
         self._embedder = embedder
         self._sparse = sparse
@@ -134,8 +135,9 @@ class RetrievalService:
 
     async def recall(self, user_id: UUID, question: str, filters: MemoryFilter, *, limit: int) -> Sequence[UUID]:
         """The memories that fit a question best, best first. Raises ServiceUnavailable."""
-        probe, *_ = await self._probe(question, PRESETS["standard"])
-        found = await self._recall.search(user_id, question, filters, probe, limit=PASSAGES_PER_MEMORY * limit)
+        ask = partial(self._asked, preset=PRESETS["standard"])
+        most = PASSAGES_PER_MEMORY * limit
+        found = await self._recall.search(user_id, question, filters, await ask(question), ask, limit=most)
         matches = preferring(found.ranking.matches, found.bonus)
         return list(dict.fromkeys(match.document_id for match in matches))[:limit]
 
@@ -154,7 +156,13 @@ class RetrievalService:
         if "memories" not in fields.sources or fields.filters.are_for_documents:
             return Recalled(NOTHING, [], {})
         given = given_by(fields.filters)
-        return await self._recall.search(user_id, question, given, probe, project_ids=fields.project_ids, limit=limit)
+        ask = partial(self._asked, preset=PRESETS[fields.quality])
+        return await self._recall.search(
+            user_id, question, given, probe, ask, project_ids=fields.project_ids, limit=limit
+        )
+
+    async def _asked(self, question: str, preset: Preset) -> Probe:
+        return (await self._probe(question, preset))[0]
 
     async def check(self, actor: Principal, document_id: UUID, question: str) -> DocumentCheck:
         """Why this document does or does not come up for `question`.
