@@ -165,6 +165,7 @@ async def make_world(client: AsyncClient) -> World:
         "device_id": devices[0]["id"],  # the cookie's, which is the newest
         "answer_id": asked.json()["id"],
         "memory_id": private["id"],
+        "candidate_id": key["id"],  # nobody has one: whose they are is in tests/api/test_candidates.py
         "shared_memory_id": shared["id"],
         "person_id": private["people"][0]["id"],
         "person": private["people"][0]["id"],
@@ -212,6 +213,7 @@ SESSION = f"{V1}/sessions/{{session_id}}"
 MESSAGES = f"{V1}/chat/{{session_id}}/messages"
 MESSAGE = f"{MESSAGES}/{{message_id}}"
 MEMORY = f"{V1}/memories/{{memory_id}}"
+CANDIDATE = f"{V1}/memories/candidates/{{candidate_id}}"
 PERSON = f"{V1}/people/{{person_id}}"
 LOCATION = f"{V1}/locations/{{location_id}}"
 
@@ -303,6 +305,11 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {MEMORY}/restore": (own(200), None),
     f"GET {MEMORY}/history": (own(200), None),
     f"POST {MEMORY}/undo": (own(409), None),  # there is nothing to undo
+    f"GET {V1}/memories/candidates": (personal(200), None),
+    f"GET {CANDIDATE}": (personal(404), None),
+    f"PATCH {CANDIDATE}": (personal(404), json(title="Renamed")),
+    f"POST {CANDIDATE}/accept": (personal(404), json()),
+    f"DELETE {CANDIDATE}": (personal(404), None),
     f"POST {V1}/people": (personal(201), json(name="Ben")),
     f"GET {V1}/people": (personal(200), None),
     f"GET {PERSON}": (own(200), None),

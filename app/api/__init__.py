@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends
 from app.api import (
     api_keys,
     auth,
+    candidates,
     chat,
     devices,
     documents,
@@ -42,6 +43,7 @@ def v1_router() -> APIRouter:
     router.include_router(projects.router)
     router.include_router(documents.router)
     router.include_router(query.router)
+    router.include_router(candidates.router)  # before memories, one of which could have this name
     router.include_router(memories.router)
     router.include_router(people.router)
     router.include_router(locations.router)

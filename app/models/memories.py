@@ -283,3 +283,7 @@ class MemoryCandidate(Model):
     fingerprint: Mapped[str] = mapped_column(String(64))
     duplicate_of: Mapped[UUID | None] = mapped_column(ForeignKey("memories.id", ondelete="SET NULL"))
     memory_id: Mapped[UUID | None] = mapped_column(ForeignKey("memories.id", ondelete="SET NULL"))
+
+    @property
+    def occurred_local(self) -> str:
+        return self.begins.isoformat()

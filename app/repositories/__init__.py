@@ -11,6 +11,7 @@ from app.events import Frame
 from app.repositories.admissions import AdmissionRepository
 from app.repositories.answers import AnswerRepository
 from app.repositories.audit import AuditRepository
+from app.repositories.candidates import CandidateRepository
 from app.repositories.chunks import ChunkRepository
 from app.repositories.documents import DocumentRepository
 from app.repositories.encrypted import EncryptedRepository
@@ -55,6 +56,7 @@ class UnitOfWork:
         self.answers = AnswerRepository(session)
         self.api_keys = APIKeyRepository(session)
         self.audit = AuditRepository(session)
+        self.candidates = CandidateRepository(session)
         self.chunks = ChunkRepository(session)
         self.documents = DocumentRepository(session)
         self.encrypted = EncryptedRepository(session)

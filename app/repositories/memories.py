@@ -217,6 +217,12 @@ class MemoryRepository:
         found = set(await self._session.scalars(seen))
         return [one for one in links.all if one not in found]
 
+    async def list_seen_messages(self, user_id: UUID, message_ids: Collection[UUID]) -> Sequence[UUID]:
+        """Those that the user may see."""
+        links = Links(message_ids=list(message_ids))
+        unseen = set(await self.list_unseen(user_id, links)) if message_ids else set()
+        return [one for one in message_ids if one not in unseen]
+
     # --- what comes before and after ---
 
     async def keep_version(

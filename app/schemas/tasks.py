@@ -78,6 +78,23 @@ class AnswerMessageParams(BaseModel):
     key_id: UUID | None = None
 
 
+class NoteCandidateParams(BaseModel):
+    """Put what a message asks to remember among its author's candidates."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: UUID
+    message_id: UUID
+
+
+class ExtractMemoriesParams(BaseModel):
+    """Propose to whoever starts the task what of a room's last messages to remember."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: UUID
+
+
 class SummarizeRoomParams(BaseModel):
     """Sum up what was said in a room, at the cost of `user_id` and the API key `key_id`."""
 

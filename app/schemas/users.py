@@ -4,7 +4,7 @@ import re
 import unicodedata
 import zoneinfo
 from functools import cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
@@ -95,16 +95,20 @@ class UserSettingsRead(Read):
     language: str | None = None
     timezone: str | None = None
     default_quality: str | None = None
+    remember: str | None = None
 
 
 class UserSettingsUpdate(BaseModel):
-    """`language` (BCP 47), `timezone` (IANA), and the quality of tasks that are started without one."""
+    """`language` (BCP 47), `timezone` (IANA), the quality of tasks that are started without one, and what becomes of
+    candidates for memories: you are asked, or they are accepted.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     language: Language | None = None
     timezone: Timezone | None = None
     default_quality: Quality | None = None
+    remember: Literal["ask", "accept"] | None = None
 
 
 class UserRead(Read):

@@ -16,7 +16,7 @@ from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
-from app.schemas.tasks import AnswerMessageParams, IngestDocumentParams, ReingestProjectParams
+from app.schemas.tasks import AnswerMessageParams, ExtractMemoriesParams, IngestDocumentParams, ReingestProjectParams
 from app.security import PasswordPolicy, Passwords, make_cipher, make_tokens
 from app.services.accounts import AccountService
 from app.services.administration import AdministrationService
@@ -26,6 +26,7 @@ from app.services.api_keys import APIKeyService
 from app.services.audit import AuditService
 from app.services.blobs import BlobService
 from app.services.callers import CallerService
+from app.services.candidates import CandidateService
 from app.services.chat import ANSWER_MESSAGE, ChatService
 from app.services.citations import Citations
 from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
@@ -50,6 +51,7 @@ from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
 from app.services.projects import ProjectService
+from app.services.proposals import EXTRACT_MEMORIES, ProposalService
 from app.services.recovery import RecoveryService
 from app.services.registration import RegistrationService
 from app.services.replies import ReplyService
@@ -75,6 +77,7 @@ class Services:
     audit: AuditService
     blobs: BlobService
     callers: CallerService
+    candidates: CandidateService
     chat: ChatService
     documents: DocumentService
     encryption: EncryptionService
@@ -96,6 +99,7 @@ class Services:
     memory_indexing: MemoryIndexing
     people: PersonService
     projects: ProjectService
+    proposals: ProposalService
     recovery: RecoveryService
     registration: RegistrationService
     renewal: RenewalService
@@ -122,6 +126,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
+    candidates = CandidateService(uow, foundation.embedder)
     talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
     task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
     return Services(
@@ -133,6 +138,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         audit=AuditService(uow, settings.audit.retention),
         blobs=blobs,
         callers=ways_in.callers,
+        candidates=candidates,
         chat=talk.chat,
         documents=DocumentService(uow, blobs, tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
@@ -154,6 +160,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         memory_indexing=MemoryIndexing(uow, indexer, foundation.embedder),
         people=PersonService(uow),
         projects=ProjectService(uow),
+        proposals=ProposalService(uow, candidates, foundation.llm, limits),
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
         registration=RegistrationService(uow, ways_in.mails),
@@ -313,6 +320,12 @@ def _task_types(ingestion: IngestionService) -> Sequence[TaskType]:
             REINGEST_PROJECT,
             "Reads the documents of a project again.",
             ReingestProjectParams,
+            may_be_started=True,
+        ),
+        TaskType(
+            EXTRACT_MEMORIES,
+            "Lets the language model propose to you what of a room's last messages to remember.",
+            ExtractMemoriesParams,
             may_be_started=True,
         ),
     ]

@@ -17,6 +17,7 @@ from app.realtime.hub import Hub
 from app.realtime.state import AnswerSoFar, AnswerState
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.services.posting import Posting
+from app.services.remembering import note_task, wish_in
 from app.services.sessions import person_of, room_to_talk_in, visible_room
 from app.services.task_types import queue_task
 from app.services.tasks import TaskService
@@ -72,7 +73,8 @@ class ChatService:
         said = acceptable(text, self._settings)
         message = _message_of(actor, session_id, said, client_id=client_id, reply_to=reply_to)
         for_spirit = [mode for mode in SpiritMode if self._is_for_spirit(mode, said)]
-        if reply_to is None and await self._posting.store(actor, message, received(message), not_in=for_spirit):
+        is_plain = reply_to is None and wish_in(said) is None
+        if is_plain and await self._posting.store(actor, message, received(message), not_in=for_spirit):
             return message
         try:
             async with self._uow() as uow:
@@ -179,6 +181,8 @@ class ChatService:
     async def _add(self, uow: UnitOfWork, actor: Principal, room: Session, message: Message) -> Message:
         """Number it, and ask the spirit: from then until the commit the channel's row is locked."""
         is_for_spirit = self._is_for_spirit(room.spirit_mode, message.text)
+        if not actor.is_guest and wish_in(message.text) is not None:
+            queue_task(uow, note_task(room, message))
         seq = await uow.events.next_seq(room.id)
         waiting = await uow.tasks.count_unfinished(serial_key(room.id)) if is_for_spirit else 0
         is_heard = is_for_spirit and waiting < self._settings.spirit_queue

@@ -117,7 +117,7 @@ class RecallService:
         async with self._uow() as uow:
             user = await uow.users.get(user_id)
             settings = user.settings if user else {}
-            people = await _people_named(uow, user_id, question)
+            people = await people_named(uow, user_id, question)
         now = _wall_clock(zone_of(settings.get("timezone")))
         language = settings.get("language")
         times = await asyncio.to_thread(read_times, question, now, [language] if language else [])
@@ -212,7 +212,7 @@ async def _bonus(uow: UnitOfWork, user_id: UUID, reading: Reading, matches: Sequ
     return bonus
 
 
-async def _people_named(uow: UnitOfWork, user_id: UUID, question: str) -> Sequence[PersonRead]:
+async def people_named(uow: UnitOfWork, user_id: UUID, question: str) -> Sequence[PersonRead]:
     """Whom the question names, by the longest names first."""
     runs = list(_runs(question))
     if not runs:

@@ -6,7 +6,9 @@ from app.services import Services
 from app.tasks.answer_message import AnswerMessage
 from app.tasks.delete_account import DeleteAccount
 from app.tasks.dispatcher import TaskHandler
+from app.tasks.extract_memories import ExtractMemories
 from app.tasks.ingest_document import IngestDocument
+from app.tasks.note_candidate import NoteCandidate
 from app.tasks.reingest_project import ReingestProject
 from app.tasks.summarize_room import SummarizeRoom
 
@@ -16,7 +18,9 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
     return [
         AnswerMessage(services.spirit),
         DeleteAccount(services.erasure),
+        ExtractMemories(services.proposals),
         IngestDocument(services.ingestion),
+        NoteCandidate(services.candidates),
         ReingestProject(services.documents),
         SummarizeRoom(services.summaries),
     ]

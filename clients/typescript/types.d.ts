@@ -146,6 +146,39 @@ export type CancelTask = {
   task_id: string;
 };
 
+/** `merge`: into the memory that says the same, if there is one; else it becomes a memory of its own. */
+export type CandidateAccept = {
+  merge?: boolean;
+};
+
+/** What somebody asked to remember, or the language model proposed; nothing finds it until it is accepted. `duplicate_of`: a memory that says the same of the same time. `memory_id`: what it became, or was merged into. */
+export type CandidateRead = {
+  id: string;
+  status: CandidateStatus;
+  title: string;
+  content: string;
+  occurred_at: string;
+  occurred_end: string | null;
+  occurred_local: string;
+  precision: Precision;
+  people: Array<string>;
+  source: SourceRead;
+  duplicate_of: string | null;
+  memory_id: string | null;
+  created_at: string;
+  updated_at: string;
+};
+
+export type CandidateStatus = "proposed" | "accepted" | "dropped";
+
+/** What is left out or null stays as it is. */
+export type CandidateUpdate = {
+  title?: string | null;
+  content?: string | null;
+  occurred_at?: string | null;
+  people?: Array<string> | null;
+};
+
 /** The best that a ranker says about the document; null where it finds nothing in it. */
 export type CheckLegRead = {
   name: string;
@@ -714,6 +747,11 @@ export type PageAdminUserRead = {
 
 export type PageAuditEntryRead = {
   items: Array<AuditEntryRead>;
+  next_cursor: string | null;
+};
+
+export type PageCandidateRead = {
+  items: Array<CandidateRead>;
   next_cursor: string | null;
 };
 
@@ -1515,13 +1553,15 @@ export type UserSettingsRead = {
   language?: string | null;
   timezone?: string | null;
   default_quality?: string | null;
+  remember?: string | null;
 };
 
-/** `language` (BCP 47), `timezone` (IANA), and the quality of tasks that are started without one. */
+/** `language` (BCP 47), `timezone` (IANA), the quality of tasks that are started without one, and what becomes of candidates for memories: you are asked, or they are accepted. */
 export type UserSettingsUpdate = {
   language?: string | null;
   timezone?: string | null;
   default_quality?: "draft" | "standard" | "high" | "ultra" | null;
+  remember?: "ask" | "accept" | null;
 };
 
 export type UserTyping = {

@@ -144,6 +144,39 @@ class CancelTask(TypedDict):
     type: Literal['cancel_task']
     task_id: str
 
+class CandidateAccept(TypedDict):
+    """`merge`: into the memory that says the same, if there is one; else it becomes a memory of its own."""
+
+    merge: NotRequired[bool]
+
+class CandidateRead(TypedDict):
+    """What somebody asked to remember, or the language model proposed; nothing finds it until it is accepted. `duplicate_of`: a memory that says the same of the same time. `memory_id`: what it became, or was merged into."""
+
+    id: str
+    status: CandidateStatus
+    title: str
+    content: str
+    occurred_at: str
+    occurred_end: str | None
+    occurred_local: str
+    precision: Precision
+    people: list[str]
+    source: SourceRead
+    duplicate_of: str | None
+    memory_id: str | None
+    created_at: str
+    updated_at: str
+
+CandidateStatus: TypeAlias = Literal['proposed', 'accepted', 'dropped']
+
+class CandidateUpdate(TypedDict):
+    """What is left out or null stays as it is."""
+
+    title: NotRequired[str | None]
+    content: NotRequired[str | None]
+    occurred_at: NotRequired[str | None]
+    people: NotRequired[list[str] | None]
+
 class CheckLegRead(TypedDict):
     """The best that a ranker says about the document; null where it finds nothing in it."""
 
@@ -678,6 +711,10 @@ class PageAdminUserRead(TypedDict):
 
 class PageAuditEntryRead(TypedDict):
     items: list[AuditEntryRead]
+    next_cursor: str | None
+
+class PageCandidateRead(TypedDict):
+    items: list[CandidateRead]
     next_cursor: str | None
 
 class PageDeviceRead(TypedDict):
@@ -1390,13 +1427,15 @@ class UserSettingsRead(TypedDict):
     language: NotRequired[str | None]
     timezone: NotRequired[str | None]
     default_quality: NotRequired[str | None]
+    remember: NotRequired[str | None]
 
 class UserSettingsUpdate(TypedDict):
-    """`language` (BCP 47), `timezone` (IANA), and the quality of tasks that are started without one."""
+    """`language` (BCP 47), `timezone` (IANA), the quality of tasks that are started without one, and what becomes of candidates for memories: you are asked, or they are accepted."""
 
     language: NotRequired[str | None]
     timezone: NotRequired[str | None]
     default_quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+    remember: NotRequired[Literal['ask', 'accept'] | None]
 
 class UserTyping(TypedDict):
     type: Literal['typing']
