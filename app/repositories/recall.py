@@ -106,6 +106,7 @@ class RecallRepository:
 
         `passages` of the ranking are those that could be looked at.
         """
+        await self._plan(probe)
         shelves = await self._shelves(scope)
         counts = await self._counts(shelves, [ALL_PASSAGES, *probe.term_ids, *probe.implied_ids])
         memory_ids = await self.list_narrowed(scope.user_id, scope.filters) if scope.filters else None
@@ -114,7 +115,6 @@ class RecallRepository:
             passages = min(passages, len(memory_ids))
         if not passages or not shelves:
             return Ranking([], 0, counts)
-        await self._plan(probe)
         statement = hybrid(
             SCAN if passages <= LARGEST_SCAN else WALK,
             ON_SHELVES if memory_ids is None else IN_FEW_MEMORIES,

@@ -6,7 +6,24 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Date, Select, cast, func, literal, select, tuple_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Date,
+    Integer,
+    String,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    text,
+    true,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Location, Memory, MemoryPerson, Person, Precision
@@ -17,6 +34,33 @@ from app.repositories.memory_filters import MemoryFilter, narrowing, shelves_of
 Unit = Literal["day", "month", "year"]
 NAMED: Final = 5  # people and places that a bucket tells, and titles
 TITLES: Final = 3
+NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001 - a wall clock
+CUSTOM_PLANS: Final = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+
+# From one bucket that is not empty to the next, by the index: what lies between is not read.
+STEPS: Final = text("""
+WITH RECURSIVE steps (start, number) AS (
+    SELECT date_trunc(:unit, max(begins)), 1
+    FROM unnest(:shelves) AS shelf, LATERAL (
+        SELECT begins FROM memories
+        WHERE shelf_id = shelf AND deleted_at IS NULL AND begins < :before ORDER BY begins DESC LIMIT 1
+    ) AS newest
+    UNION ALL
+    SELECT date_trunc(:unit, (
+        SELECT max(begins) FROM unnest(:shelves) AS shelf, LATERAL (
+            SELECT begins FROM memories
+            WHERE shelf_id = shelf AND deleted_at IS NULL AND begins < start ORDER BY begins DESC LIMIT 1
+        ) AS newest
+    )), number + 1
+    FROM steps WHERE start IS NOT NULL AND number < :most
+)
+SELECT CAST(start AS date) FROM steps WHERE start IS NOT NULL ORDER BY number
+""").bindparams(
+    bindparam("shelves", type_=ARRAY(Uuid())),
+    bindparam("unit", type_=String()),
+    bindparam("before", type_=Memory.begins.type),
+    bindparam("most", type_=Integer()),
+)
 MOMENTS: Final = ARRAY(Memory.begins.type)
 
 
@@ -48,29 +92,32 @@ class TimelineRepository:
         self, actor: Principal, filters: MemoryFilter, unit: Unit, *, before: date | None, limit: int
     ) -> Sequence[Bucket]:
         """The newest `limit` that are not empty, before the bucket that begins with `before`."""
-        conditions = await self._conditions(actor, filters)
-        if before is not None:
-            conditions.append(Memory.begins < _midnight(before))
-        start = _start(unit)
-        counted = select(start, func.count().label("count")).where(*conditions).group_by(start)
-        rows = (await self._session.execute(counted.order_by(start.desc()).limit(limit))).all()
-        if not rows:
+        shelves = await self._shelves(actor)
+        conditions = _on(shelves, actor, filters)
+        until = NEVER if before is None else _midnight(before)
+        if filters == MemoryFilter():
+            parameters = {"shelves": shelves, "unit": unit, "before": until, "most": limit}
+            starts = (await self._session.scalars(STEPS, parameters)).all()
+        else:
+            start = _start(unit)
+            query = select(start).where(*conditions, Memory.begins < until).group_by(start)
+            starts = (await self._session.scalars(query.order_by(start.desc()).limit(limit))).all()
+        if not starts:
             return []
-        first, last = rows[-1].start, rows[0].start
-        inside = [*conditions, Memory.begins >= _midnight(first), Memory.begins < _midnight(_next(last, unit))]
-        people = await self._people(inside, unit)
-        places = await self._places(inside, unit)
-        titles = await self._titles(inside, unit)
+        first, last = starts[-1], _next(starts[0], unit)
+        inside = [*conditions, Memory.begins >= _midnight(first), Memory.begins < _midnight(last)]
+        counts, people, places = await self._counts(inside, unit)
+        titles = await self._titles(conditions, starts, unit)
         return [
-            Bucket(row.start, row[1], people.get(row.start, ()), places.get(row.start, ()), titles.get(row.start, ()))
-            for row in rows
+            Bucket(one, counts.get(one, 0), people.get(one, ()), places.get(one, ()), titles.get(one, ()))
+            for one in starts
         ]
 
     async def list_on_day(
         self, actor: Principal, filters: MemoryFilter, day: date, *, after: Place | None, limit: int
     ) -> Sequence[Memory]:
         """Memories of this month and day, of any year, as far as it is known on which day they were."""
-        conditions = await self._conditions(actor, filters)
+        conditions = _on(await self._shelves(actor), actor, filters)
         years = await self._years(conditions)
         days = [_of_year(day, year) for year in years]
         starts = [_midnight(one) for one in days if one is not None]
@@ -88,70 +135,78 @@ class TimelineRepository:
         ordered = query.order_by(Memory.occurred_at.desc(), Memory.id.desc()).limit(limit)
         return (await self._session.scalars(ordered)).all()
 
-    async def _conditions(self, actor: Principal, filters: MemoryFilter) -> list[ColumnElement[bool]]:
-        """The shelves are written out, so that the plan knows how much lies there."""
-        shelves = (await self._session.scalars(shelves_of(actor.user_id))).all()
-        return [
-            Memory.shelf_id.in_(shelves),
-            Memory.deleted_at.is_(None),
-            *narrowing(actor.user_id, filters),
-        ]
+    async def _shelves(self, actor: Principal) -> Sequence[UUID]:
+        """What the actor may look at. From now on plans know the values: shelves differ by orders of size."""
+        await self._session.execute(CUSTOM_PLANS)
+        return (await self._session.scalars(shelves_of(actor.user_id))).all()
 
     async def _years(self, conditions: Sequence[ColumnElement[bool]]) -> Sequence[int]:
         query = select(func.min(Memory.begins), func.max(Memory.begins)).where(*conditions)
         first, last = (await self._session.execute(query)).one()
         return [] if first is None else range(first.year, last.year + 1)
 
-    async def _people(self, inside: Sequence[ColumnElement[bool]], unit: Unit) -> dict[date, list[Named]]:
-        start = _start(unit)
-        counted = (
-            select(start, MemoryPerson.person_id.label("id"), func.count().label("count"))
-            .join(MemoryPerson, MemoryPerson.memory_id == Memory.id)
-            .where(*inside)
-            .group_by(start, MemoryPerson.person_id)
-        )
-        return await self._most(counted, Person)
-
-    async def _places(self, inside: Sequence[ColumnElement[bool]], unit: Unit) -> dict[date, list[Named]]:
-        start = _start(unit)
-        counted = (
-            select(start, Memory.location_id.label("id"), func.count().label("count"))
-            .where(*inside, Memory.location_id.is_not(None))
-            .group_by(start, Memory.location_id)
-        )
-        return await self._most(counted, Location)
-
-    async def _most(self, counted: Select[Any], entity: type[Person | Location]) -> dict[date, list[Named]]:
-        """Those that most memories of a bucket have."""
-        each = counted.subquery("each")
-        place = func.row_number().over(partition_by=each.c.start, order_by=(each.c.count.desc(), each.c.id))
-        ranked = select(each, place.label("place")).subquery("ranked")
+    async def _counts(
+        self, inside: Sequence[ColumnElement[bool]], unit: Unit
+    ) -> tuple[dict[date, int], dict[date, list[Named]], dict[date, list[Named]]]:
+        """How many there are in each bucket, and the people and places that most of them have; in one go."""
+        chosen = select(Memory.id, Memory.location_id, _start(unit)).where(*inside).cte("chosen")
+        nobody = cast(null(), Uuid())
+        each = union_all(
+            select(chosen.c.start, literal(0).label("kind"), nobody.label("id"), func.count().label("count")).group_by(
+                chosen.c.start
+            ),
+            select(chosen.c.start, literal(1), MemoryPerson.person_id, func.count())
+            .join(MemoryPerson, MemoryPerson.memory_id == chosen.c.id)
+            .group_by(chosen.c.start, MemoryPerson.person_id),
+            select(chosen.c.start, literal(2), chosen.c.location_id, func.count())
+            .where(chosen.c.location_id.is_not(None))
+            .group_by(chosen.c.start, chosen.c.location_id),
+        ).subquery("each")
+        order = (each.c.count.desc(), each.c.id)
+        place = func.row_number().over(partition_by=(each.c.kind, each.c.start), order_by=order).label("place")
+        ranked = select(each, place).subquery("ranked")
         query = (
-            select(ranked.c.start, ranked.c.id, entity.name, ranked.c.count)
-            .join(entity, entity.id == ranked.c.id)
+            select(
+                ranked.c.start, ranked.c.kind, ranked.c.id, func.coalesce(Person.name, Location.name), ranked.c.count
+            )
+            .outerjoin(Person, Person.id == ranked.c.id)
+            .outerjoin(Location, Location.id == ranked.c.id)
             .where(ranked.c.place <= NAMED)
             .order_by(ranked.c.start, ranked.c.place)
         )
-        found: dict[date, list[Named]] = {}
-        for start, one, name, count in await self._session.execute(query):
-            found.setdefault(start, []).append(Named(one, name, count))
+        counts: dict[date, int] = {}
+        named: tuple[dict[date, list[Named]], dict[date, list[Named]]] = ({}, {})
+        for start, kind, one, name, count in await self._session.execute(query):
+            if kind == 0:
+                counts[start] = count
+            else:
+                named[kind - 1].setdefault(start, []).append(Named(one, name, count))
+        return counts, *named
+
+    async def _titles(
+        self, conditions: Sequence[ColumnElement[bool]], starts: Sequence[date], unit: Unit
+    ) -> dict[date, list[str]]:
+        """Of the first memories of each bucket."""
+        begins = [_midnight(one) for one in starts]
+        ends = [_midnight(_next(one, unit)) for one in starts]
+        wanted = (
+            func.unnest(literal(begins, MOMENTS), literal(ends, MOMENTS))
+            .table_valued("first", "last")
+            .render_derived("wanted")
+        )
+        inside = (*conditions, Memory.begins >= wanted.c.first, Memory.begins < wanted.c.last)
+        earliest = select(Memory.title, Memory.begins, Memory.id).where(*inside)
+        each = earliest.order_by(Memory.begins, Memory.id).limit(TITLES).lateral("each")
+        query = select(wanted.c.first, each.c.title).select_from(wanted.join(each, true()))
+        found: dict[date, list[str]] = {}
+        for first, title in await self._session.execute(query.order_by(each.c.begins, each.c.id)):
+            found.setdefault(first.date(), []).append(title)
         return found
 
-    async def _titles(self, inside: Sequence[ColumnElement[bool]], unit: Unit) -> dict[date, list[str]]:
-        """Of the first memories of each bucket."""
-        start = _start(unit)
-        place = func.row_number().over(partition_by=start, order_by=(Memory.begins, Memory.id))
-        ranked = select(start, Memory.id.label("id"), place.label("place")).where(*inside).subquery("ranked")
-        query = (
-            select(ranked.c.start, Memory.title)
-            .join(Memory, Memory.id == ranked.c.id)
-            .where(ranked.c.place <= TITLES)
-            .order_by(ranked.c.start, ranked.c.place)
-        )
-        found: dict[date, list[str]] = {}
-        for day, title in await self._session.execute(query):
-            found.setdefault(day, []).append(title)
-        return found
+
+def _on(shelves: Sequence[UUID], actor: Principal, filters: MemoryFilter) -> list[ColumnElement[bool]]:
+    """The shelves are written out, so that the plan knows how much lies there."""
+    return [Memory.shelf_id.in_(shelves), Memory.deleted_at.is_(None), *narrowing(actor.user_id, filters)]
 
 
 def _start(unit: Unit) -> Any:
