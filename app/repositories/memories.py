@@ -27,7 +27,7 @@ from app.models import (
     Session,
 )
 from app.permissions import Principal
-from app.repositories.memory_filters import MemoryFilter, narrowing, shelves_of
+from app.repositories.memory_filters import MemoryFilter, narrowing, shelves_of, with_places
 
 KEPT_VERSIONS: Final = 100
 SWEPT_AT_ONCE: Final = 500
@@ -95,6 +95,7 @@ class MemoryRepository:
         self, actor: Principal, filters: MemoryFilter, *, order: Order, after: Place | None, limit: int
     ) -> Sequence[Memory]:
         """The newest first by the clock that is asked for. Each shelf is read in its order, as far as it is needed."""
+        filters = await with_places(self._session, actor.user_id, filters)
         if filters.is_deleted:
             return await self._list_deleted(actor, filters, after=after, limit=limit)
         columns = (Memory.occurred_at, Memory.id) if order == "occurred" else (Memory.id,)

@@ -1,14 +1,15 @@
 """Which memories are meant: the shelves that somebody may look at, and what a list of them is narrowed to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import cos, radians
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Integer, Select, String, Uuid, func, literal, or_, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ARRAY, ColumnElement, Integer, Select, String, Uuid, any_, func, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.models import Location, Member, Memory, MemoryPerson, MemoryTerms
 
@@ -64,6 +65,7 @@ class MemoryFilter:
     wall_before: datetime | None = None
     person_ids: Sequence[UUID] = ()
     location_id: UUID | None = None
+    location_ids: Sequence[UUID] | None = None
     near: Near | None = None
     box: Box | None = None
     tags: Sequence[str] = ()
@@ -80,8 +82,20 @@ def shelves_of(user_id: UUID) -> Select[Any]:
     )
 
 
+async def with_places(session: AsyncSession, user_id: UUID, filters: MemoryFilter) -> MemoryFilter:
+    """The same with the places that lie on the part of the map which is meant, so that plans know how many they are."""
+    on_map = [*(near(filters.near) if filters.near else ()), *(inside(filters.box) if filters.box else ())]
+    if not on_map:
+        return filters
+    own = aliased(Member)
+    fellows = select(Member.user_id).join(own, own.project_id == Member.project_id).where(own.user_id == user_id)
+    query = select(Location.id).where(or_(Location.owner_id == user_id, Location.owner_id.in_(fellows)), *on_map)
+    found = (await session.scalars(query)).all()
+    return replace(filters, near=None, box=None, location_ids=found)
+
+
 def narrowing(user_id: UUID, filters: MemoryFilter) -> list[ColumnElement[bool]]:
-    """The conditions on `Memory`; who may see it is not among them."""
+    """The conditions on `Memory`, places on the map apart (see `with_places`); who may see it is not among them."""
     mentioned = [_mentioned(user_id, mention) for mention in filters.mentions]
     return [*_own(user_id, filters), *_times(filters), *_surroundings(filters), *mentioned]
 
@@ -123,10 +137,8 @@ def _surroundings(filters: MemoryFilter) -> list[ColumnElement[bool]]:
     ]
     if filters.location_id is not None:
         conditions.append(Memory.location_id == filters.location_id)
-    if filters.near is not None:
-        conditions.append(Memory.location_id.in_(select(Location.id).where(*near(filters.near))))
-    if filters.box is not None:
-        conditions.append(Memory.location_id.in_(select(Location.id).where(*inside(filters.box))))
+    if filters.location_ids is not None:
+        conditions.append(Memory.location_id == any_(literal(list(filters.location_ids), ARRAY(Uuid()))))
     if filters.tags:
         conditions.append(Memory.tags.contains(literal(list(filters.tags), ARRAY(String(50)))))
     if filters.term_ids:

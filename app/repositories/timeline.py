@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import (
@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models import Location, Memory, MemoryPerson, Person, Precision
 from app.permissions import Principal
 from app.repositories.memories import Place
-from app.repositories.memory_filters import MemoryFilter, narrowing, shelves_of
+from app.repositories.memory_filters import MemoryFilter, narrowing, shelves_of, with_places
 
 Unit = Literal["day", "month", "year"]
 NAMED: Final = 5  # people and places that a bucket tells, and titles
@@ -84,6 +84,10 @@ class Bucket:
     titles: Sequence[str] = ()
 
 
+Counted: TypeAlias = tuple[dict[date, int], dict[date, list[Named]], dict[date, list[Named]]]
+"""Of each bucket: how many, with whom, where."""
+
+
 class TimelineRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -93,11 +97,16 @@ class TimelineRepository:
     ) -> Sequence[Bucket]:
         """The newest `limit` that are not empty, before the bucket that begins with `before`."""
         shelves = await self._shelves(actor)
+        filters = await with_places(self._session, actor.user_id, filters)
         conditions = _on(shelves, actor, filters)
         until = NEVER if before is None else _midnight(before)
         if filters == MemoryFilter():
             parameters = {"shelves": shelves, "unit": unit, "before": until, "most": limit}
             starts = (await self._session.scalars(STEPS, parameters)).all()
+        elif unit == "year":  # there are few, and all are counted at once
+            counted = await self._counts([*conditions, Memory.begins < until], unit)
+            starts = sorted(counted[0], reverse=True)[:limit]
+            return await self._told(conditions, starts, unit, counted)
         else:
             start = _start(unit)
             query = select(start).where(*conditions, Memory.begins < until).group_by(start)
@@ -106,8 +115,13 @@ class TimelineRepository:
             return []
         first, last = starts[-1], _next(starts[0], unit)
         inside = [*conditions, Memory.begins >= _midnight(first), Memory.begins < _midnight(last)]
-        counts, people, places = await self._counts(inside, unit)
-        titles = await self._titles(conditions, starts, unit)
+        return await self._told(conditions, starts, unit, await self._counts(inside, unit))
+
+    async def _told(
+        self, conditions: Sequence[ColumnElement[bool]], starts: Sequence[date], unit: Unit, counted: Counted
+    ) -> Sequence[Bucket]:
+        counts, people, places = counted
+        titles = await self._titles(conditions, starts, unit) if starts else {}
         return [
             Bucket(one, counts.get(one, 0), people.get(one, ()), places.get(one, ()), titles.get(one, ()))
             for one in starts
@@ -117,6 +131,7 @@ class TimelineRepository:
         self, actor: Principal, filters: MemoryFilter, day: date, *, after: Place | None, limit: int
     ) -> Sequence[Memory]:
         """Memories of this month and day, of any year, as far as it is known on which day they were."""
+        filters = await with_places(self._session, actor.user_id, filters)
         conditions = _on(await self._shelves(actor), actor, filters)
         years = await self._years(conditions)
         days = [_of_year(day, year) for year in years]
@@ -145,9 +160,7 @@ class TimelineRepository:
         first, last = (await self._session.execute(query)).one()
         return [] if first is None else range(first.year, last.year + 1)
 
-    async def _counts(
-        self, inside: Sequence[ColumnElement[bool]], unit: Unit
-    ) -> tuple[dict[date, int], dict[date, list[Named]], dict[date, list[Named]]]:
+    async def _counts(self, inside: Sequence[ColumnElement[bool]], unit: Unit) -> Counted:
         """How many there are in each bucket, and the people and places that most of them have; in one go."""
         chosen = select(Memory.id, Memory.location_id, _start(unit)).where(*inside).cte("chosen")
         nobody = cast(null(), Uuid())
