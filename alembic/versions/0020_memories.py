@@ -199,6 +199,7 @@ def upgrade() -> None:
         "memories",
         ["shelf_id", "begins", "ends"],
         unique=False,
+        postgresql_include=["id", "location_id"],
         postgresql_where=sa.text("deleted_at IS NULL"),
     )
     op.create_index(

@@ -62,7 +62,9 @@ class Memory(Model):
         Index(None, "project_id", "owner_id", postgresql_where=text("project_id IS NOT NULL")),
         Index(None, "location_id", postgresql_where=text("location_id IS NOT NULL")),
         Index(None, "shelf_id", "occurred_at", "id", postgresql_where=NOT_DELETED),
-        Index(None, "shelf_id", "begins", "ends", postgresql_where=NOT_DELETED),
+        Index(  # with all that a timeline counts
+            None, "shelf_id", "begins", "ends", postgresql_where=NOT_DELETED, postgresql_include=["id", "location_id"]
+        ),
         Index("ix_memories_tags", "tags", postgresql_using="gin", postgresql_where=NOT_DELETED),
         Index(None, "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )

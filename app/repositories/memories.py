@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, and_, delete, func, literal, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from app.models import (
+    Base,
     Document,
     Location,
     Member,
@@ -27,12 +28,11 @@ from app.models import (
     Session,
 )
 from app.permissions import Principal
-from app.repositories.memory_filters import MemoryFilter, narrowing, shelves_of, with_places
+from app.repositories.memory_filters import MemoryFilter, narrowing, resolved, shelves_of
 
 KEPT_VERSIONS: Final = 100
 SWEPT_AT_ONCE: Final = 500
 UNSYNCHRONIZED: Final = {"synchronize_session": False}
-MEMORY_IDS: Final = ARRAY(Uuid())
 
 Order = Literal["occurred", "created"]
 
@@ -95,7 +95,7 @@ class MemoryRepository:
         self, actor: Principal, filters: MemoryFilter, *, order: Order, after: Place | None, limit: int
     ) -> Sequence[Memory]:
         """The newest first by the clock that is asked for. Each shelf is read in its order, as far as it is needed."""
-        filters = await with_places(self._session, actor.user_id, filters)
+        filters = await resolved(self._session, actor.user_id, filters)
         if filters.is_deleted:
             return await self._list_deleted(actor, filters, after=after, limit=limit)
         columns = (Memory.occurred_at, Memory.id) if order == "occurred" else (Memory.id,)
@@ -237,7 +237,7 @@ class MemoryRepository:
             "changed_by": changed_by,
             "state": dict(state),
         }
-        await self._session.execute(insert(MemoryVersion).values(values))
+        await self._session.execute(_keep_version, values)
         if memory.revision > KEPT_VERSIONS:
             too_old = MemoryVersion.revision <= memory.revision - KEPT_VERSIONS
             await self._execute(delete(MemoryVersion).where(MemoryVersion.memory_id == memory.id, too_old))
@@ -253,15 +253,14 @@ class MemoryRepository:
 
     async def want_indexing(self, memory_ids: Select[Any] | Collection[UUID]) -> None:
         """Have their passages made anew; told to workers by whoever calls this."""
-        chosen = (
-            memory_ids
-            if isinstance(memory_ids, Select)
-            else select(func.unnest(literal(list(memory_ids), MEMORY_IDS)).label("id"))
-        ).subquery()
-        wanted = select(chosen.c[0], literal(uuid7()))
-        add = insert(MemoryIndexing).from_select(["memory_id", "ticket"], wanted, include_defaults=False)
-        again = {"ticket": add.excluded.ticket, "attempts": 0, "run_after": func.clock_timestamp()}
-        await self._session.execute(add.on_conflict_do_update(index_elements=["memory_id"], set_=again))
+        if isinstance(memory_ids, Select):
+            chosen = memory_ids.subquery()
+            add = insert(MemoryIndexing).from_select(
+                ["memory_id", "ticket"], select(chosen.c[0], literal(uuid7())), include_defaults=False
+            )
+            await self._session.execute(_again(add))
+        elif memory_ids:
+            await self._session.execute(_want_indexing, [{"memory_id": one, "ticket": uuid7()} for one in memory_ids])
 
     async def forget_passages(self, memory_id: UUID) -> None:
         """Nothing finds it from now on."""
@@ -289,6 +288,17 @@ class MemoryRepository:
 
     async def _execute(self, statement: Any) -> None:
         await self._session.execute(statement, execution_options=UNSYNCHRONIZED)
+
+
+def _again(add: Insert) -> Insert:
+    """What waits already waits anew."""
+    values = {"ticket": add.excluded.ticket, "attempts": 0, "run_after": func.clock_timestamp()}
+    return add.on_conflict_do_update(index_elements=["memory_id"], set_=values)
+
+
+# Built once, and of plain tables: every change of a memory runs these.
+_keep_version = insert(Base.metadata.tables["memory_versions"])
+_want_indexing = _again(insert(Base.metadata.tables["memory_indexings"]))
 
 
 def _visible(actor: Principal, memory_id: UUID, *, deleted: bool) -> Select[Memory]:

@@ -82,8 +82,20 @@ def shelves_of(user_id: UUID) -> Select[Any]:
     )
 
 
-async def with_places(session: AsyncSession, user_id: UUID, filters: MemoryFilter) -> MemoryFilter:
-    """The same with the places that lie on the part of the map which is meant, so that plans know how many they are."""
+async def resolved(session: AsyncSession, user_id: UUID, filters: MemoryFilter) -> MemoryFilter:
+    """The same with the places that lie on the part of the map which is meant, and the memories that have the words:
+    plans know then how many these are.
+    """
+    if filters.term_ids:
+        having = MemoryTerms.term_ids.contains(literal(list(filters.term_ids), ARRAY(Integer)))
+        ids = select(MemoryTerms.memory_id).where(having, MemoryTerms.shelf_id.in_(shelves_of(user_id))).distinct()
+        found = set(await session.scalars(ids))
+        chosen = found if filters.memory_ids is None else found.intersection(filters.memory_ids)
+        filters = replace(filters, term_ids=(), memory_ids=list(chosen))
+    return await _with_places(session, user_id, filters)
+
+
+async def _with_places(session: AsyncSession, user_id: UUID, filters: MemoryFilter) -> MemoryFilter:
     on_map = [*(near(filters.near) if filters.near else ()), *(inside(filters.box) if filters.box else ())]
     if not on_map:
         return filters
@@ -95,7 +107,7 @@ async def with_places(session: AsyncSession, user_id: UUID, filters: MemoryFilte
 
 
 def narrowing(user_id: UUID, filters: MemoryFilter) -> list[ColumnElement[bool]]:
-    """The conditions on `Memory`, places on the map apart (see `with_places`); who may see it is not among them."""
+    """The conditions on `Memory`, words and the map apart (see `resolved`); who may see it is not among them."""
     mentioned = [_mentioned(user_id, mention) for mention in filters.mentions]
     return [*_own(user_id, filters), *_times(filters), *_surroundings(filters), *mentioned]
 
@@ -107,7 +119,7 @@ def _own(user_id: UUID, filters: MemoryFilter) -> list[ColumnElement[bool]]:
     if filters.is_mine:
         conditions.append(Memory.owner_id == user_id)
     if filters.memory_ids is not None:
-        conditions.append(Memory.id.in_(filters.memory_ids))
+        conditions.append(Memory.id == any_(literal(list(filters.memory_ids), ARRAY(Uuid()))))
     return conditions
 
 
@@ -141,9 +153,6 @@ def _surroundings(filters: MemoryFilter) -> list[ColumnElement[bool]]:
         conditions.append(Memory.location_id == any_(literal(list(filters.location_ids), ARRAY(Uuid()))))
     if filters.tags:
         conditions.append(Memory.tags.contains(literal(list(filters.tags), ARRAY(String(50)))))
-    if filters.term_ids:
-        having = MemoryTerms.term_ids.contains(literal(list(filters.term_ids), ARRAY(Integer)))
-        conditions.append(Memory.id.in_(select(MemoryTerms.memory_id).where(having)))
     return conditions
 
 

@@ -23,7 +23,7 @@ from app.models import (
     Person,
 )
 from app.repositories.answers import Standing
-from app.repositories.memory_filters import MemoryFilter, narrowing, shelves_of, with_places
+from app.repositories.memory_filters import MemoryFilter, narrowing, resolved, shelves_of
 from app.repositories.ranking import IN_FEW_MEMORIES, MEMORIES, ON_SHELVES, SCAN, WALK, hybrid
 from app.repositories.retrieval import (
     ALL_PASSAGES,
@@ -133,7 +133,7 @@ class RecallRepository:
 
     async def list_narrowed(self, user_id: UUID, filters: MemoryFilter) -> Sequence[UUID]:
         """The ids of the memories that a search is narrowed to."""
-        filters = await with_places(self._session, user_id, filters)
+        filters = await resolved(self._session, user_id, filters)
         query = select(Memory.id).where(
             Memory.shelf_id.in_(shelves_of(user_id)), Memory.deleted_at.is_(None), *narrowing(user_id, filters)
         )

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models import Location, Memory, MemoryPerson, Person, Precision
 from app.permissions import Principal
 from app.repositories.memories import Place
-from app.repositories.memory_filters import MemoryFilter, narrowing, shelves_of, with_places
+from app.repositories.memory_filters import MemoryFilter, narrowing, resolved, shelves_of
 
 Unit = Literal["day", "month", "year"]
 NAMED: Final = 5  # people and places that a bucket tells, and titles
@@ -97,7 +97,7 @@ class TimelineRepository:
     ) -> Sequence[Bucket]:
         """The newest `limit` that are not empty, before the bucket that begins with `before`."""
         shelves = await self._shelves(actor)
-        filters = await with_places(self._session, actor.user_id, filters)
+        filters = await resolved(self._session, actor.user_id, filters)
         conditions = _on(shelves, actor, filters)
         until = NEVER if before is None else _midnight(before)
         if filters == MemoryFilter():
@@ -131,34 +131,42 @@ class TimelineRepository:
         self, actor: Principal, filters: MemoryFilter, day: date, *, after: Place | None, limit: int
     ) -> Sequence[Memory]:
         """Memories of this month and day, of any year, as far as it is known on which day they were."""
-        filters = await with_places(self._session, actor.user_id, filters)
-        conditions = _on(await self._shelves(actor), actor, filters)
-        years = await self._years(conditions)
-        days = [_of_year(day, year) for year in years]
+        filters = await resolved(self._session, actor.user_id, filters)
+        shelves = await self._shelves(actor)
+        conditions = _on(shelves, actor, filters)
+        days = [_of_year(day, year) for year in await self._years(shelves)]
         starts = [_midnight(one) for one in days if one is not None]
         wanted = func.unnest(literal(starts, MOMENTS)).table_valued("start").render_derived("wanted")
-        query = (
-            select(Memory)
-            .join(
-                wanted,
-                (Memory.begins >= wanted.c.start) & (Memory.begins < wanted.c.start + literal(timedelta(days=1))),
-            )
-            .where(*conditions, Memory.precision.in_((Precision.EXACT, Precision.DAY)))
+        of_day = select(Memory.id, Memory.occurred_at).where(
+            *conditions,
+            Memory.begins >= wanted.c.start,
+            Memory.begins < wanted.c.start + literal(timedelta(days=1)),
+            Memory.precision.in_((Precision.EXACT, Precision.DAY)),
         )
         if after is not None:
-            query = query.where(tuple_(Memory.occurred_at, Memory.id) < tuple_(literal(after.at), literal(after.id)))
-        ordered = query.order_by(Memory.occurred_at.desc(), Memory.id.desc()).limit(limit)
-        return (await self._session.scalars(ordered)).all()
+            of_day = of_day.where(tuple_(Memory.occurred_at, Memory.id) < tuple_(literal(after.at), literal(after.id)))
+        each = of_day.order_by(Memory.occurred_at.desc(), Memory.id.desc()).limit(limit).lateral("each")
+        newest = select(each.c.id).select_from(wanted.join(each, true()))
+        chosen = newest.order_by(each.c.occurred_at.desc(), each.c.id.desc()).limit(limit).scalar_subquery()
+        query = select(Memory).where(Memory.id.in_(chosen)).order_by(Memory.occurred_at.desc(), Memory.id.desc())
+        return (await self._session.scalars(query)).all()
 
     async def _shelves(self, actor: Principal) -> Sequence[UUID]:
         """What the actor may look at. From now on plans know the values: shelves differ by orders of size."""
         await self._session.execute(CUSTOM_PLANS)
         return (await self._session.scalars(shelves_of(actor.user_id))).all()
 
-    async def _years(self, conditions: Sequence[ColumnElement[bool]]) -> Sequence[int]:
-        query = select(func.min(Memory.begins), func.max(Memory.begins)).where(*conditions)
-        first, last = (await self._session.execute(query)).one()
-        return [] if first is None else range(first.year, last.year + 1)
+    async def _years(self, shelves: Sequence[UUID]) -> Sequence[int]:
+        """From the first memory to the last, by the two ends of the index."""
+        shelf = func.unnest(literal(list(shelves), ARRAY(Uuid()))).table_valued("id").render_derived("shelf")
+        there = select(Memory.begins).where(Memory.shelf_id == shelf.c.id, Memory.deleted_at.is_(None)).limit(1)
+        first = there.order_by(Memory.begins).lateral("first")
+        last = there.order_by(Memory.begins.desc()).lateral("last")
+        query = select(func.min(first.c.begins), func.max(last.c.begins))
+        earliest, latest = (
+            await self._session.execute(query.select_from(shelf.join(first, true()).join(last, true())))
+        ).one()
+        return [] if earliest is None else range(earliest.year, latest.year + 1)
 
     async def _counts(self, inside: Sequence[ColumnElement[bool]], unit: Unit) -> Counted:
         """How many there are in each bucket, and the people and places that most of them have; in one go."""

@@ -1,5 +1,6 @@
 """What the product does. Built once, stateless, called by every door: HTTP, WebSocket, tasks and the command line."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -61,6 +62,7 @@ from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
 from app.services.task_types import TaskType
 from app.services.tasks import TaskService
+from app.services.time_sense import warm_up
 from app.services.timeline import TimelineService
 from app.services.users import UserService
 
@@ -346,6 +348,7 @@ def _build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:
 
     async def embedder() -> None:
         await foundation.embedder.check()
+        await asyncio.to_thread(warm_up)  # what questions need besides, loaded once
         if foundation.sparse is not None:
             await foundation.sparse.check()
 

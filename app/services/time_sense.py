@@ -62,6 +62,11 @@ def read_times(question: str, now: datetime, languages: Sequence[str] = ()) -> S
     return [one.read for one in _related(question, found, now)]
 
 
+def warm_up() -> None:
+    """Load the names of the months in all languages, so that the first question need not wait for them."""
+    read_times("5 March 2020", EVER)
+
+
 def read_anchor(question: str, times: Sequence[TimeRead]) -> AnchorRead | None:
     """The event that a question dates by, if it is not a date itself."""
     match = _ANCHOR.search(question)
