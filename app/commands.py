@@ -5,6 +5,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from app.presets import PresetChanges, Quality
+
 Emoji = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[^\s\x00-\x20\x7f]+$", examples=["👍"])]
 MessageNumber = Annotated[int, Field(ge=0, le=2**62)]
 ClientId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]  # PostgreSQL stores no NUL
@@ -83,7 +85,8 @@ class StartGeneration(Command):
     type: Literal["start_generation"]
     task_type: str = Field(max_length=100)
     params: dict[str, Any] = Field(default_factory=dict)
-    quality: Literal["draft", "standard", "high", "ultra"] | None = None
+    quality: Quality | None = None
+    preset: PresetChanges = PresetChanges()
 
 
 class CancelTask(Command):

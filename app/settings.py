@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.presets import PRESETS, Preset, PresetChanges, Quality
 from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Networks, Ports, Rate, Seconds, Secrets
 
@@ -226,6 +227,19 @@ class TaskSettings(Group):
     poll_interval: Seconds = Field(timedelta(seconds=1), description="Look for work when no wake-up arrives.")
 
 
+class PresetSettings(Group):
+    """JSON, such as `{"steps": 12, "resolution": 768}`; what is left out stays as documented in docs/tasks.md."""
+
+    draft: PresetChanges = Field(PresetChanges(), description="Changes of what the quality `draft` means.")
+    standard: PresetChanges = Field(PresetChanges(), description="Changes of what the quality `standard` means.")
+    high: PresetChanges = Field(PresetChanges(), description="Changes of what the quality `high` means.")
+    ultra: PresetChanges = Field(PresetChanges(), description="Changes of what the quality `ultra` means.")
+
+    def of(self, quality: Quality, *changes: PresetChanges) -> Preset:
+        """What `quality` means here, with further `changes`."""
+        return PRESETS[quality].changed(getattr(self, quality), *changes)
+
+
 class RateLimitSettings(Group):
     """`unlimited` is a rate, too. Roles and API keys may have others than these."""
 
@@ -305,6 +319,7 @@ class Settings(BaseSettings):
     answer: AnswerSettings = AnswerSettings()
     memory: MemorySettings = MemorySettings()
     task: TaskSettings = TaskSettings()
+    preset: PresetSettings = PresetSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     http: HTTPSettings = HTTPSettings()
     audit: AuditSettings = AuditSettings()

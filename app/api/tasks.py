@@ -47,7 +47,7 @@ async def cancel_task(actor: Actor, services: ServicesDep, task_id: UUID) -> Tas
 @router.get("/task-types")
 async def list_task_types(_: Actor, services: ServicesDep) -> Sequence[TaskTypeRead]:
     """The kinds of work, and the parameters they take."""
-    return [TaskTypeRead.model_validate(kind) for kind in services.tasks.types]
+    return services.tasks.types
 
 
 @router.post(
@@ -57,8 +57,6 @@ async def start_task(
     actor: Actor, services: ServicesDep, response: Response, project_id: UUID, data: TaskCreate
 ) -> Task:
     """Queue work; its progress goes to the project's channel."""
-    task = await services.tasks.start(
-        actor, project_id, task_type=data.task_type, params=data.params, quality=data.quality
-    )
+    task = await services.tasks.start(actor, project_id, data)
     response.headers["Location"] = f"/api/v1/tasks/{task.id}"
     return task

@@ -1,25 +1,25 @@
 """Long-running work on the wire."""
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.models import TaskStatus
+from app.presets import PresetChanges, Quality
 from app.schemas.common import Read, Timestamp
 from app.schemas.texts import Truth
 
-Quality = Literal["draft", "standard", "high", "ultra"]
-
 
 class TaskRead(Read):
-    """`progress` runs from 0 to 1; `error` has `code`, `message` and `details`."""
+    """`preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`."""
 
     id: UUID
     project_id: UUID
     task_type: str
     quality: str
     params: dict[str, Any]
+    preset: dict[str, Any]
     status: TaskStatus
     progress: float
     message: str
@@ -36,20 +36,17 @@ class TaskCreate(BaseModel):
     task_type: str = Field(max_length=100, examples=["reingest_project"])
     params: dict[str, Any] = Field(default_factory=dict)
     quality: Quality | None = Field(None, description="Your own setting `default_quality`, or else `standard`.")
+    preset: PresetChanges = Field(PresetChanges(), description="Single values that differ from those of the quality.")
 
 
 class TaskTypeRead(Read):
-    """A kind of work. `params` is the JSON Schema of its parameters."""
+    """A kind of work. `params` is the JSON Schema of its parameters; `presets`: what each quality means for it."""
 
     name: str
     description: str
     may_be_started: bool
     params: dict[str, Any]
-
-    @field_validator("params", mode="before")
-    @classmethod
-    def _describe(cls, params: Any) -> Any:
-        return params.model_json_schema() if isinstance(params, type) and issubclass(params, BaseModel) else params
+    presets: dict[Quality, dict[str, int | float | str]]
 
 
 class IngestDocumentParams(BaseModel):

@@ -1,8 +1,7 @@
 """What the product does. Built once, stateless, called by every door: HTTP, WebSocket, tasks and the command line."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from app.foundation import Foundation
@@ -17,7 +16,6 @@ from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
-from app.schemas.tasks import AnswerMessageParams, ExtractMemoriesParams, IngestDocumentParams, ReingestProjectParams
 from app.security import PasswordPolicy, Passwords, make_cipher, make_tokens
 from app.services.accounts import AccountService
 from app.services.administration import AdministrationService
@@ -28,9 +26,9 @@ from app.services.audit import AuditService
 from app.services.blobs import BlobService
 from app.services.callers import CallerService
 from app.services.candidates import CandidateService
-from app.services.chat import ANSWER_MESSAGE, ChatService
+from app.services.chat import ChatService
 from app.services.citations import Citations
-from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
+from app.services.documents import DocumentService
 from app.services.encryption import EncryptionService
 from app.services.erasure import ErasureService
 from app.services.evidence import Evidence
@@ -52,7 +50,7 @@ from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
 from app.services.projects import ProjectService
-from app.services.proposals import EXTRACT_MEMORIES, ProposalService
+from app.services.proposals import ProposalService
 from app.services.recovery import RecoveryService
 from app.services.registration import RegistrationService
 from app.services.replies import ReplyService
@@ -60,7 +58,8 @@ from app.services.retrieval import RetrievalService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
-from app.services.task_types import TaskType
+from app.services.task_catalogue import ANSWER_MESSAGE, BUILT_IN, INGEST_DOCUMENT, foreign_handlers
+from app.services.task_types import TaskType, TaskTypes
 from app.services.tasks import TaskService
 from app.services.time_sense import warm_up
 from app.services.timeline import TimelineService
@@ -120,8 +119,8 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     indexer = Indexer(foundation.embedder, foundation.sparse)
     ingestion = _build_ingestion(foundation, uow, indexer)
-    task_types = {kind.name: kind for kind in _task_types(ingestion)}
-    tasks = TaskService(uow, task_types)
+    task_types: dict[str, TaskType] = {}
+    tasks = TaskService(uow, settings.preset, task_types)
     known = KnownCallers()
     limits = build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
@@ -130,7 +129,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     erasure = _build_erasure(foundation, uow, blobs)
     candidates = CandidateService(uow, foundation.embedder)
     talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
-    task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
+    task_types |= _task_types(ingestion, talk.spirit)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, tasks),
@@ -145,7 +144,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         documents=DocumentService(uow, blobs, tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
-        execution=TaskExecution(uow, settings.task, task_types),
+        execution=TaskExecution(uow, settings.task, task_types, settings.preset),
         exports=ExportService(uow, blobs),
         health=_build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
@@ -309,33 +308,11 @@ def build_identities(
     )
 
 
-def _task_types(ingestion: IngestionService) -> Sequence[TaskType]:
-    """The work that users see; what becomes of it when it ends without success."""
-    return [
-        TaskType(
-            INGEST_DOCUMENT,
-            "Reads a document and makes its passages searchable; queued by uploads.",
-            IngestDocumentParams,
-            abandon=ingestion.abandon,
-        ),
-        TaskType(
-            REINGEST_PROJECT,
-            "Reads the documents of a project again.",
-            ReingestProjectParams,
-            may_be_started=True,
-        ),
-        TaskType(
-            EXTRACT_MEMORIES,
-            "Lets the language model propose to you what of a room's last messages to remember.",
-            ExtractMemoriesParams,
-            may_be_started=True,
-        ),
-    ]
-
-
-def _answering(spirit: SpiritService) -> TaskType:
-    about = "Lets the spirit answer a message."
-    return TaskType(ANSWER_MESSAGE, about, AnswerMessageParams, abandon=spirit.abandon, is_internal=True)
+def _task_types(ingestion: IngestionService, spirit: SpiritService) -> TaskTypes:
+    """All work there is, and what becomes of it when it ends without success."""
+    abandon = {INGEST_DOCUMENT.name: ingestion.abandon, ANSWER_MESSAGE.name: spirit.abandon}
+    own = [replace(kind, abandon=abandon.get(kind.name)) for kind in BUILT_IN]
+    return {kind.name: kind for kind in (*own, *(handler.kind for handler in foreign_handlers()))}
 
 
 def _build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import structlog
@@ -13,17 +13,26 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import AppError, ServiceUnavailable
 from app.events import TaskCompleted, TaskProgress, TaskStarted
 from app.models import Task, TaskStatus
+from app.presets import Preset, PresetChanges, Quality
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.tasks import Report
 from app.services.idempotency import KEPT_FOR
-from app.services.task_types import TaskTypes, TaskWasCancelled, announce_failure, announce_state
-from app.settings import TaskSettings
+from app.services.task_types import (
+    RetryPolicy,
+    TaskTypes,
+    TaskWasCancelled,
+    announce_failure,
+    announce_state,
+    preset_of,
+    wait_wanted,
+)
+from app.settings import PresetSettings, TaskSettings
 
 log = structlog.get_logger(__name__)
 
 REPORT_INTERVAL = 0.2  # seconds between two reports of progress, at least
 LEASE_TRIES = 10
-LONGEST_RETRY_DELAY = timedelta(minutes=5)
+MOST_DOUBLINGS = 20
 INTERNAL_RETENTION = timedelta(days=1)
 
 
@@ -34,12 +43,13 @@ class TaskLost(Exception):
 class RunningTask:
     """A task in this worker's hands. `attempt` fences: once another worker took over, nothing is written here."""
 
-    def __init__(self, task: Task, uow: OpenUnitOfWork) -> None:
+    def __init__(self, task: Task, uow: OpenUnitOfWork, preset: Preset) -> None:
         self.id = task.id
         self.project_id = task.project_id
         self.owner_id = task.owner_id
         self.task_type = task.task_type
         self.quality = task.quality
+        self.preset = preset
         self.params: Mapping[str, Any] = task.params
         self.attempt = task.attempts
         self.is_internal = task.is_internal
@@ -113,10 +123,17 @@ class RunningTask:
 
 
 class TaskExecution:
-    def __init__(self, uow: OpenUnitOfWork, settings: TaskSettings, task_types: TaskTypes) -> None:
+    def __init__(
+        self,
+        uow: OpenUnitOfWork,
+        settings: TaskSettings,
+        task_types: TaskTypes,
+        presets: PresetSettings | None = None,
+    ) -> None:
         self._uow = uow
         self._settings = settings
         self._task_types = task_types
+        self._presets = presets or PresetSettings()
 
     async def lease(self, task_types: Sequence[str]) -> RunningTask | None:
         """The next task of one of these types; None when there is none for now."""
@@ -128,7 +145,7 @@ class TaskExecution:
             if task is None:
                 return None
             if task.status == TaskStatus.RUNNING:
-                return RunningTask(task, self._uow)
+                return RunningTask(task, self._uow, self._preset_of(task))
         return None
 
     async def renew(self, held: Mapping[UUID, int]) -> Mapping[UUID, bool]:
@@ -154,10 +171,10 @@ class TaskExecution:
 
     async def retry(self, running: RunningTask, error: AppError) -> None:
         """Queue it again for later, or end it when it was tried often enough."""
-        if running.attempt >= self._settings.max_attempts:
+        if running.attempt >= self._most_attempts(running.task_type):
             await self.fail(running, error)
             return
-        delay = min(self._settings.retry_delay * 2 ** (running.attempt - 1), LONGEST_RETRY_DELAY)
+        delay = max(self._pause_after(running), wait_wanted(error))
         message = f"{error.message} Trying again soon."
         async with self._uow() as uow:
             task = await uow.tasks.retry(running.id, running.attempt, after=delay, message=message)
@@ -192,11 +209,28 @@ class TaskExecution:
                 return None
             if task.cancel_requested:  # its worker died before it could stop
                 return await self._fail(uow, task.id, task.attempts, TaskWasCancelled())
-            if task.attempts > self._settings.max_attempts:
+            if task.attempts > self._most_attempts(task.task_type):
                 return await self._fail(uow, task.id, task.attempts, _worker_lost(task.attempts - 1))
             if not task.is_internal:
                 await uow.events.append(task.project_id, _started(task))
             return task
+
+    def _preset_of(self, task: Task) -> Preset:
+        kind = self._task_types.get(task.task_type)
+        return preset_of(kind, self._presets, cast("Quality", task.quality), PresetChanges.model_validate(task.preset))
+
+    def _most_attempts(self, task_type: str) -> int:
+        return self._policy(task_type).attempts or self._settings.max_attempts
+
+    def _pause_after(self, running: RunningTask) -> timedelta:
+        policy = self._policy(running.task_type)
+        first = self._settings.retry_delay if policy.delay is None else policy.delay
+        doublings = min(running.attempt - 1, MOST_DOUBLINGS)
+        return min(first * (1 << doublings), policy.longest_delay)
+
+    def _policy(self, task_type: str) -> RetryPolicy:
+        kind = self._task_types.get(task_type)
+        return RetryPolicy() if kind is None else kind.retries
 
     async def _fail(self, uow: UnitOfWork, task_id: UUID, attempt: int, error: AppError) -> Task | None:
         reason = {"code": error.code, "message": error.message, "details": error.details}

@@ -1,7 +1,7 @@
 """What users see of long-running work, and what they may do about it. Workers use `execution.py`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, cast
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -10,21 +10,34 @@ from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from app.events import TaskState
 from app.models import AuditAction, Task, TaskStatus
 from app.permissions import Action, Principal, may
+from app.presets import QUALITIES, STANDARD, Quality
 from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.schemas.tasks import TaskCreate, TaskTypeRead
 from app.services.audit import record_by
-from app.services.task_types import TaskType, TaskTypes, TaskWasCancelled, announce_failure, queue_task
-
-STANDARD: Final = "standard"
+from app.services.task_types import TaskType, TaskTypes, TaskWasCancelled, announce_failure, preset_of, queue_task
+from app.settings import PresetSettings
 
 
 class TaskService:
-    def __init__(self, uow: OpenUnitOfWork, task_types: TaskTypes) -> None:
+    def __init__(self, uow: OpenUnitOfWork, presets: PresetSettings, task_types: TaskTypes) -> None:
         self._uow = uow
+        self._presets = presets
         self._task_types = task_types
 
     @property
-    def types(self) -> Sequence[TaskType]:
-        return [kind for kind in self._task_types.values() if not kind.is_internal]
+    def types(self) -> Sequence[TaskTypeRead]:
+        """The kinds of work that users may see, and what each quality means for them."""
+        shown = sorted((kind for kind in self._task_types.values() if not kind.is_internal), key=lambda kind: kind.name)
+        return [
+            TaskTypeRead(
+                name=kind.name,
+                description=kind.description,
+                may_be_started=kind.may_be_started,
+                params=kind.params.model_json_schema(),
+                presets={name: preset_of(kind, self._presets, name).only(kind.uses) for name in QUALITIES},
+            )
+            for kind in shown
+        ]
 
     async def get(self, actor: Principal, task_id: UUID) -> Task:
         """Raises NotFound."""
@@ -62,25 +75,25 @@ class TaskService:
             for task in tasks
         ]
 
-    async def start(
-        self, actor: Principal, project_id: UUID, *, task_type: str, params: Mapping[str, Any], quality: str | None
-    ) -> Task:
+    async def start(self, actor: Principal, project_id: UUID, order: TaskCreate) -> Task:
         """Queue work of a type that users may start; without a `quality`, in the one that the actor set as theirs.
 
         Raises:
             NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor.
             InvalidInput: no such type, or parameters that it does not take.
         """
-        checked = self._check(task_type, params)
+        kind, params = self._check(order)
         async with self._uow() as uow:
-            role = await uow.projects.get_role(actor.user_id, project_id)
-            if role is None:
-                raise NotFound("Project not found", project_id=str(project_id))
-            if not may(actor, Action.EDIT, role):
-                raise PermissionDenied("Viewers of a project cannot start tasks in it.", project_id=str(project_id))
-            chosen = quality or await _default_quality(uow, actor)
+            await require_editor(uow, actor, project_id)
+            quality = order.quality or await _default_quality(uow, actor)
             task = Task(
-                project_id=project_id, owner_id=actor.user_id, task_type=task_type, params=checked, quality=chosen
+                project_id=project_id,
+                owner_id=actor.user_id,
+                task_type=kind.name,
+                params=params,
+                quality=quality,
+                preset=preset_of(kind, self._presets, quality, order.preset).only(kind.uses),
+                priority=kind.priority,
             )
             queue_task(uow, task)
             await uow.flush()
@@ -124,17 +137,32 @@ class TaskService:
         uow.events.wake_workers()
         return changed
 
-    def _check(self, task_type: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        startable = {name: kind for name, kind in self._task_types.items() if kind.may_be_started}
-        if task_type not in startable:
-            known = ", ".join(sorted(startable))
-            raise InvalidInput(f"There is no task type {task_type!r} to start; there are: {known}.", field="task_type")
+    def _check(self, order: TaskCreate) -> tuple[TaskType, dict[str, Any]]:
+        kind = self._task_types.get(order.task_type)
+        if kind is None or not kind.may_be_started:
+            known = ", ".join(sorted(kind.name for kind in self._task_types.values() if kind.may_be_started))
+            raise InvalidInput(
+                f"There is no task type {order.task_type!r} to start; there are: {known}.", field="task_type"
+            )
+        for name in order.preset.given():
+            if name not in kind.uses:
+                used = f"uses {', '.join(kind.uses)}" if kind.uses else "uses no preset"
+                raise InvalidInput(f"{kind.name} {used}.", field=f"preset.{name}")
         try:
-            return startable[task_type].params.model_validate(params).model_dump(mode="json")
+            return kind, kind.params.model_validate(order.params).model_dump(mode="json")
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(["params", *(str(part) for part in first["loc"])])
             raise InvalidInput(f"{field}: {first['msg']}", field=field) from error
+
+
+async def require_editor(uow: UnitOfWork, actor: Principal, project_id: UUID) -> None:
+    """Raises NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor."""
+    role = await uow.projects.get_role(actor.user_id, project_id)
+    if role is None:
+        raise NotFound("Project not found", project_id=str(project_id))
+    if not may(actor, Action.EDIT, role):
+        raise PermissionDenied("Viewers of a project cannot start tasks in it.", project_id=str(project_id))
 
 
 async def _visible(uow: UnitOfWork, actor: Principal, task_id: UUID) -> Task:
@@ -154,6 +182,6 @@ def _cancelled(task: Task) -> Task:
     return task
 
 
-async def _default_quality(uow: UnitOfWork, actor: Principal) -> str:
+async def _default_quality(uow: UnitOfWork, actor: Principal) -> Quality:
     user = await uow.users.get(actor.user_id)
-    return str(user.settings.get("default_quality", STANDARD)) if user else STANDARD
+    return cast("Quality", user.settings.get("default_quality") or STANDARD) if user else STANDARD

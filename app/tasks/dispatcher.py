@@ -3,39 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import Enum
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from app.errors import AppError, InvalidInput, ServiceUnavailable
 from app.services.execution import RunningTask, TaskExecution, TaskLost
+from app.services.task_catalogue import TaskHandler
+from app.services.task_types import may_pass
 
 log = structlog.get_logger(__name__)
 
 STOP_PATIENCE = 10.0  # seconds; a handler that takes longer to stop is left to the end of its lease
-
-
-class TaskHandler(Protocol):
-    """One kind of work: translates parameters, and calls one service method."""
-
-    task_type: ClassVar[str]
-    params: ClassVar[type[BaseModel]]
-    concurrency: ClassVar[int]  # at once in one worker
-    timeout: ClassVar[timedelta]  # for one attempt
-
-    async def process(self, task: RunningTask, params: Any) -> Mapping[str, Any]:
-        """Do the work and return its result; safe to run again from its last finished step.
-
-        `params` is an instance of the class's `params`. Work whose result must be stored exactly once calls
-        `await task.finish(uow, result)` in the transaction that stores it. A stop arrives as `asyncio.CancelledError`.
-
-        Raises:
-            AppError: with a status below 500 nothing would be better next time; else it is tried again.
-        """
 
 
 class StopReason(Enum):
@@ -77,7 +59,7 @@ class Dispatcher:
         concurrency: int,
         on_free: Callable[[], None] = lambda: None,
     ) -> None:
-        self._handlers = {handler.task_type: handler for handler in handlers}
+        self._handlers = {handler.kind.name: handler for handler in handlers}
         self._execution = execution
         self._concurrency = concurrency
         self._on_free = on_free
@@ -92,7 +74,7 @@ class Dispatcher:
         if len(self._slots) >= self._concurrency:
             return []
         busy = [slot.running.task_type for slot in self._slots]
-        return [name for name, handler in self._handlers.items() if busy.count(name) < handler.concurrency]
+        return [name for name, handler in self._handlers.items() if busy.count(name) < handler.kind.concurrency]
 
     async def start_next(self) -> bool:
         """Take a task, if there is one that could start here, and begin it."""
@@ -148,7 +130,7 @@ class Dispatcher:
             slot.stop_reason = StopReason.LOST
             return partial(self._write_stopped, slot)
         except AppError as error:
-            return partial(self._execution.fail if error.status < 500 else self._execution.retry, running, error)
+            return partial(self._execution.retry if may_pass(error) else self._execution.fail, running, error)
         except TimeoutError:
             return partial(self._execution.retry, running, ServiceUnavailable("It took too long."))
         except Exception:
@@ -159,10 +141,10 @@ class Dispatcher:
     async def _process(self, running: RunningTask) -> Mapping[str, Any]:
         handler = self._handlers[running.task_type]
         try:
-            params = handler.params.model_validate(running.params)
+            params = handler.kind.params.model_validate(running.params)
         except ValidationError as error:
             raise InvalidInput(f"The parameters do not fit: {error.errors()[0]['msg']}", field="params") from error
-        async with running.reporting(), asyncio.timeout(handler.timeout.total_seconds()):
+        async with running.reporting(), asyncio.timeout(handler.kind.timeout.total_seconds()):
             return await handler.process(running, params)
 
     async def _write_stopped(self, slot: Slot) -> None:

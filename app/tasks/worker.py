@@ -14,9 +14,10 @@ from app.realtime.cancellation import cancel_until_done
 from app.realtime.hub import Hub
 from app.realtime.outbox import CutOff
 from app.resources import Resources
+from app.services.task_catalogue import TaskHandler
 from app.settings import Settings
 from app.tasks import build_handlers
-from app.tasks.dispatcher import Dispatcher, TaskHandler
+from app.tasks.dispatcher import Dispatcher
 
 log = structlog.get_logger(__name__)
 

@@ -966,6 +966,26 @@ export type Pong = {
 /** How exactly is known when something happened. */
 export type Precision = "exact" | "day" | "month" | "year";
 
+/** Single values that differ from those of a preset; what is left out stays as it is. */
+export type PresetChanges = {
+  /** Steps of an image or video model. */
+  steps?: number | null;
+  /** Side of a square picture, in pixels. */
+  resolution?: number | null;
+  /** Passages that a language model is given. */
+  retrieval_depth?: number | null;
+  /** Of one answer of a language model. */
+  max_tokens?: number | null;
+  /** Of a language model. */
+  temperature?: number | null;
+  /** Name of a model; empty: the server's own choice. */
+  model?: string | null;
+  /** Longest passage that a document is cut into. */
+  passage_tokens?: number | null;
+  /** Tokens that neighbouring passages share. */
+  passage_overlap?: number | null;
+};
+
 export type ProjectCreate = {
   name: string;
   description?: string;
@@ -1339,6 +1359,7 @@ export type StartGeneration = {
   task_type: string;
   params?: Record<string, unknown>;
   quality?: "draft" | "standard" | "high" | "ultra" | null;
+  preset?: PresetChanges;
 };
 
 /** Numbers alone. Where it says so, tables of more than 10,000 rows are estimated. */
@@ -1386,6 +1407,8 @@ export type TaskCreate = {
   params?: Record<string, unknown>;
   /** Your own setting `default_quality`, or else `standard`. */
   quality?: "draft" | "standard" | "high" | "ultra" | null;
+  /** Single values that differ from those of the quality. */
+  preset?: PresetChanges;
 };
 
 /** Durable. */
@@ -1414,13 +1437,14 @@ export type TaskProgress = {
   preview_url: string | null;
 };
 
-/** `progress` runs from 0 to 1; `error` has `code`, `message` and `details`. */
+/** `preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`. */
 export type TaskRead = {
   id: string;
   project_id: string;
   task_type: string;
   quality: string;
   params: Record<string, unknown>;
+  preset: Record<string, unknown>;
   status: TaskStatus;
   progress: number;
   message: string;
@@ -1457,12 +1481,13 @@ export type TaskState = {
 
 export type TaskStatus = "queued" | "running" | "succeeded" | "failed" | "cancelled";
 
-/** A kind of work. `params` is the JSON Schema of its parameters. */
+/** A kind of work. `params` is the JSON Schema of its parameters; `presets`: what each quality means for it. */
 export type TaskTypeRead = {
   name: string;
   description: string;
   may_be_started: boolean;
   params: Record<string, unknown>;
+  presets: Record<string, Record<string, number | string>>;
 };
 
 /** Goes into `?ticket=` of a WebSocket's address, once, within `expires_in` seconds. */

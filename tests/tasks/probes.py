@@ -17,7 +17,7 @@ from app.permissions import Principal
 from app.resources import Resources
 from app.services.execution import RunningTask, TaskExecution
 from app.services.projects import add_project
-from app.services.task_types import queue_task
+from app.services.task_types import TaskType, queue_task
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.worker import Worker
 
@@ -41,6 +41,19 @@ class Probe:
     timeout: timedelta = timedelta(seconds=20)
     task_type: str = field(default_factory=lambda: f"probe_{uuid4().hex}")
     params: type[BaseModel] = NoParams
+    most_at_once: int | None = None
+
+    @property
+    def kind(self) -> TaskType:
+        return TaskType(
+            self.task_type,
+            "Whatever a test wants.",
+            self.params,
+            may_be_started=True,
+            timeout=self.timeout,
+            concurrency=self.concurrency,
+            most_at_once=self.most_at_once,
+        )
 
     async def process(self, task: RunningTask, params: NoParams) -> Mapping[str, Any]:
         return await self.work(task)

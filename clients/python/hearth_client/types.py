@@ -904,6 +904,18 @@ class Pong(TypedDict):
 
 Precision: TypeAlias = Literal['exact', 'day', 'month', 'year']
 
+class PresetChanges(TypedDict):
+    """Single values that differ from those of a preset; what is left out stays as it is."""
+
+    steps: NotRequired[int | None]
+    resolution: NotRequired[int | None]
+    retrieval_depth: NotRequired[int | None]
+    max_tokens: NotRequired[int | None]
+    temperature: NotRequired[float | None]
+    model: NotRequired[str | None]
+    passage_tokens: NotRequired[int | None]
+    passage_overlap: NotRequired[int | None]
+
 class ProjectCreate(TypedDict):
     name: str
     description: NotRequired[str]
@@ -1228,6 +1240,7 @@ class StartGeneration(TypedDict):
     task_type: str
     params: NotRequired[dict[str, Any]]
     quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+    preset: NotRequired[PresetChanges]
 
 class StatisticsRead(TypedDict):
     """Numbers alone. Where it says so, tables of more than 10,000 rows are estimated."""
@@ -1267,6 +1280,7 @@ class TaskCreate(TypedDict):
     task_type: str
     params: NotRequired[dict[str, Any]]
     quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+    preset: NotRequired[PresetChanges]
 
 class TaskFailed(TypedDict):
     """Durable."""
@@ -1294,13 +1308,14 @@ class TaskProgress(TypedDict):
     preview_url: str | None
 
 class TaskRead(TypedDict):
-    """`progress` runs from 0 to 1; `error` has `code`, `message` and `details`."""
+    """`preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`."""
 
     id: str
     project_id: str
     task_type: str
     quality: str
     params: dict[str, Any]
+    preset: dict[str, Any]
     status: TaskStatus
     progress: float
     message: str
@@ -1337,12 +1352,13 @@ class TaskState(TypedDict):
 TaskStatus: TypeAlias = Literal['queued', 'running', 'succeeded', 'failed', 'cancelled']
 
 class TaskTypeRead(TypedDict):
-    """A kind of work. `params` is the JSON Schema of its parameters."""
+    """A kind of work. `params` is the JSON Schema of its parameters; `presets`: what each quality means for it."""
 
     name: str
     description: str
     may_be_started: bool
     params: dict[str, Any]
+    presets: dict[str, dict[str, int | float | str]]
 
 class TicketRead(TypedDict):
     """Goes into `?ticket=` of a WebSocket's address, once, within `expires_in` seconds."""
