@@ -33,6 +33,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_task_dependencies_after_id"), "task_dependencies", ["after_id"])
     for name, default in (("preset", "'{}'"), ("failures", "'[]'"), ("steps", "'{}'")):
         op.add_column("tasks", sa.Column(name, postgresql.JSONB(), server_default=sa.text(default), nullable=False))
+    op.add_column("tasks", sa.Column("fence", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.execute("UPDATE tasks SET fence = attempts WHERE attempts > 0")
     op.add_column("tasks", sa.Column("place", sa.SmallInteger()))
     op.add_column("tasks", sa.Column("schedule_id", sa.Uuid()))
     op.add_column("tasks", sa.Column("waits_for", sa.SmallInteger(), server_default=sa.text("0"), nullable=False))
@@ -57,7 +59,7 @@ def downgrade() -> None:
     for name in ("uq_tasks_place_running", "ix_tasks_schedule_id", "ix_tasks_held", "ix_tasks_queue"):
         op.drop_index(name, table_name="tasks")
     _index("ix_tasks_queue", QUEUE, where=IS_UNFINISHED)
-    for name in ("is_held", "is_awaited", "waits_for", "schedule_id", "place", "steps", "failures", "preset"):
+    for name in ("is_held", "is_awaited", "waits_for", "schedule_id", "place", "fence", "steps", "failures", "preset"):
         op.drop_column("tasks", name)
     op.drop_table("task_dependencies")
     op.drop_table("task_schedules")

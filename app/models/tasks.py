@@ -26,7 +26,9 @@ UNFINISHED = (TaskStatus.QUEUED, TaskStatus.RUNNING)
 
 
 class Task(Model):
-    """`attempts` fences out a worker that was thought dead; `serial_key` keeps tasks of one room in line.
+    """`fence` rises with every worker that takes the task, so that one that was thought dead writes nothing more.
+
+    `attempts` counts the tries that users hear of. `serial_key` keeps tasks of one room in line.
 
     The higher `priority` is, the sooner. A task is *held* out of the line while it waits for its time or for other
     tasks, so that taking the next one does not have to pass by it. `place` numbers the running tasks of a type of which
@@ -60,6 +62,7 @@ class Task(Model):
     failures: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default=text("'[]'"))
     steps: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))  # finished ones
     attempts: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))
     is_internal: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # not listed to users
     serial_key: Mapped[str | None] = mapped_column(String(100))

@@ -36,6 +36,7 @@ from app.repositories.retrieval import RetrievalRepository
 from app.repositories.room_summaries import RoomSummaryRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.statistics import StatisticsRepository
+from app.repositories.task_queue import TaskQueue
 from app.repositories.tasks import TaskRepository
 from app.repositories.timeline import TimelineRepository
 from app.repositories.users import UserRepository
@@ -73,6 +74,7 @@ class UnitOfWork:
         self.posts = PostRepository(session, self.events.outgoing)
         self.people = PersonRepository(session)
         self.projects = ProjectRepository(session)
+        self.queue = TaskQueue(session)
         self.recall = RecallRepository(session)
         self.registration = RegistrationRepository(session)
         self.retrieval = RetrievalRepository(session)

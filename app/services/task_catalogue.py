@@ -17,7 +17,7 @@ from app.schemas.tasks import (
     SummarizeRoomParams,
 )
 from app.services import chat, documents, erasure, proposals, remembering, summaries
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.task_types import TaskType
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
 from app.errors import AppError, RateLimited
-from app.events import TaskFailed, TaskProgress
+from app.events import TaskProgress, Wanted
 from app.models import Task
 from app.presets import Preset, PresetChanges, Quality
 from app.repositories import UnitOfWork
@@ -18,13 +18,6 @@ from app.settings import PresetSettings
 Abandon = Callable[[UnitOfWork, Task, AppError], Awaitable[None]]
 
 PAYS_TO_WAIT: Final = (408, 425, 429)  # of the statuses below 500: the same may go well a little later
-
-
-class TaskWasCancelled(AppError):
-    status, code = 409, "TASK_CANCELLED"
-
-    def __init__(self) -> None:
-        super().__init__("The task was cancelled.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +80,7 @@ def queue_task(uow: UnitOfWork, task: Task) -> None:
     task.id = task.id or uuid7()
     uow.tasks.add(task)
     announce_state(uow, task, message="queued")
-    uow.events.wake_workers()
+    uow.events.wake_workers(Wanted.TASKS)
 
 
 def announce_state(uow: UnitOfWork, task: Task, *, message: str) -> None:
@@ -101,20 +94,3 @@ def announce_state(uow: UnitOfWork, task: Task, *, message: str) -> None:
             message=message,
         )
         uow.events.announce(task.project_id, event)
-
-
-async def announce_failure(uow: UnitOfWork, task: Task, error: AppError, task_types: TaskTypes) -> None:
-    """Tidy up after `task`, and tell its project why it ended; last thing in a transaction."""
-    task_type = task_types.get(task.task_type)
-    if task_type is not None and task_type.abandon is not None:
-        await task_type.abandon(uow, task, error)
-    if not task.is_internal:
-        event = TaskFailed(
-            project_id=task.project_id,
-            task_id=task.id,
-            task_type=task.task_type,
-            error_code=error.code,
-            message=error.message,
-            details=error.details,
-        )
-        await uow.events.append(task.project_id, event)

@@ -7,14 +7,15 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied
-from app.events import TaskState
+from app.events import TaskState, Wanted
 from app.models import AuditAction, Task, TaskStatus
 from app.permissions import Action, Principal, may
 from app.presets import QUALITIES, STANDARD, Quality
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.tasks import TaskCreate, TaskTypeRead
 from app.services.audit import record_by
-from app.services.task_types import TaskType, TaskTypes, TaskWasCancelled, announce_failure, preset_of, queue_task
+from app.services.task_endings import TaskWasCancelled, announce_failure
+from app.services.task_types import TaskType, TaskTypes, preset_of, queue_task
 from app.settings import PresetSettings
 
 
@@ -134,7 +135,7 @@ class TaskService:
         for task in changed:
             if task.status == TaskStatus.CANCELLED:
                 await announce_failure(uow, task, TaskWasCancelled(), self._task_types)
-        uow.events.wake_workers()
+        uow.events.wake_workers(Wanted.STOPS)
         return changed
 
     def _check(self, order: TaskCreate) -> tuple[TaskType, dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from app.schemas.tasks import AnswerMessageParams
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.spirit import SpiritService
 from app.services.task_catalogue import ANSWER_MESSAGE
 from app.services.task_types import TaskType

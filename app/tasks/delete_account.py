@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from app.schemas.tasks import DeleteAccountParams
 from app.services.erasure import ErasureService
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.task_catalogue import DELETE_ACCOUNT
 from app.services.task_types import TaskType
 

@@ -1,6 +1,7 @@
 """Gives tasks to their handlers, and stops those that are cancelled, lost, or handed back."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,9 +12,11 @@ import structlog
 from pydantic import ValidationError
 
 from app.errors import AppError, InvalidInput, ServiceUnavailable
-from app.services.execution import RunningTask, TaskExecution, TaskLost
+from app.services.execution import TaskExecution
+from app.services.running_tasks import RunningTask, TaskLost
 from app.services.task_catalogue import TaskHandler
 from app.services.task_types import may_pass
+from app.tasks.shares import Shares
 
 log = structlog.get_logger(__name__)
 
@@ -64,36 +67,38 @@ class Dispatcher:
         self._concurrency = concurrency
         self._on_free = on_free
         self._slots: set[Slot] = set()
+        self._shares = Shares()
 
     @property
     def is_idle(self) -> bool:
         return not self._slots
 
-    def free_types(self) -> list[str]:
-        """Types of which another task could start here."""
-        if len(self._slots) >= self._concurrency:
-            return []
-        busy = [slot.running.task_type for slot in self._slots]
-        return [name for name, handler in self._handlers.items() if busy.count(name) < handler.kind.concurrency]
+    def rooms(self) -> dict[str, int]:
+        """How many further tasks of each type could start here; types of which none could are left out."""
+        busy = Counter(slot.running.task_type for slot in self._slots)
+        rooms = {name: handler.kind.concurrency - busy[name] for name, handler in self._handlers.items()}
+        return {name: room for name, room in rooms.items() if room > 0}
 
     async def start_next(self) -> bool:
-        """Take a task, if there is one that could start here, and begin it."""
-        types = self.free_types()
-        running = await self._execution.lease(types) if types else None
-        if running is None:
+        """Take as many tasks as could start here and are there, and begin them; whether there were any."""
+        free, rooms = self._concurrency - len(self._slots), self.rooms()
+        if free <= 0 or not rooms:
             return False
-        slot = Slot(running)
-        self._slots.add(slot)
-        slot.job = asyncio.create_task(self._occupy(slot))
+        taken = await self._execution.lease(rooms, most=free, shares=self._shares.current())
+        for running in taken:
+            slot = Slot(running)
+            self._slots.add(slot)
+            self._shares.add(running.project_id)
+            slot.job = asyncio.create_task(self._occupy(slot))
         await asyncio.sleep(0)  # a job that is cancelled before its first step never ends in an orderly way
-        return True
+        return bool(taken)
 
     async def renew(self) -> None:
         """Keep what runs here, and stop what was cancelled or taken over."""
         if self.is_idle:
             return
         slots = {slot.running.id: slot for slot in self._slots}
-        ours = await self._execution.renew({task_id: slot.running.attempt for task_id, slot in slots.items()})
+        ours = await self._execution.renew({task_id: slot.running.fence for task_id, slot in slots.items()})
         for task_id, slot in slots.items():
             if task_id not in ours:
                 slot.stop(StopReason.LOST)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from app.schemas.tasks import ExtractMemoriesParams
-from app.services.execution import RunningTask
 from app.services.proposals import ProposalService
+from app.services.running_tasks import RunningTask
 from app.services.task_catalogue import EXTRACT_MEMORIES
 from app.services.task_types import TaskType
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from app.schemas.tasks import IngestDocumentParams
-from app.services.execution import RunningTask
 from app.services.ingestion import IngestionService, PassageSize
+from app.services.running_tasks import RunningTask
 from app.services.task_catalogue import INGEST_DOCUMENT
 from app.services.task_types import TaskType
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from app.schemas.tasks import NoteCandidateParams
 from app.services.candidates import CandidateService
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.task_catalogue import NOTE_CANDIDATE
 from app.services.task_types import TaskType
 

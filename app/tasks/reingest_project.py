@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from app.schemas.tasks import ReingestProjectParams
 from app.services.documents import DocumentService
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.task_catalogue import REINGEST_PROJECT
 from app.services.task_types import TaskType
 

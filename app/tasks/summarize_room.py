@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from app.schemas.tasks import SummarizeRoomParams
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.summaries import SummaryService
 from app.services.task_catalogue import SUMMARIZE_ROOM
 from app.services.task_types import TaskType

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from app.adapters.graphs import cpu_count
-from app.events import WORKERS
+from app.events import WORKERS, Wanted
 from app.realtime.cancellation import cancel_until_done
 from app.realtime.hub import Hub
 from app.realtime.outbox import CutOff
@@ -48,16 +48,13 @@ class Worker:
         self._hub: Hub = resources.hub
         self._services = resources.services
         self._settings = resources.settings
-        self._work_wanted = asyncio.Event()
-        self._renewal_wanted = asyncio.Event()
-        self._mails_wanted = asyncio.Event()
-        self._memories_wanted = asyncio.Event()
+        self._wanted = {wanted: asyncio.Event() for wanted in Wanted if wanted is not Wanted.ANYTHING}
         self._taking = asyncio.Lock()
         self._dispatcher = Dispatcher(
             handlers,
             resources.services.execution,
             concurrency=resources.settings.task.concurrency,
-            on_free=self._work_wanted.set,
+            on_free=self._wanted[Wanted.TASKS].set,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -66,10 +63,10 @@ class Worker:
         never = asyncio.Event()
         loops = [
             asyncio.create_task(_repeat(self._listen, never, RETRY_PAUSE, patience=0)),
-            asyncio.create_task(_repeat(self._take_work, self._work_wanted, poll)),
-            asyncio.create_task(_repeat(self._renew, self._renewal_wanted, renewal)),
-            asyncio.create_task(_repeat(self._services.mails.send_due, self._mails_wanted, poll)),
-            asyncio.create_task(_repeat(self._services.memory_indexing.run_due, self._memories_wanted, poll)),
+            asyncio.create_task(_repeat(self._take_work, self._wanted[Wanted.TASKS], poll)),
+            asyncio.create_task(_repeat(self._renew, self._wanted[Wanted.STOPS], renewal)),
+            asyncio.create_task(_repeat(self._services.mails.send_due, self._wanted[Wanted.MAILS], poll)),
+            asyncio.create_task(_repeat(self._services.memory_indexing.run_due, self._wanted[Wanted.MEMORIES], poll)),
             asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
             asyncio.create_task(_repeat(self._renew_passages, never, SWEEP_INTERVAL)),
         ]
@@ -101,11 +98,12 @@ class Worker:
         async with self._hub.attach(WORKERS) as listener:
             await self._hub.follow(listener)
             while True:
-                await listener.outbox.take()
-                self._work_wanted.set()
-                self._renewal_wanted.set()
-                self._mails_wanted.set()
-                self._memories_wanted.set()
+                self._wake(await listener.outbox.take())
+
+    def _wake(self, wanted: str) -> None:
+        for name, event in self._wanted.items():
+            if wanted in (name, Wanted.ANYTHING):
+                event.set()
 
     async def _renew_passages(self) -> None:
         """After a change of the embedding model, for example."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from app.errors import InvalidInput
 from app.services import Services
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.task_types import RetryPolicy, TaskType
 
 

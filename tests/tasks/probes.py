@@ -15,8 +15,9 @@ from uuid_utils.compat import uuid7
 from app.models import Project, Task, User
 from app.permissions import Principal
 from app.resources import Resources
-from app.services.execution import RunningTask, TaskExecution
+from app.services.execution import TaskExecution
 from app.services.projects import add_project
+from app.services.running_tasks import RunningTask
 from app.services.task_types import TaskType, queue_task
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.worker import Worker
@@ -91,6 +92,12 @@ async def read_task(resources: Resources, task_id: UUID) -> Task:
         task = await uow.tasks.get(task_id)
     assert task is not None
     return task
+
+
+async def lease_one(execution: TaskExecution, task_type: str) -> RunningTask | None:
+    """The next task of a type, if there is one that could start now."""
+    taken = await execution.lease({task_type: 1}, most=1)
+    return taken[0] if taken else None
 
 
 async def run_once(resources: Resources, probe: Probe, execution: TaskExecution | None = None) -> None:
