@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from app.presets import PresetChanges, Quality
 
@@ -87,6 +87,8 @@ class StartGeneration(Command):
     params: dict[str, Any] = Field(default_factory=dict)
     quality: Quality | None = None
     preset: PresetChanges = PresetChanges()
+    run_at: AwareDatetime | None = None
+    after: list[UUID] = Field(default_factory=list, max_length=20)
 
 
 class CancelTask(Command):
@@ -94,9 +96,16 @@ class CancelTask(Command):
     task_id: UUID
 
 
+class RetryTask(Command):
+    """Of a task that has failed or was cancelled."""
+
+    type: Literal["retry_task"]
+    task_id: UUID
+
+
 MessageCommand = EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead
 RoomCommand = SendMessage | MessageCommand | Typing | Ping | Resume | Stop | Authenticate
-ProjectCommand = StartGeneration | CancelTask | Ping | Resume | Authenticate
+ProjectCommand = StartGeneration | CancelTask | RetryTask | Ping | Resume | Authenticate
 
 room_command: TypeAdapter[RoomCommand] = TypeAdapter(Annotated[RoomCommand, Field(discriminator="type")])
 project_command: TypeAdapter[ProjectCommand] = TypeAdapter(Annotated[ProjectCommand, Field(discriminator="type")])

@@ -222,6 +222,7 @@ class MemorySettings(Group):
 class TaskSettings(Group):
     concurrency: int = Field(8, ge=1, description="Tasks one worker runs at once.")
     lease: Seconds = Field(timedelta(seconds=10), description="A dead worker's task is taken over after this time.")
+    types: CommaSeparated = Field((), description="Work of these types alone; empty: of all. See docs/tasks.md.")
     max_attempts: int = Field(5, ge=1, description="Tries before a task counts as failed.")
     retry_delay: Seconds = Field(timedelta(seconds=2), description="Pause before the second try; it doubles each time.")
     poll_interval: Seconds = Field(timedelta(seconds=1), description="Look for work when no wake-up arrives.")

@@ -15,6 +15,7 @@ from app.api import (
     people,
     projects,
     query,
+    schedules,
     sessions,
     tasks,
     tickets,
@@ -32,6 +33,7 @@ from app.api.role_limits import router as role_limits_router
 def v1_router() -> APIRouter:
     """Everything below `/api/v1`."""
     router = APIRouter(prefix="/api/v1", dependencies=[Depends(check_limits)])
+    router.include_router(tasks.router)  # first: every router before the one that is wanted is asked
     router.include_router(health.router)
     router.include_router(auth.router)
     router.include_router(tickets.router)
@@ -47,10 +49,10 @@ def v1_router() -> APIRouter:
     router.include_router(memories.router)
     router.include_router(people.router)
     router.include_router(locations.router)
+    router.include_router(schedules.router)
     router.include_router(sessions.router)
     router.include_router(chat.router)
     router.include_router(followers_router)
-    router.include_router(tasks.router)
     router.include_router(role_limits_router)
     router.include_router(admin_router)
     router.include_router(audit_router)

@@ -14,6 +14,7 @@ from app.commands import (
     Ping,
     RemoveReaction,
     Resume,
+    RetryTask,
     SendMessage,
     StartGeneration,
     Stop,
@@ -162,6 +163,9 @@ class ProjectConversation:
             case CancelTask(task_id=task_id):
                 _require_write(self._actor)
                 await self._tasks.cancel(self._actor, task_id)
+            case RetryTask(task_id=task_id):
+                _require_write(self._actor)
+                await self._tasks.retry(self._actor, task_id)
             case Resume(after_seq=after_seq):
                 await self._hub.follow(self.listener, after_seq)
             case Ping():

@@ -44,6 +44,12 @@ async def cancel_task(actor: Actor, services: ServicesDep, task_id: UUID) -> Tas
     return await services.tasks.cancel(actor, task_id)
 
 
+@router.post("/tasks/{task_id}/retry", status_code=status.HTTP_202_ACCEPTED, response_model=TaskRead)
+async def retry_task(actor: Actor, services: ServicesDep, task_id: UUID) -> Task:
+    """Queue it again, after it has failed or was cancelled; it goes on after the last step that it has finished."""
+    return await services.tasks.retry(actor, task_id)
+
+
 @router.get("/task-types")
 async def list_task_types(_: Actor, services: ServicesDep) -> Sequence[TaskTypeRead]:
     """The kinds of work, and the parameters they take."""

@@ -110,3 +110,7 @@ class TaskSchedule(Model):
     next_run_at: Mapped[datetime | None]
     last_run_at: Mapped[datetime | None]
     pause_reason: Mapped[str] = mapped_column(Text, default="")
+
+    @property
+    def is_paused(self) -> bool:
+        return self.next_run_at is None

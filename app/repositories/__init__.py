@@ -34,8 +34,10 @@ from app.repositories.recall import RecallRepository
 from app.repositories.registration import RegistrationRepository
 from app.repositories.retrieval import RetrievalRepository
 from app.repositories.room_summaries import RoomSummaryRepository
+from app.repositories.schedules import ScheduleRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.statistics import StatisticsRepository
+from app.repositories.task_orders import TaskOrderRepository
 from app.repositories.task_queue import TaskQueue
 from app.repositories.tasks import TaskRepository
 from app.repositories.timeline import TimelineRepository
@@ -80,8 +82,10 @@ class UnitOfWork:
         self.retrieval = RetrievalRepository(session)
         self.role_limits = RoleLimitRepository(session)
         self.room_summaries = RoomSummaryRepository(session)
+        self.schedules = ScheduleRepository(session)
         self.sessions = SessionRepository(session)
         self.statistics = StatisticsRepository(session)
+        self.task_orders = TaskOrderRepository(session)
         self.tasks = TaskRepository(session)
         self.timeline = TimelineRepository(session)
         self.users = UserRepository(session)

@@ -101,11 +101,11 @@ LEASE = text("""
             ) AS number_of_new
         FROM locked
     ), places AS (
-        SELECT kind.task_type, place, row_number() OVER (PARTITION BY kind.task_type ORDER BY place) AS number
-        FROM kind CROSS JOIN LATERAL generate_series(1, kind.cap) AS place
+        SELECT kind.task_type, spot.place, row_number() OVER (PARTITION BY kind.task_type ORDER BY spot.place) AS number
+        FROM kind CROSS JOIN LATERAL generate_series(1, kind.cap) AS spot (place)
         WHERE NOT EXISTS (
             SELECT FROM tasks AS other
-            WHERE other.task_type = kind.task_type AND other.place = place AND other.status = 'running'
+            WHERE other.task_type = kind.task_type AND other.place = spot.place AND other.status = 'running'
         )
     ), chosen AS (
         SELECT ranked.id, CASE WHEN ranked.status = 'running' THEN ranked.place ELSE places.place END AS place

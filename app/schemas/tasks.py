@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.models import TaskStatus
 from app.presets import PresetChanges, Quality
@@ -11,8 +11,21 @@ from app.schemas.common import Read, Timestamp
 from app.schemas.texts import Truth
 
 
+class TaskFailure(BaseModel):
+    """A try that went wrong before the last one."""
+
+    attempt: int
+    at: Timestamp
+    code: str
+    message: str
+
+
 class TaskRead(Read):
-    """`preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`."""
+    """`preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`.
+
+    `failures`: earlier tries, the newest last; `waits_for`: so many tasks that it comes after have not succeeded yet;
+    `run_after`: it is not begun, or not tried again, before this time.
+    """
 
     id: UUID
     project_id: UUID
@@ -27,16 +40,27 @@ class TaskRead(Read):
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     attempts: int
+    failures: list[TaskFailure]
+    waits_for: int
+    run_after: Timestamp
+    schedule_id: UUID | None
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
 
 
-class TaskCreate(BaseModel):
+class TaskOrder(BaseModel):
     task_type: str = Field(max_length=100, examples=["reingest_project"])
     params: dict[str, Any] = Field(default_factory=dict)
     quality: Quality | None = Field(None, description="Your own setting `default_quality`, or else `standard`.")
     preset: PresetChanges = Field(PresetChanges(), description="Single values that differ from those of the quality.")
+
+
+class TaskCreate(TaskOrder):
+    run_at: AwareDatetime | None = Field(None, description="Not before this time.")
+    after: list[UUID] = Field(
+        default_factory=list, max_length=20, description="Tasks of this project that have to succeed before it begins."
+    )
 
 
 class TaskTypeRead(Read):

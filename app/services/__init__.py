@@ -55,6 +55,7 @@ from app.services.recovery import RecoveryService
 from app.services.registration import RegistrationService
 from app.services.replies import ReplyService
 from app.services.retrieval import RetrievalService
+from app.services.schedules import ScheduleService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
@@ -106,6 +107,7 @@ class Services:
     renewal: RenewalService
     replies: ReplyService
     retrieval: RetrievalService
+    schedules: ScheduleService
     sessions: SessionService
     spirit: SpiritService
     tasks: TaskService
@@ -119,8 +121,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     indexer = Indexer(foundation.embedder, foundation.sparse)
     ingestion = _build_ingestion(foundation, uow, indexer)
-    task_types: dict[str, TaskType] = {}
-    tasks = TaskService(uow, settings.preset, task_types)
+    tasks = TaskService(uow, settings.preset, task_types := dict[str, TaskType]())  # filled below
     known = KnownCallers()
     limits = build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
@@ -167,6 +168,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         registration=RegistrationService(uow, ways_in.mails),
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
+        schedules=ScheduleService(uow, tasks.orders),
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=talk.spirit,
         tasks=tasks,

@@ -85,6 +85,13 @@ class RunningTask:
         """Whether this attempt or one before it has finished the step."""
         return step in self._steps
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[UnitOfWork]:
+        """A unit of work that commits only what is done while the task is ours. Raises TaskLost."""
+        async with self._uow() as uow:
+            await self.hold(uow)
+            yield uow
+
     async def hold(self, uow: UnitOfWork) -> None:
         """Make sure that the task is ours until `uow` ends; first thing in a transaction that writes results.
 

@@ -1,21 +1,19 @@
 """What users see of long-running work, and what they may do about it. Workers use `execution.py`."""
 
 from collections.abc import Sequence
-from typing import Any, cast
 from uuid import UUID
 
-from pydantic import ValidationError
-
-from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied
+from app.errors import Conflict, NotFound, PermissionDenied
 from app.events import TaskState, Wanted
 from app.models import AuditAction, Task, TaskStatus
 from app.permissions import Action, Principal, may
-from app.presets import QUALITIES, STANDARD, Quality
+from app.presets import QUALITIES
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.tasks import TaskCreate, TaskTypeRead
 from app.services.audit import record_by
 from app.services.task_endings import TaskWasCancelled, announce_failure
-from app.services.task_types import TaskType, TaskTypes, preset_of, queue_task
+from app.services.task_orders import TaskOrders, count_waited_for
+from app.services.task_types import TaskTypes, announce_state, preset_of
 from app.settings import PresetSettings
 
 
@@ -24,6 +22,7 @@ class TaskService:
         self._uow = uow
         self._presets = presets
         self._task_types = task_types
+        self.orders = TaskOrders(uow, presets, task_types)
 
     @property
     def types(self) -> Sequence[TaskTypeRead]:
@@ -81,24 +80,33 @@ class TaskService:
 
         Raises:
             NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor.
-            InvalidInput: no such type, or parameters that it does not take.
+            InvalidInput: no such type, parameters that it does not take, or tasks to come after that are not there.
+            Conflict: a task that it is to come after has failed, or was cancelled.
         """
-        kind, params = self._check(order)
+        return await self.orders.start(actor, project_id, order)
+
+    async def retry(self, actor: Principal, task_id: UUID) -> Task:
+        """Queue a task again that has failed or was cancelled; it goes on after the last step that it has finished.
+
+        Raises:
+            NotFound, PermissionDenied
+            Conflict: it has not ended so, is not of a type that users start, or comes after one that has ended so.
+        """
         async with self._uow() as uow:
-            await require_editor(uow, actor, project_id)
-            quality = order.quality or await _default_quality(uow, actor)
-            task = Task(
-                project_id=project_id,
-                owner_id=actor.user_id,
-                task_type=kind.name,
-                params=params,
-                quality=quality,
-                preset=preset_of(kind, self._presets, quality, order.preset).only(kind.uses),
-                priority=kind.priority,
-            )
-            queue_task(uow, task)
-            await uow.flush()
-            return task
+            task = await _visible(uow, actor, task_id)
+            if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, task.project_id)):
+                raise PermissionDenied("Viewers of a project cannot retry its tasks.", task_id=str(task_id))
+            kind = self._task_types.get(task.task_type)
+            if kind is None or not kind.may_be_started:
+                raise Conflict("Work of this type is started by the server itself.", task_type=task.task_type)
+            after = [first for _, first in await uow.tasks.list_predecessor_ids([task_id])]
+            waits_for = await count_waited_for(uow, task.project_id, after)
+            again = await uow.tasks.restart(task_id, waits_for=waits_for)
+            if again is None:
+                raise Conflict("Only what has failed or was cancelled can be tried again.", status=task.status)
+            announce_state(uow, again, message="queued again")
+            uow.events.wake_workers(Wanted.TASKS)
+            return again
 
     async def cancel(self, actor: Principal, task_id: UUID) -> Task:
         """End a task that waits, or make whoever works on it stop within a second; a cancelled one stays as it is.
@@ -125,6 +133,11 @@ class TaskService:
                 record_by(uow, admin, AuditAction.TASK_CANCELLED, target_type="task", target_id=task_id)
         return _cancelled(task)
 
+    async def release_due(self) -> bool:
+        """Let tasks into the line whose time has come; whether there were any."""
+        async with self._uow() as uow:
+            return await uow.tasks.release_due()
+
     async def cancel_serial(self, serial_key: str) -> None:
         """Cancel whatever runs or waits under a serial key."""
         async with self._uow() as uow:
@@ -137,33 +150,6 @@ class TaskService:
                 await announce_failure(uow, task, TaskWasCancelled(), self._task_types)
         uow.events.wake_workers(Wanted.STOPS)
         return changed
-
-    def _check(self, order: TaskCreate) -> tuple[TaskType, dict[str, Any]]:
-        kind = self._task_types.get(order.task_type)
-        if kind is None or not kind.may_be_started:
-            known = ", ".join(sorted(kind.name for kind in self._task_types.values() if kind.may_be_started))
-            raise InvalidInput(
-                f"There is no task type {order.task_type!r} to start; there are: {known}.", field="task_type"
-            )
-        for name in order.preset.given():
-            if name not in kind.uses:
-                used = f"uses {', '.join(kind.uses)}" if kind.uses else "uses no preset"
-                raise InvalidInput(f"{kind.name} {used}.", field=f"preset.{name}")
-        try:
-            return kind, kind.params.model_validate(order.params).model_dump(mode="json")
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(["params", *(str(part) for part in first["loc"])])
-            raise InvalidInput(f"{field}: {first['msg']}", field=field) from error
-
-
-async def require_editor(uow: UnitOfWork, actor: Principal, project_id: UUID) -> None:
-    """Raises NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor."""
-    role = await uow.projects.get_role(actor.user_id, project_id)
-    if role is None:
-        raise NotFound("Project not found", project_id=str(project_id))
-    if not may(actor, Action.EDIT, role):
-        raise PermissionDenied("Viewers of a project cannot start tasks in it.", project_id=str(project_id))
 
 
 async def _visible(uow: UnitOfWork, actor: Principal, task_id: UUID) -> Task:
@@ -181,8 +167,3 @@ def _cancelled(task: Task) -> Task:
     if task.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED):
         raise Conflict("The task has ended already.", task_id=str(task.id), status=task.status)
     return task
-
-
-async def _default_quality(uow: UnitOfWork, actor: Principal) -> Quality:
-    user = await uow.users.get(actor.user_id)
-    return cast("Quality", user.settings.get("default_quality") or STANDARD) if user else STANDARD

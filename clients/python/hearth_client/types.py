@@ -761,6 +761,10 @@ class PageRegistrationInviteRead(TypedDict):
     items: list[RegistrationInviteRead]
     next_cursor: str | None
 
+class PageScheduleRead(TypedDict):
+    items: list[ScheduleRead]
+    next_cursor: str | None
+
 class PageSessionRead(TypedDict):
     items: list[SessionRead]
     next_cursor: str | None
@@ -1076,6 +1080,12 @@ class Resume(TypedDict):
     type: Literal['resume']
     after_seq: int
 
+class RetryTask(TypedDict):
+    """Of a task that has failed or was cancelled."""
+
+    type: Literal['retry_task']
+    task_id: str
+
 Role: TypeAlias = Literal['user', 'admin', 'guest']
 
 class RoleLimitRead(TypedDict):
@@ -1089,6 +1099,46 @@ class RoleLimitUpdate(TypedDict):
     role: Role
     budget: Literal['requests', 'uploads', 'queries', 'messages', 'tokens']
     rate: str | None
+
+class ScheduleCreate(TypedDict):
+    task_type: str
+    params: NotRequired[dict[str, Any]]
+    quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+    preset: NotRequired[PresetChanges]
+    name: str
+    cron: str
+    timezone: NotRequired[str]
+
+class ScheduleRead(TypedDict):
+    """`next_run_at` is null while it is paused; `pause_reason` says why, when it was not somebody's wish."""
+
+    id: str
+    project_id: str
+    owner_id: str
+    name: str
+    task_type: str
+    params: dict[str, Any]
+    quality: str
+    preset: dict[str, Any]
+    cron: str
+    timezone: str
+    is_paused: bool
+    pause_reason: str
+    next_run_at: str | None
+    last_run_at: str | None
+    created_at: str
+    updated_at: str
+
+class ScheduleUpdate(TypedDict):
+    """What is left out stays as it is."""
+
+    name: NotRequired[str | None]
+    cron: NotRequired[str | None]
+    timezone: NotRequired[str | None]
+    params: NotRequired[dict[str, Any] | None]
+    quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+    preset: NotRequired[PresetChanges | None]
+    is_paused: NotRequired[bool | None]
 
 Scope: TypeAlias = Literal['read', 'write', 'admin']
 
@@ -1241,6 +1291,8 @@ class StartGeneration(TypedDict):
     params: NotRequired[dict[str, Any]]
     quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
     preset: NotRequired[PresetChanges]
+    run_at: NotRequired[str | None]
+    after: NotRequired[list[str]]
 
 class StatisticsRead(TypedDict):
     """Numbers alone. Where it says so, tables of more than 10,000 rows are estimated."""
@@ -1281,6 +1333,8 @@ class TaskCreate(TypedDict):
     params: NotRequired[dict[str, Any]]
     quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
     preset: NotRequired[PresetChanges]
+    run_at: NotRequired[str | None]
+    after: NotRequired[list[str]]
 
 class TaskFailed(TypedDict):
     """Durable."""
@@ -1296,6 +1350,14 @@ class TaskFailed(TypedDict):
     message: str
     details: dict[str, Any]
 
+class TaskFailure(TypedDict):
+    """A try that went wrong before the last one."""
+
+    attempt: int
+    at: str
+    code: str
+    message: str
+
 class TaskProgress(TypedDict):
     type: Literal['progress']
     id: str
@@ -1308,7 +1370,7 @@ class TaskProgress(TypedDict):
     preview_url: str | None
 
 class TaskRead(TypedDict):
-    """`preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`."""
+    """`preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`. `failures`: earlier tries, the newest last; `waits_for`: so many tasks that it comes after have not succeeded yet; `run_after`: it is not begun, or not tried again, before this time."""
 
     id: str
     project_id: str
@@ -1323,6 +1385,10 @@ class TaskRead(TypedDict):
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     attempts: int
+    failures: list[TaskFailure]
+    waits_for: int
+    run_after: str
+    schedule_id: str | None
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -1501,4 +1567,4 @@ ProjectEvent: TypeAlias = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCom
 
 RoomCommand: TypeAlias = SendMessage | EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead | Typing | Ping | Resume | Stop | Authenticate
 
-ProjectCommand: TypeAlias = StartGeneration | CancelTask | Ping | Resume | Authenticate
+ProjectCommand: TypeAlias = StartGeneration | CancelTask | RetryTask | Ping | Resume | Authenticate
