@@ -218,6 +218,36 @@ class MemorySettings(Group):
     retention: Seconds = Field(timedelta(days=30), description="How long deleted memories can be restored.")
 
 
+class ProjectSettings(Group):
+    """What one project may hold beside its documents."""
+
+    state_max_bytes: int = Field(65_536, ge=2, description="Largest state of a project, as JSON in UTF-8.")
+    state_max_depth: int = Field(32, ge=1, le=100, description="How deep objects and lists may be nested in it.")
+    state_ttl: Seconds = Field(
+        timedelta(days=7), ge=timedelta(seconds=1), description="It is forgotten this long after the last change."
+    )
+    file_max_bytes: int = Field(104_857_600, ge=1, description="Largest file of a project.")
+    files_max_bytes: int = Field(5_368_709_120, ge=1, description="All files of one project together.")
+    files_max_count: int = Field(10_000, ge=1, description="Files of one project.")
+
+
+class WebhookSettings(Group):
+    per_project: int = Field(20, ge=0, description="Webhooks that one project may have.")
+    timeout: Seconds = Field(timedelta(seconds=10), description="For one delivery, from the name to the answer.")
+    concurrency: int = Field(8, ge=1, description="Deliveries under way in one worker.")
+    max_attempts: int = Field(10, ge=1, description="Tries before a delivery counts as failed.")
+    retry_delay: Seconds = Field(
+        timedelta(seconds=5), description="Pause before the second try; it grows fourfold each time, to six hours."
+    )
+    disable_after: Seconds = Field(
+        timedelta(days=3), description="A webhook that has only failed for this time is switched off, with a notice."
+    )
+    overlap: Seconds = Field(timedelta(hours=24), description="The old secret signs, too, this long after a rotation.")
+    retention: Seconds = Field(timedelta(days=14), description="How long ended deliveries are listed.")
+    ports: Ports = Field((80, 443, 8080, 8443), description="Ports that URLs of webhooks may name.")
+    allowed_networks: Networks = Field((), description="Private networks that webhooks may reach: 127.0.0.1/32, ….")
+
+
 class TaskSettings(Group):
     concurrency: int = Field(8, ge=1, description="Tasks one worker runs at once.")
     lease: Seconds = Field(timedelta(seconds=10), description="A dead worker's task is taken over after this time.")
@@ -304,6 +334,8 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     answer: AnswerSettings = AnswerSettings()
     memory: MemorySettings = MemorySettings()
+    project: ProjectSettings = ProjectSettings()
+    webhook: WebhookSettings = WebhookSettings()
     task: TaskSettings = TaskSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     http: HTTPSettings = HTTPSettings()

@@ -277,6 +277,10 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     ),
     f"DELETE {PROJECT}/members/{{user_id}}": (in_project(viewer=403, editor=403, owner=204), None),
     f"POST {PROJECT}/tasks": (in_project(viewer=403, owner=202), json(task_type="reingest_project")),
+    f"GET {PROJECT}/state": (in_project(viewer=200, owner=200), None),
+    f"PUT {PROJECT}/state": (in_project(viewer=403, owner=200), json(scene=1)),
+    f"PATCH {PROJECT}/state": (in_project(viewer=403, owner=200), json(scene=None)),
+    f"DELETE {PROJECT}/state": (in_project(viewer=403, owner=204), None),
     # documents
     f"POST {V1}/documents": (in_project(viewer=403, owner=202), json(text="New.", project_id=known("project_id"))),
     f"POST {V1}/ingest": (in_project(viewer=403, owner=202), json(text="Newer.", project_id=known("project_id"))),

@@ -13,6 +13,7 @@ from app.api import (
     locations,
     memories,
     people,
+    project_states,
     projects,
     query,
     sessions,
@@ -41,6 +42,7 @@ def v1_router() -> APIRouter:
     router.include_router(users.router)
     router.include_router(api_keys.router)
     router.include_router(projects.router)
+    router.include_router(project_states.router)
     router.include_router(documents.router)
     router.include_router(query.router)
     router.include_router(candidates.router)  # before memories, one of which could have this name

@@ -13,6 +13,7 @@ from app.realtime.limits import RateLimits
 from app.realtime.lockouts import Lockouts
 from app.realtime.logins import CookieSessions
 from app.realtime.presence import Presence
+from app.realtime.project_state import ProjectStates
 from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
@@ -51,6 +52,7 @@ from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
+from app.services.project_states import ProjectStateService
 from app.services.projects import ProjectService
 from app.services.proposals import EXTRACT_MEMORIES, ProposalService
 from app.services.recovery import RecoveryService
@@ -100,6 +102,7 @@ class Services:
     memories: MemoriesService
     memory_indexing: MemoryIndexing
     people: PersonService
+    project_states: ProjectStateService
     projects: ProjectService
     proposals: ProposalService
     recovery: RecoveryService
@@ -131,6 +134,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     candidates = CandidateService(uow, foundation.embedder)
     talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
     task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
+    states = ProjectStates(foundation.redis, prefix=settings.redis.prefix)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, tasks),
@@ -161,7 +165,8 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         memories=MemoriesService(uow, retrieval, retention=settings.memory.retention),
         memory_indexing=MemoryIndexing(uow, indexer, foundation.embedder),
         people=PersonService(uow),
-        projects=ProjectService(uow),
+        project_states=ProjectStateService(uow, states, hub, settings.project),
+        projects=ProjectService(uow, states),
         proposals=ProposalService(uow, candidates, foundation.llm, limits),
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),

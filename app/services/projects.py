@@ -7,6 +7,7 @@ from uuid import UUID
 from app.errors import Conflict, NotFound, PermissionDenied
 from app.models import AuditAction, Project, User
 from app.permissions import Action, Principal, ProjectRole, may
+from app.realtime.project_state import ProjectStates
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.projects import MemberRow
 from app.schemas.projects import MemberPut, ProjectCreate, ProjectUpdate
@@ -34,19 +35,20 @@ async def add_project(uow: UnitOfWork, project: Project) -> None:
 
 
 class ProjectService:
-    def __init__(self, uow: OpenUnitOfWork) -> None:
+    def __init__(self, uow: OpenUnitOfWork, states: ProjectStates) -> None:
         self._uow = uow
+        self._states = states
 
     async def create(self, actor: Principal, data: ProjectCreate) -> Project:
         project = Project(owner_id=actor.user_id, name=data.name, description=data.description)
         async with self._uow() as uow:
             await add_project(uow, project)
-            return await _visible(uow, actor, project.id)
+            return await visible_project(uow, actor, project.id)
 
     async def get(self, actor: Principal, project_id: UUID) -> Project:
         """Raises NotFound."""
         async with self._uow() as uow:
-            return await _visible(uow, actor, project_id)
+            return await visible_project(uow, actor, project_id)
 
     async def list(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Project]:
         """The actor's own and those shared with it, the newest first."""
@@ -65,7 +67,7 @@ class ProjectService:
             if changes.description is not None:
                 project.description = changes.description
             await uow.flush()
-            return await _visible(uow, actor, project_id)  # a flush forgets the role, which is no column
+            return await visible_project(uow, actor, project_id)  # a flush forgets the role, which is no column
 
     async def delete(self, actor: Principal, project_id: UUID, *, expected: Versions | None) -> None:
         """Delete a project with all that belongs to it.
@@ -81,13 +83,14 @@ class ProjectService:
                 raise Conflict("The default project stays.", project_id=str(project_id))
             await uow.projects.delete(project)
             _record(uow, actor, AuditAction.PROJECT_DELETED, project_id)
+        await self._states.forget(project_id)
 
     async def list_members(
         self, actor: Principal, project_id: UUID, *, before: UUID | None, limit: int
     ) -> Sequence[MemberRow]:
         """Raises NotFound."""
         async with self._uow() as uow:
-            await _visible(uow, actor, project_id)
+            await visible_project(uow, actor, project_id)
             return await uow.projects.list_members(project_id, before=before, limit=limit)
 
     async def set_member(self, actor: Principal, project_id: UUID, data: MemberPut) -> Membership:
@@ -131,6 +134,28 @@ class ProjectService:
             _record(uow, actor, AuditAction.MEMBER_REMOVED, project_id, user_id=str(user_id), before=role)
 
 
+async def visible_project(uow: UnitOfWork, actor: Principal, project_id: UUID) -> Project:
+    """Raises NotFound."""
+    return _there(await uow.projects.get_visible(actor, project_id), project_id)
+
+
+async def require_editor(uow: UnitOfWork, actor: Principal, project_id: UUID) -> None:
+    """Raises NotFound, PermissionDenied, ProjectArchived: the actor may not change what is in the project."""
+    role = await uow.projects.get_editing_role(actor.user_id, project_id)
+    if role is None:
+        raise NotFound("Project not found", project_id=str(project_id))
+    if not may(actor, Action.EDIT, role):
+        raise PermissionDenied("Viewers of a project cannot change it.", project_id=str(project_id))
+
+
+async def require_owner(uow: UnitOfWork, actor: Principal, project_id: UUID, action: Action) -> Project:
+    """Raises NotFound, PermissionDenied."""
+    project = await visible_project(uow, actor, project_id)
+    if not may(actor, action, ProjectRole(project.role) if project.role else None):
+        raise PermissionDenied("Only owners of a project may do this.", project_id=str(project_id))
+    return project
+
+
 async def _replace_owner(uow: UnitOfWork, project: Project, leaving: UUID) -> None:
     """Make sure that somebody owns the project once `leaving` does not; the project is locked."""
     other = await uow.projects.get_other_owner(project.id, leaving)
@@ -148,10 +173,6 @@ def _record(uow: UnitOfWork, actor: Principal, action: AuditAction, project_id: 
 
 def _membership(user: User, role: ProjectRole, *, is_new: bool) -> Membership:
     return Membership(user.id, user.name, user.email, role, is_new)
-
-
-async def _visible(uow: UnitOfWork, actor: Principal, project_id: UUID) -> Project:
-    return _there(await uow.projects.get_visible(actor, project_id), project_id)
 
 
 async def _locked(uow: UnitOfWork, actor: Principal, project_id: UUID) -> Project:

@@ -397,6 +397,21 @@ export type Explanation = {
 
 export type ExportFormat = "jsonl" | "csv";
 
+/** Durable. `change` is created, updated or deleted; `version` is what the file's `ETag` says. */
+export type FileChanged = {
+  type: "file_changed";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  seq: number;
+  path: string;
+  change: string;
+  size: number;
+  media_type: string;
+  version: string;
+  by: string | null;
+};
+
 export type HealthRead = {
   status: "healthy" | "degraded" | "unhealthy";
   version: string;
@@ -992,6 +1007,18 @@ export type ProjectUpdate = {
   description?: string | null;
 };
 
+/** Durable. The project as it is now; since `archived_at` it is read-only. */
+export type ProjectUpdated = {
+  type: "project_updated";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  seq: number;
+  name: string;
+  description: string;
+  archived_at: string | null;
+};
+
 export type QueryRequest = {
   /** Only in these; else in all that the caller is a member of. */
   project_ids?: Array<string> | null;
@@ -1341,6 +1368,18 @@ export type StartGeneration = {
   quality?: "draft" | "standard" | "high" | "ultra" | null;
 };
 
+/** The state is now of this `version` and was of the one before; 0 is none. `changes` is the merge patch (RFC 7396) that leads from one to the other; null where the state was replaced, or the patch is long: then, or after a version that was not told of, the state is read over HTTP. */
+export type StateChanged = {
+  type: "state_changed";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  version: number;
+  previous_version: number;
+  changes: Record<string, unknown> | null;
+  by: string;
+};
+
 /** Numbers alone. Where it says so, tables of more than 10,000 rows are estimated. */
 export type StatisticsRead = {
   users: Array<UserCountRead>;
@@ -1595,6 +1634,18 @@ export type VersionRead = {
   created_at: string;
 };
 
+/** Durable. Nothing arrived there for long, so nothing is sent there any more. */
+export type WebhookDisabled = {
+  type: "webhook_disabled";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  seq: number;
+  webhook_id: string;
+  url: string;
+  reason: string;
+};
+
 /** First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds. */
 export type Welcome = {
   type: "welcome";
@@ -1611,7 +1662,7 @@ export type Welcome = {
 
 export type RoomEvent = Welcome | ErrorOccurred | Pong | MessageReceived | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved | MessagesRead | ParticipantMuted | ParticipantUnmuted | ParticipantRemoved | SessionUpdated | SpiritBusy | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken;
 
-export type ProjectEvent = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | TaskProgress;
+export type ProjectEvent = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | ProjectUpdated | FileChanged | WebhookDisabled | TaskProgress | StateChanged;
 
 export type RoomCommand = SendMessage | EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead | Typing | Ping | Resume | Stop | Authenticate;
 

@@ -382,6 +382,21 @@ class Explanation(TypedDict):
 
 ExportFormat: TypeAlias = Literal['jsonl', 'csv']
 
+class FileChanged(TypedDict):
+    """Durable. `change` is created, updated or deleted; `version` is what the file's `ETag` says."""
+
+    type: Literal['file_changed']
+    id: str
+    timestamp: str
+    project_id: str
+    seq: int
+    path: str
+    change: str
+    size: int
+    media_type: str
+    version: str
+    by: str | None
+
 class HealthRead(TypedDict):
     status: Literal['healthy', 'degraded', 'unhealthy']
     version: str
@@ -928,6 +943,18 @@ class ProjectUpdate(TypedDict):
     name: NotRequired[str | None]
     description: NotRequired[str | None]
 
+class ProjectUpdated(TypedDict):
+    """Durable. The project as it is now; since `archived_at` it is read-only."""
+
+    type: Literal['project_updated']
+    id: str
+    timestamp: str
+    project_id: str
+    seq: int
+    name: str
+    description: str
+    archived_at: str | None
+
 class QueryRequest(TypedDict):
     project_ids: NotRequired[list[str] | None]
     sources: NotRequired[list[Literal['documents', 'memories', 'messages']]]
@@ -1229,6 +1256,18 @@ class StartGeneration(TypedDict):
     params: NotRequired[dict[str, Any]]
     quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
 
+class StateChanged(TypedDict):
+    """The state is now of this `version` and was of the one before; 0 is none. `changes` is the merge patch (RFC 7396) that leads from one to the other; null where the state was replaced, or the patch is long: then, or after a version that was not told of, the state is read over HTTP."""
+
+    type: Literal['state_changed']
+    id: str
+    timestamp: str
+    project_id: str
+    version: int
+    previous_version: int
+    changes: dict[str, Any] | None
+    by: str
+
 class StatisticsRead(TypedDict):
     """Numbers alone. Where it says so, tables of more than 10,000 rows are estimated."""
 
@@ -1465,6 +1504,18 @@ class VersionRead(TypedDict):
     state: dict[str, Any]
     created_at: str
 
+class WebhookDisabled(TypedDict):
+    """Durable. Nothing arrived there for long, so nothing is sent there any more."""
+
+    type: Literal['webhook_disabled']
+    id: str
+    timestamp: str
+    project_id: str
+    seq: int
+    webhook_id: str
+    url: str
+    reason: str
+
 class Welcome(TypedDict):
     """First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds."""
 
@@ -1481,7 +1532,7 @@ class Welcome(TypedDict):
 
 RoomEvent: TypeAlias = Welcome | ErrorOccurred | Pong | MessageReceived | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved | MessagesRead | ParticipantMuted | ParticipantUnmuted | ParticipantRemoved | SessionUpdated | SpiritBusy | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken
 
-ProjectEvent: TypeAlias = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | TaskProgress
+ProjectEvent: TypeAlias = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | ProjectUpdated | FileChanged | WebhookDisabled | TaskProgress | StateChanged
 
 RoomCommand: TypeAlias = SendMessage | EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead | Typing | Ping | Resume | Stop | Authenticate
 
