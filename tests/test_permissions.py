@@ -148,7 +148,10 @@ async def make_world(client: AsyncClient) -> World:
     seen = {"name": "Anna"}, {"name": "Cape", "coordinates": {"latitude": 45.5, "longitude": -122.6}}
     private = await create("/memories", content="A secret.", people=seen[:1], location=seen[1])
     shared = await create("/memories", content="The lamp broke.", project_id=project["id"])
+    plan = f"/api/v1/projects/{project['id']}/files/notes/plan.txt"
+    assert (await client.put(plan, content=b"Light it.", headers=owner.headers)).status_code == 201
     world.ids = {
+        "path": "notes/plan.txt",
         "project_id": project["id"],
         "document_id": accepted["document"]["id"],
         "task_id": accepted["task"]["id"],
@@ -281,6 +284,11 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"PUT {PROJECT}/state": (in_project(viewer=403, owner=200), json(scene=1)),
     f"PATCH {PROJECT}/state": (in_project(viewer=403, owner=200), json(scene=None)),
     f"DELETE {PROJECT}/state": (in_project(viewer=403, owner=204), None),
+    f"GET {PROJECT}/files": (in_project(viewer=200, owner=200), None),
+    f"PUT {PROJECT}/files/{{path}}": (in_project(viewer=403, owner=200), json(text="New.")),
+    f"GET {PROJECT}/files/{{path}}": (in_project(viewer=200, owner=200), None),
+    f"DELETE {PROJECT}/files/{{path}}": (in_project(viewer=403, owner=204), None),
+    f"GET {PROJECT}/previews/{{path}}": (in_project(viewer=200, owner=200), None),
     # documents
     f"POST {V1}/documents": (in_project(viewer=403, owner=202), json(text="New.", project_id=known("project_id"))),
     f"POST {V1}/ingest": (in_project(viewer=403, owner=202), json(text="Newer.", project_id=known("project_id"))),

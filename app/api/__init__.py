@@ -9,6 +9,7 @@ from app.api import (
     chat,
     devices,
     documents,
+    files,
     health,
     locations,
     memories,
@@ -43,6 +44,7 @@ def v1_router() -> APIRouter:
     router.include_router(api_keys.router)
     router.include_router(projects.router)
     router.include_router(project_states.router)
+    router.include_router(files.router)
     router.include_router(documents.router)
     router.include_router(query.router)
     router.include_router(candidates.router)  # before memories, one of which could have this name

@@ -38,7 +38,7 @@ async def get_project_state(
     actor: Actor, services: ServicesDep, project_id: UUID, conditional: ConditionalDep
 ) -> Response:
     """What the project's programs share. An empty object where nothing was put, or it was forgotten."""
-    return _shown(conditional.tag(await services.project_states.get(actor, project_id)))
+    return _shown(conditional.tag(await services.workspace.states.get(actor, project_id)))
 
 
 @router.put("", response_class=Response, responses=STATE_ANSWER)
@@ -53,7 +53,7 @@ async def replace_project_state(
 ) -> Response:
     """Put another in its place; `If-Match: "0"` only where there is none."""
     life = timedelta(seconds=ttl) if ttl else None
-    stored = await services.project_states.replace(actor, project_id, state, expected=expected, life=life)
+    stored = await services.workspace.states.replace(actor, project_id, state, expected=expected, life=life)
     return _shown(conditional.tag(stored))
 
 
@@ -69,14 +69,14 @@ async def merge_project_state(
 ) -> Response:
     """Change what you name and nothing else, in one step, whoever changes something at the same time."""
     life = timedelta(seconds=ttl) if ttl else None
-    stored = await services.project_states.merge(actor, project_id, patch, expected=expected, life=life)
+    stored = await services.workspace.states.merge(actor, project_id, patch, expected=expected, life=life)
     return _shown(conditional.tag(stored))
 
 
 @router.delete("", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_project_state(actor: Actor, services: ServicesDep, project_id: UUID, expected: IfMatch) -> None:
     """Forget it now."""
-    await services.project_states.delete(actor, project_id, expected=expected)
+    await services.workspace.states.delete(actor, project_id, expected=expected)
 
 
 def _shown(stored: StoredState) -> Response:

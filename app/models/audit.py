@@ -34,6 +34,7 @@ class AuditAction(StrEnum):
     PROJECT_ARCHIVED = "project.archived"
     PROJECT_UNARCHIVED = "project.unarchived"
     PROJECT_EXPORTED = "project.exported"
+    FILE_DELETED = "file.deleted"
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_DELETED = "webhook.deleted"

@@ -18,6 +18,7 @@ from app.repositories.encrypted import EncryptedRepository
 from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.exports import ExportRepository
+from app.repositories.files import FileRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.identities import IdentityRepository
 from app.repositories.keys import APIKeyRepository
@@ -63,6 +64,7 @@ class UnitOfWork:
         self.erasure = ErasureRepository(session)
         self.events = EventRepository(session)
         self.exports = ExportRepository(session)
+        self.files = FileRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.identities = IdentityRepository(session)
         self.locations = LocationRepository(session)

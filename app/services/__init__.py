@@ -13,7 +13,6 @@ from app.realtime.limits import RateLimits
 from app.realtime.lockouts import Lockouts
 from app.realtime.logins import CookieSessions
 from app.realtime.presence import Presence
-from app.realtime.project_state import ProjectStates
 from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
@@ -52,7 +51,6 @@ from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
-from app.services.project_states import ProjectStateService
 from app.services.projects import ProjectService
 from app.services.proposals import EXTRACT_MEMORIES, ProposalService
 from app.services.recovery import RecoveryService
@@ -67,6 +65,7 @@ from app.services.tasks import TaskService
 from app.services.time_sense import warm_up
 from app.services.timeline import TimelineService
 from app.services.users import UserService
+from app.services.workspace import Workspace, build_workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,6 @@ class Services:
     encryption: EncryptionService
     erasure: ErasureService
     execution: TaskExecution
-    exports: ExportService
     health: HealthService
     idempotency: IdempotencyService
     identities: IdentityService
@@ -102,8 +100,6 @@ class Services:
     memories: MemoriesService
     memory_indexing: MemoryIndexing
     people: PersonService
-    project_states: ProjectStateService
-    projects: ProjectService
     proposals: ProposalService
     recovery: RecoveryService
     registration: RegistrationService
@@ -115,6 +111,15 @@ class Services:
     tasks: TaskService
     timeline: TimelineService
     users: UserService
+    workspace: Workspace
+
+    @property
+    def exports(self) -> ExportService:
+        return self.workspace.exports
+
+    @property
+    def projects(self) -> ProjectService:
+        return self.workspace.projects
 
 
 def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presence: Presence) -> Services:
@@ -134,7 +139,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     candidates = CandidateService(uow, foundation.embedder)
     talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
     task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
-    states = ProjectStates(foundation.redis, prefix=settings.redis.prefix)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, tasks),
@@ -150,7 +154,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, task_types),
-        exports=ExportService(uow, blobs),
         health=_build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
@@ -165,8 +168,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         memories=MemoriesService(uow, retrieval, retention=settings.memory.retention),
         memory_indexing=MemoryIndexing(uow, indexer, foundation.embedder),
         people=PersonService(uow),
-        project_states=ProjectStateService(uow, states, hub, settings.project),
-        projects=ProjectService(uow, states),
         proposals=ProposalService(uow, candidates, foundation.llm, limits),
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
@@ -178,6 +179,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         tasks=tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
+        workspace=build_workspace(foundation, uow, hub, blobs),
     )
 
 

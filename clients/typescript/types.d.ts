@@ -412,6 +412,27 @@ export type FileChanged = {
   by: string | null;
 };
 
+export type FilePage = {
+  items: Array<FileRead>;
+  next_cursor: string | null;
+};
+
+/** A file of a project. Its `sha256` is its `ETag`, too. */
+export type FileRead = {
+  id: string;
+  project_id: string;
+  path: string;
+  size: number;
+  media_type: string;
+  sha256: string;
+  created_by: string | null;
+  created_at: string;
+  updated_at: string;
+  url: string;
+  /** A small picture of a picture, the first lines of a text; null for all else. */
+  preview_url: string | null;
+};
+
 export type HealthRead = {
   status: "healthy" | "degraded" | "unhealthy";
   version: string;

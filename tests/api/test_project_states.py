@@ -137,10 +137,12 @@ async def test_without_redis_the_state_is_unavailable_and_says_so(
     client: AsyncClient, application, resources: Resources, owner, path
 ):
     away = Redis(port=1, socket_connect_timeout=1)
-    service = resources.services.project_states
+    services = resources.services
+    service = services.workspace.states
     states = type(service._states)(away, prefix="none:")
     astray = type(service)(resources.uow, states, resources.hub, resources.settings.project)
-    application.state.resources = replace(resources, services=replace(resources.services, project_states=astray))
+    workspace = replace(services.workspace, states=astray)
+    application.state.resources = replace(resources, services=replace(services, workspace=workspace))
     for method, content in (("GET", {}), ("PUT", {"json": {}}), ("PATCH", {"json": {}}), ("DELETE", {})):
         response = await client.request(method, path, headers=owner.headers, **content)
         assert code_of(response) == (503, "SERVICE_UNAVAILABLE")

@@ -397,6 +397,25 @@ class FileChanged(TypedDict):
     version: str
     by: str | None
 
+class FilePage(TypedDict):
+    items: list[FileRead]
+    next_cursor: str | None
+
+class FileRead(TypedDict):
+    """A file of a project. Its `sha256` is its `ETag`, too."""
+
+    id: str
+    project_id: str
+    path: str
+    size: int
+    media_type: str
+    sha256: str
+    created_by: str | None
+    created_at: str
+    updated_at: str
+    url: str
+    preview_url: str | None
+
 class HealthRead(TypedDict):
     status: Literal['healthy', 'degraded', 'unhealthy']
     version: str
