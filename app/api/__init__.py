@@ -21,6 +21,7 @@ from app.api import (
     tasks,
     tickets,
     users,
+    webhooks,
 )
 from app.api.admin import router as admin_router
 from app.api.audit import router as audit_router
@@ -45,6 +46,7 @@ def v1_router() -> APIRouter:
     router.include_router(projects.router)
     router.include_router(project_states.router)
     router.include_router(files.router)
+    router.include_router(webhooks.router)
     router.include_router(documents.router)
     router.include_router(query.router)
     router.include_router(candidates.router)  # before memories, one of which could have this name

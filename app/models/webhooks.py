@@ -79,3 +79,7 @@ class WebhookDelivery(Model):
     run_after: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     tries: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default=text("'[]'"))
     finished_at: Mapped[datetime | None]
+
+    @property
+    def next_attempt_at(self) -> datetime | None:
+        return self.run_after if self.status == DeliveryStatus.PENDING else None

@@ -40,6 +40,7 @@ from app.repositories.statistics import StatisticsRepository
 from app.repositories.tasks import TaskRepository
 from app.repositories.timeline import TimelineRepository
 from app.repositories.users import UserRepository
+from app.repositories.webhooks import WebhookRepository
 
 Publish = Callable[[Frame], None]
 
@@ -85,6 +86,7 @@ class UnitOfWork:
         self.tasks = TaskRepository(session)
         self.timeline = TimelineRepository(session)
         self.users = UserRepository(session)
+        self.webhooks = WebhookRepository(session)
         return self
 
     async def __aexit__(

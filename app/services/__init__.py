@@ -179,7 +179,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         tasks=tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
-        workspace=build_workspace(foundation, uow, hub, blobs),
+        workspace=build_workspace(foundation, uow, hub, blobs, ways_in.mails),
     )
 
 

@@ -110,6 +110,7 @@ class RunningTask:
                     preview_url=report.preview_url,
                 )
                 uow.events.announce(self.project_id, event)
+                await uow.webhooks.note_progress(event)
 
 
 class TaskExecution:

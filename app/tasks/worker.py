@@ -51,6 +51,9 @@ class Worker:
         self._renewal_wanted = asyncio.Event()
         self._mails_wanted = asyncio.Event()
         self._memories_wanted = asyncio.Event()
+        self._webhooks_wanted = asyncio.Event()
+        self._deliveries = resources.services.workspace.deliveries
+        self._deliveries.on_free = self._webhooks_wanted.set
         self._taking = asyncio.Lock()
         self._dispatcher = Dispatcher(
             handlers,
@@ -68,6 +71,7 @@ class Worker:
             asyncio.create_task(_repeat(self._take_work, self._work_wanted, poll)),
             asyncio.create_task(_repeat(self._renew, self._renewal_wanted, renewal)),
             asyncio.create_task(_repeat(self._services.mails.send_due, self._mails_wanted, poll)),
+            asyncio.create_task(_repeat(self._deliveries.send_due, self._webhooks_wanted, poll)),
             asyncio.create_task(_repeat(self._services.memory_indexing.run_due, self._memories_wanted, poll)),
             asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
             asyncio.create_task(_repeat(self._renew_passages, never, SWEEP_INTERVAL)),
@@ -80,6 +84,7 @@ class Worker:
                     loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             await self._dispatcher.stop()
+            await self._deliveries.stop()
 
     async def _take_work(self) -> None:
         is_taken = True
@@ -105,6 +110,7 @@ class Worker:
                 self._renewal_wanted.set()
                 self._mails_wanted.set()
                 self._memories_wanted.set()
+                self._webhooks_wanted.set()
 
     async def _renew_passages(self) -> None:
         """After a change of the embedding model, for example."""
@@ -117,6 +123,7 @@ class Worker:
         await self._services.blobs.discard_unnamed()
         await self._services.logins.sweep()
         await self._services.mails.sweep()
+        await self._deliveries.sweep()
         await self._services.audit.sweep()
         await self._services.replies.sweep()
         await self._services.memories.sweep()

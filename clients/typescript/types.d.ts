@@ -259,6 +259,46 @@ export type DeleteMessage = {
   message_id: string;
 };
 
+/** `frame` is the event as it is told everywhere; the message has it as `data`. */
+export type DeliveryDetails = {
+  id: string;
+  webhook_id: string;
+  message_id: string;
+  event_type: string;
+  status: DeliveryStatus;
+  attempts: number;
+  tries: Array<DeliveryTry>;
+  next_attempt_at: string | null;
+  created_at: string;
+  finished_at: string | null;
+  frame: Record<string, unknown>;
+};
+
+/** An event on its way. `message_id` is the event's own id, and what `webhook-id` says, however often it is sent. */
+export type DeliveryRead = {
+  id: string;
+  webhook_id: string;
+  message_id: string;
+  event_type: string;
+  status: DeliveryStatus;
+  attempts: number;
+  tries: Array<DeliveryTry>;
+  next_attempt_at: string | null;
+  created_at: string;
+  finished_at: string | null;
+};
+
+export type DeliveryStatus = "pending" | "succeeded" | "failed";
+
+/** `status_code` is null where no answer came; `error` says why. `response`: how the answer begins. */
+export type DeliveryTry = {
+  at: string;
+  status_code: number | null;
+  latency_ms: number;
+  error: string | null;
+  response: string;
+};
+
 /** Somewhere you are signed in: by a cookie in a browser, or by tokens in a program. */
 export type DeviceRead = {
   id: string;
@@ -791,6 +831,11 @@ export type PageCandidateRead = {
   next_cursor: string | null;
 };
 
+export type PageDeliveryRead = {
+  items: Array<DeliveryRead>;
+  next_cursor: string | null;
+};
+
 export type PageDeviceRead = {
   items: Array<DeviceRead>;
   next_cursor: string | null;
@@ -853,6 +898,11 @@ export type PageSessionRead = {
 
 export type PageTaskRead = {
   items: Array<TaskRead>;
+  next_cursor: string | null;
+};
+
+export type PageWebhookRead = {
+  items: Array<WebhookRead>;
   next_cursor: string | null;
 };
 
@@ -1655,6 +1705,29 @@ export type VersionRead = {
   created_at: string;
 };
 
+export type WebhookCreate = {
+  url: string;
+  /** What is told. */
+  events?: Array<"task_started" | "progress" | "complete" | "error" | "file_changed" | "project_updated" | "webhook_disabled">;
+  description?: string;
+};
+
+/** `secret` is shown this once. */
+export type WebhookCreated = {
+  id: string;
+  project_id: string;
+  url: string;
+  description: string;
+  events: Array<string>;
+  is_active: boolean;
+  disabled_reason: string | null;
+  failures: number;
+  failing_since: string | null;
+  created_at: string;
+  updated_at: string;
+  secret: string;
+};
+
 /** Durable. Nothing arrived there for long, so nothing is sent there any more. */
 export type WebhookDisabled = {
   type: "webhook_disabled";
@@ -1665,6 +1738,35 @@ export type WebhookDisabled = {
   webhook_id: string;
   url: string;
   reason: string;
+};
+
+/** `disabled_reason`: why this server switched it off. `failures`: in a row, since `failing_since`. */
+export type WebhookRead = {
+  id: string;
+  project_id: string;
+  url: string;
+  description: string;
+  events: Array<string>;
+  is_active: boolean;
+  disabled_reason: string | null;
+  failures: number;
+  failing_since: string | null;
+  created_at: string;
+  updated_at: string;
+};
+
+/** `secret` is shown this once; until `previous_until` messages are signed with the one before, too. */
+export type WebhookSecret = {
+  secret: string;
+  previous_until: string;
+};
+
+/** What is left out stays as it is. `is_active` true begins anew where nothing arrived for long. */
+export type WebhookUpdate = {
+  url?: string | null;
+  events?: Array<"task_started" | "progress" | "complete" | "error" | "file_changed" | "project_updated" | "webhook_disabled"> | null;
+  description?: string | null;
+  is_active?: boolean | null;
 };
 
 /** First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds. */

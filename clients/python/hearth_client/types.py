@@ -253,6 +253,46 @@ class DeleteMessage(TypedDict):
     type: Literal['delete_message']
     message_id: str
 
+class DeliveryDetails(TypedDict):
+    """`frame` is the event as it is told everywhere; the message has it as `data`."""
+
+    id: str
+    webhook_id: str
+    message_id: str
+    event_type: str
+    status: DeliveryStatus
+    attempts: int
+    tries: list[DeliveryTry]
+    next_attempt_at: str | None
+    created_at: str
+    finished_at: str | None
+    frame: dict[str, Any]
+
+class DeliveryRead(TypedDict):
+    """An event on its way. `message_id` is the event's own id, and what `webhook-id` says, however often it is sent."""
+
+    id: str
+    webhook_id: str
+    message_id: str
+    event_type: str
+    status: DeliveryStatus
+    attempts: int
+    tries: list[DeliveryTry]
+    next_attempt_at: str | None
+    created_at: str
+    finished_at: str | None
+
+DeliveryStatus: TypeAlias = Literal['pending', 'succeeded', 'failed']
+
+class DeliveryTry(TypedDict):
+    """`status_code` is null where no answer came; `error` says why. `response`: how the answer begins."""
+
+    at: str
+    status_code: int | None
+    latency_ms: int
+    error: str | None
+    response: str
+
 class DeviceRead(TypedDict):
     """Somewhere you are signed in: by a cookie in a browser, or by tokens in a program."""
 
@@ -751,6 +791,10 @@ class PageCandidateRead(TypedDict):
     items: list[CandidateRead]
     next_cursor: str | None
 
+class PageDeliveryRead(TypedDict):
+    items: list[DeliveryRead]
+    next_cursor: str | None
+
 class PageDeviceRead(TypedDict):
     items: list[DeviceRead]
     next_cursor: str | None
@@ -801,6 +845,10 @@ class PageSessionRead(TypedDict):
 
 class PageTaskRead(TypedDict):
     items: list[TaskRead]
+    next_cursor: str | None
+
+class PageWebhookRead(TypedDict):
+    items: list[WebhookRead]
     next_cursor: str | None
 
 class ParticipantMuted(TypedDict):
@@ -1523,6 +1571,27 @@ class VersionRead(TypedDict):
     state: dict[str, Any]
     created_at: str
 
+class WebhookCreate(TypedDict):
+    url: str
+    events: NotRequired[list[Literal['task_started', 'progress', 'complete', 'error', 'file_changed', 'project_updated', 'webhook_disabled']]]
+    description: NotRequired[str]
+
+class WebhookCreated(TypedDict):
+    """`secret` is shown this once."""
+
+    id: str
+    project_id: str
+    url: str
+    description: str
+    events: list[str]
+    is_active: bool
+    disabled_reason: str | None
+    failures: int
+    failing_since: str | None
+    created_at: str
+    updated_at: str
+    secret: str
+
 class WebhookDisabled(TypedDict):
     """Durable. Nothing arrived there for long, so nothing is sent there any more."""
 
@@ -1534,6 +1603,35 @@ class WebhookDisabled(TypedDict):
     webhook_id: str
     url: str
     reason: str
+
+class WebhookRead(TypedDict):
+    """`disabled_reason`: why this server switched it off. `failures`: in a row, since `failing_since`."""
+
+    id: str
+    project_id: str
+    url: str
+    description: str
+    events: list[str]
+    is_active: bool
+    disabled_reason: str | None
+    failures: int
+    failing_since: str | None
+    created_at: str
+    updated_at: str
+
+class WebhookSecret(TypedDict):
+    """`secret` is shown this once; until `previous_until` messages are signed with the one before, too."""
+
+    secret: str
+    previous_until: str
+
+class WebhookUpdate(TypedDict):
+    """What is left out stays as it is. `is_active` true begins anew where nothing arrived for long."""
+
+    url: NotRequired[str | None]
+    events: NotRequired[list[Literal['task_started', 'progress', 'complete', 'error', 'file_changed', 'project_updated', 'webhook_disabled']] | None]
+    description: NotRequired[str | None]
+    is_active: NotRequired[bool | None]
 
 class Welcome(TypedDict):
     """First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds."""
