@@ -355,6 +355,7 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     # tasks
     f"GET {V1}/tasks": (personal(200), None),
     f"GET {V1}/tasks/{{task_id}}": (in_project(viewer=200, owner=200), None),
+    f"GET {V1}/tasks/{{task_id}}/events": (in_project(viewer=200, owner=200), None),
     f"DELETE {V1}/tasks/{{task_id}}": (in_project(viewer=403, owner=202), None),
     f"GET {V1}/task-types": (personal(200), None),
     # administration

@@ -30,6 +30,7 @@ from app.api.limits import check_limits
 from app.api.oidc import router as oidc_router
 from app.api.recovery import router as recovery_router
 from app.api.role_limits import router as role_limits_router
+from app.api.task_followers import router as task_followers_router
 
 
 def v1_router() -> APIRouter:
@@ -57,6 +58,7 @@ def v1_router() -> APIRouter:
     router.include_router(chat.router)
     router.include_router(followers_router)
     router.include_router(tasks.router)
+    router.include_router(task_followers_router)
     router.include_router(role_limits_router)
     router.include_router(admin_router)
     router.include_router(audit_router)

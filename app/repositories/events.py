@@ -1,8 +1,7 @@
 """The log of each channel: what happened there, numbered without gaps."""
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
@@ -47,31 +46,30 @@ _take_number = (
 )
 _store_event = insert(_events)
 
-# The event and its way to the webhooks that want it, in one round trip. Whoever hears how a task ended need not hear
+# Events, and their way to the webhooks that want them, in one round trip. Whoever hears how a task ended need not hear
 # any more how far it was.
 _STORE_FOR_WEBHOOKS = text(
     """
-    WITH stored AS (
-        INSERT INTO events (channel_id, seq, frame) VALUES (:channel_id, :seq, :frame)
+    WITH told AS MATERIALIZED (
+        SELECT * FROM unnest(:channel_ids, :seqs, :frames, :heads, :message_ids, :types, :task_ids, :ended_tasks)
+        AS told (channel_id, seq, frame, head, message_id, event_type, task_id, ended_task)
+    ), stored AS (
+        INSERT INTO events (channel_id, seq, frame) SELECT channel_id, seq, frame FROM told
     ), overtaken AS (
         DELETE FROM webhook_deliveries
-        WHERE task_id = :ended_task AND event_type = 'progress' AND status = 'pending'
+        WHERE task_id = ANY (:ended_tasks) AND event_type = 'progress' AND status = 'pending'
     )
     INSERT INTO webhook_deliveries (id, webhook_id, message_id, event_type, task_id, frame)
-    SELECT (:head || substr(replace(gen_random_uuid()::text, '-', ''), 17))::uuid, id, :message_id, :event_type,
-           :task_id, :frame
-    FROM webhooks WHERE project_id = :channel_id AND is_active AND :event_type = ANY (events)
+    SELECT (told.head || substr(replace(gen_random_uuid()::text, '-', ''), 17))::uuid, webhooks.id, told.message_id,
+           told.event_type, told.task_id, told.frame
+    FROM told JOIN webhooks ON webhooks.project_id = told.channel_id
+    WHERE webhooks.is_active AND told.event_type = ANY (webhooks.events)
     RETURNING id
     """
 ).bindparams(
-    bindparam("channel_id", type_=Uuid()),
-    bindparam("seq", type_=BigInteger()),
-    bindparam("frame", type_=Text()),
-    bindparam("head", type_=Text()),
-    bindparam("message_id", type_=Uuid()),
-    bindparam("event_type", type_=Text()),
-    bindparam("task_id", type_=Uuid()),
-    bindparam("ended_task", type_=Uuid()),
+    *(bindparam(name, type_=ARRAY(Uuid())) for name in ("channel_ids", "message_ids", "task_ids", "ended_tasks")),
+    *(bindparam(name, type_=ARRAY(Text())) for name in ("frames", "heads", "types")),
+    bindparam("seqs", type_=ARRAY(BigInteger())),
 )
 
 _LIST_AFTER_EACH = text(
@@ -117,20 +115,29 @@ class EventRepository:
         """Number `event` (or give it the number already taken) and store it with this transaction."""
         number = await self.next_seq(channel_id) if seq is None else seq
         text = event.model_copy(update={"seq": number}).model_dump_json()
-        stored = {"channel_id": channel_id, "seq": number, "frame": text}
+        frame = Frame(channel_id, number, text)
         if isinstance(event, ProjectEvent):
-            await self._store_for_webhooks(event, stored)
+            await self._store_for_webhooks([(frame, event)])
         else:
-            await self._session.execute(_store_event, stored)
-        self.outgoing.append(Frame(channel_id, number, text))
+            await self._session.execute(_store_event, {"channel_id": channel_id, "seq": number, "frame": text})
+        self.outgoing.append(frame)
         return number
 
-    async def _store_for_webhooks(self, event: ProjectEvent, stored: dict[str, Any]) -> None:
-        task_id = event.task_id if isinstance(event, TaskEvent) else None
-        has_ended = isinstance(event, TaskCompleted | TaskFailed)
-        about = {"message_id": event.id, "event_type": event.type, "head": uuid7().hex[:16]}
-        tasks = {"task_id": task_id, "ended_task": task_id if has_ended else None}
-        found = await self._session.execute(_STORE_FOR_WEBHOOKS, stored | about | tasks)
+    async def _store_for_webhooks(self, told: Sequence[tuple[Frame, DurableEvent]]) -> None:
+        """Store numbered events, of projects among others, with all that is to be delivered of them."""
+        task_ids = [event.task_id if isinstance(event, TaskEvent) else None for _, event in told]
+        ends = [isinstance(event, TaskCompleted | TaskFailed) for _, event in told]
+        columns = {
+            "channel_ids": [frame.channel_id for frame, _ in told],
+            "seqs": [frame.seq for frame, _ in told],
+            "frames": [frame.text for frame, _ in told],
+            "heads": [uuid7().hex[:16] for _ in told],
+            "message_ids": [event.id for _, event in told],
+            "types": [event.type for _, event in told],
+            "task_ids": task_ids,
+            "ended_tasks": [task_id if has_ended else None for task_id, has_ended in zip(task_ids, ends, strict=True)],
+        }
+        found = await self._session.execute(_STORE_FOR_WEBHOOKS, columns)
         if found.first() is not None:
             self.wake_workers()
 
@@ -168,6 +175,22 @@ class EventRepository:
             .limit(limit)
         )
         return [Frame(channel_id, number, text) for number, text in await self._session.execute(query)]
+
+    async def list_of_task(
+        self, project_id: UUID, task_id: UUID, *, since: datetime, after_seq: int
+    ) -> Sequence[Frame]:
+        """What the log of a project has of one of its tasks, which was made at `since`."""
+        query = (
+            select(EventRow.seq, EventRow.frame)
+            .where(
+                EventRow.channel_id == project_id,
+                EventRow.seq > after_seq,
+                EventRow.created_at >= since,
+                EventRow.frame.contains(f'"task_id":"{task_id}"'),
+            )
+            .order_by(EventRow.seq)
+        )
+        return [Frame(project_id, number, text) for number, text in await self._session.execute(query)]
 
     async def list_after_each(self, asked: Sequence[tuple[UUID, int, int]]) -> Sequence[Sequence[Frame]]:
         """`list_after` for many channels in one question: of each its id, the number, and how many at most."""

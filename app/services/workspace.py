@@ -14,6 +14,7 @@ from app.services.files import FileService
 from app.services.mails import MailService
 from app.services.project_states import ProjectStateService
 from app.services.projects import ProjectService
+from app.services.task_history import TaskHistory
 from app.services.webhooks import WebhookService
 
 
@@ -24,6 +25,7 @@ class Workspace:
     files: FileService
     projects: ProjectService
     states: ProjectStateService
+    task_history: TaskHistory
     webhooks: WebhookService
 
 
@@ -39,5 +41,6 @@ def build_workspace(
         files=FileService(uow, blobs, settings.project),
         projects=ProjectService(uow, states),
         states=ProjectStateService(uow, states, hub, settings.project),
+        task_history=TaskHistory(uow),
         webhooks=WebhookService(uow, settings.webhook, sender=sender, cipher=cipher),
     )
