@@ -6,19 +6,24 @@ of the event log and carry `seq`; ephemeral ones have no number, and the latest 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
-from uuid_utils.compat import uuid7
+from pydantic import Field
+
+from app.event_base import Event as Event
+from app.event_base import Timestamp as Timestamp
+from app.event_base import Told as Told
+from app.event_base import utc_now as utc_now
+from app.project_events import FileChanged as FileChanged
+from app.project_events import ProjectEvent as ProjectEvent
+from app.project_events import ProjectUpdated as ProjectUpdated
+from app.project_events import StateChanged as StateChanged
+from app.project_events import WebhookDisabled as WebhookDisabled
+from app.project_events import WebhookPinged as WebhookPinged
 
 WORKERS = UUID(int=0)
 """The channel on which workers are told that there is something to do. It has no log: a worker also polls."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +33,6 @@ class Frame:
     channel_id: UUID
     seq: int | None
     text: str
-
-
-Timestamp = Annotated[
-    datetime, PlainSerializer(lambda at: at.astimezone(UTC).isoformat().replace("+00:00", "Z"), when_used="json")
-]
-
-
-class Told(BaseModel):
-    """What clients are told has all its fields, always."""
-
-    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
-
-
-class Event(Told):
-    type: str
-    id: UUID = Field(default_factory=uuid7)
-    timestamp: Timestamp = Field(default_factory=utc_now)
 
 
 class Person(Told):
@@ -87,6 +75,7 @@ class TaskState(Told):
     status: str
     progress: float
     message: str
+    preview_url: str | None = None
 
 
 class Welcome(Event):
@@ -248,64 +237,6 @@ class SpiritToken(RoomEvent):
 
 
 # --- events of a project -------------------------------------------------------------------------------------------
-
-
-class ProjectEvent(Event):
-    project_id: UUID
-
-
-class ProjectUpdated(ProjectEvent):
-    """Durable. The project as it is now; since `archived_at` it is read-only."""
-
-    type: Literal["project_updated"] = "project_updated"
-    seq: int = 0
-    name: str
-    description: str
-    archived_at: Timestamp | None
-
-
-class StateChanged(ProjectEvent):
-    """The state is now of this `version` and was of the one before; 0 is none.
-
-    `changes` is the merge patch (RFC 7396) that leads from one to the other; null where the state was replaced, or the
-    patch is long: then, or after a version that was not told of, the state is read over HTTP.
-    """
-
-    type: Literal["state_changed"] = "state_changed"
-    version: int
-    previous_version: int
-    changes: dict[str, Any] | None
-    by: UUID
-
-
-class FileChanged(ProjectEvent):
-    """Durable. `change` is created, updated or deleted; `version` is what the file's `ETag` says."""
-
-    type: Literal["file_changed"] = "file_changed"
-    seq: int = 0
-    path: str
-    change: str
-    size: int
-    media_type: str
-    version: str
-    by: UUID | None
-
-
-class WebhookPinged(ProjectEvent):
-    """Sent to one webhook, to see whether it arrives."""
-
-    type: Literal["webhook_ping"] = "webhook_ping"
-    webhook_id: UUID
-
-
-class WebhookDisabled(ProjectEvent):
-    """Durable. Nothing arrived there for long, so nothing is sent there any more."""
-
-    type: Literal["webhook_disabled"] = "webhook_disabled"
-    seq: int = 0
-    webhook_id: UUID
-    url: str
-    reason: str
 
 
 class TaskEvent(ProjectEvent):

@@ -34,8 +34,12 @@ class ProjectRepository:
         await self._session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
         return await self.get_visible(actor, project_id)  # asked again, so that the role is the one after the wait
 
-    async def list_visible(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Project]:
+    async def list_visible(
+        self, actor: Principal, *, is_archived: bool | None = None, before: UUID | None, limit: int
+    ) -> Sequence[Project]:
         query = _visible_to(actor.user_id)
+        if is_archived is not None:
+            query = query.where(Project.archived_at.is_not(None) if is_archived else Project.archived_at.is_(None))
         return await newest_first(self._session, query, Project, before=before, limit=limit)
 
     async def get_visible_or_default(self, actor: Principal, project_id: UUID | None) -> Project | None:

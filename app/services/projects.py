@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.errors import Conflict, NotFound, PermissionDenied
-from app.models import AuditAction, Project, User
+from app.events import ProjectUpdated, utc_now
+from app.models import AuditAction, Project, Session, User
 from app.permissions import Action, Principal, ProjectRole, may
 from app.realtime.project_state import ProjectStates
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.projects import MemberRow
+from app.repositories.statistics import ProjectCounts
 from app.schemas.projects import MemberPut, ProjectCreate, ProjectUpdate
 from app.services.audit import record_by
+from app.services.sessions import session_updated
 from app.services.versions import Versions, require_version
 
 
@@ -50,10 +53,12 @@ class ProjectService:
         async with self._uow() as uow:
             return await visible_project(uow, actor, project_id)
 
-    async def list(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Project]:
+    async def list(
+        self, actor: Principal, *, is_archived: bool | None = None, before: UUID | None, limit: int
+    ) -> Sequence[Project]:
         """The actor's own and those shared with it, the newest first."""
         async with self._uow() as uow:
-            return await uow.projects.list_visible(actor, before=before, limit=limit)
+            return await uow.projects.list_visible(actor, is_archived=is_archived, before=before, limit=limit)
 
     async def update(
         self, actor: Principal, project_id: UUID, changes: ProjectUpdate, *, expected: Versions | None
@@ -66,8 +71,44 @@ class ProjectService:
                 project.name = changes.name
             if changes.description is not None:
                 project.description = changes.description
-            await uow.flush()
+            await self._tell(uow, project, ())
             return await visible_project(uow, actor, project_id)  # a flush forgets the role, which is no column
+
+    async def archive(self, actor: Principal, project_id: UUID) -> Project:
+        """Let nothing in the project change any more, and close its rooms; what runs already goes on to its end.
+
+        Raises:
+            NotFound, PermissionDenied
+            Conflict: it is somebody's default project.
+        """
+        async with self._uow() as uow:
+            project = await _owned(uow, actor, project_id)
+            if project.is_default:
+                raise Conflict("The default project cannot be archived.", project_id=str(project_id))
+            if project.archived_at is None:
+                project.archived_at = utc_now()
+                rooms = await uow.sessions.set_open(project_id, None, is_open=False)
+                project.closed_rooms = [room.id for room in rooms]
+                await self._tell(uow, project, rooms)
+                _record(uow, actor, AuditAction.PROJECT_ARCHIVED, project_id)
+            return await visible_project(uow, actor, project_id)
+
+    async def unarchive(self, actor: Principal, project_id: UUID) -> Project:
+        """Let it be worked in again; the rooms that were closed with it are open. Raises NotFound, PermissionDenied."""
+        async with self._uow() as uow:
+            project = await _owned(uow, actor, project_id)
+            if project.archived_at is not None:
+                rooms = await uow.sessions.set_open(project_id, project.closed_rooms, is_open=True)
+                project.archived_at, project.closed_rooms = None, []
+                await self._tell(uow, project, rooms)
+                _record(uow, actor, AuditAction.PROJECT_UNARCHIVED, project_id)
+            return await visible_project(uow, actor, project_id)
+
+    async def count(self, actor: Principal, project_id: UUID) -> ProjectCounts:
+        """How much there is in it. Raises NotFound."""
+        async with self._uow() as uow:
+            await visible_project(uow, actor, project_id)
+            return await uow.statistics.count_project(project_id)
 
     async def delete(self, actor: Principal, project_id: UUID, *, expected: Versions | None) -> None:
         """Delete a project with all that belongs to it.
@@ -84,6 +125,15 @@ class ProjectService:
             await uow.projects.delete(project)
             _record(uow, actor, AuditAction.PROJECT_DELETED, project_id)
         await self._states.forget(project_id)
+
+    async def _tell(self, uow: UnitOfWork, project: Project, rooms: Sequence[Session]) -> None:
+        """Rooms before the project, as everywhere that both are told something."""
+        about = {"name": project.name, "description": project.description, "archived_at": project.archived_at}
+        project_id = project.id
+        await uow.flush()
+        for room in rooms:
+            await uow.events.append(room.id, session_updated(room))
+        await uow.events.append(project_id, ProjectUpdated(project_id=project_id, **about))
 
     async def list_members(
         self, actor: Principal, project_id: UUID, *, before: UUID | None, limit: int

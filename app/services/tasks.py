@@ -58,6 +58,7 @@ class TaskService:
                 status=task.status,
                 progress=task.progress,
                 message=task.message,
+                preview_url=task.preview_url,
             )
             for task in tasks
         ]
@@ -73,7 +74,7 @@ class TaskService:
         """
         checked = self._check(task_type, params)
         async with self._uow() as uow:
-            role = await uow.projects.get_role(actor.user_id, project_id)
+            role = await uow.projects.get_editing_role(actor.user_id, project_id)
             if role is None:
                 raise NotFound("Project not found", project_id=str(project_id))
             if not may(actor, Action.EDIT, role):

@@ -1057,7 +1057,7 @@ export type ProjectCreate = {
   description?: string;
 };
 
-/** `role` is the caller's own. */
+/** `role` is the caller's own. Since `archived_at` what is in the project can be read, and not changed. */
 export type ProjectRead = {
   id: string;
   name: string;
@@ -1065,12 +1065,28 @@ export type ProjectRead = {
   is_default: boolean;
   owner_id: string;
   role: ProjectRole;
+  archived_at: string | null;
   created_at: string;
   updated_at: string;
 };
 
 /** Of a member, from least to most: each may do what those before it may. */
 export type ProjectRole = "viewer" | "editor" | "owner";
+
+/** How much there is in a project; documents and tasks by their status. `memories`: that are shared with it. */
+export type ProjectStatistics = {
+  documents: Record<string, number>;
+  documents_bytes: number;
+  passages: number;
+  sessions: number;
+  messages: number;
+  tasks: Record<string, number>;
+  files: number;
+  files_bytes: number;
+  memories: number;
+  members: number;
+  webhooks: number;
+};
 
 /** What is left out stays as it is. */
 export type ProjectUpdate = {
@@ -1563,6 +1579,7 @@ export type TaskState = {
   status: string;
   progress: number;
   message: string;
+  preview_url: string | null;
 };
 
 export type TaskStatus = "queued" | "running" | "succeeded" | "failed" | "cancelled";

@@ -991,7 +991,7 @@ class ProjectCreate(TypedDict):
     description: NotRequired[str]
 
 class ProjectRead(TypedDict):
-    """`role` is the caller's own."""
+    """`role` is the caller's own. Since `archived_at` what is in the project can be read, and not changed."""
 
     id: str
     name: str
@@ -999,10 +999,26 @@ class ProjectRead(TypedDict):
     is_default: bool
     owner_id: str
     role: ProjectRole
+    archived_at: str | None
     created_at: str
     updated_at: str
 
 ProjectRole: TypeAlias = Literal['viewer', 'editor', 'owner']
+
+class ProjectStatistics(TypedDict):
+    """How much there is in a project; documents and tasks by their status. `memories`: that are shared with it."""
+
+    documents: dict[str, int]
+    documents_bytes: int
+    passages: int
+    sessions: int
+    messages: int
+    tasks: dict[str, int]
+    files: int
+    files_bytes: int
+    memories: int
+    members: int
+    webhooks: int
 
 class ProjectUpdate(TypedDict):
     """What is left out stays as it is."""
@@ -1439,6 +1455,7 @@ class TaskState(TypedDict):
     status: str
     progress: float
     message: str
+    preview_url: str | None
 
 TaskStatus: TypeAlias = Literal['queued', 'running', 'succeeded', 'failed', 'cancelled']
 
