@@ -9,10 +9,12 @@ from app.api import (
     chat,
     devices,
     documents,
+    files,
     health,
     locations,
     memories,
     people,
+    project_states,
     projects,
     query,
     schedules,
@@ -20,6 +22,7 @@ from app.api import (
     tasks,
     tickets,
     users,
+    webhooks,
 )
 from app.api.admin import router as admin_router
 from app.api.audit import router as audit_router
@@ -28,6 +31,7 @@ from app.api.limits import check_limits
 from app.api.oidc import router as oidc_router
 from app.api.recovery import router as recovery_router
 from app.api.role_limits import router as role_limits_router
+from app.api.task_followers import router as task_followers_router
 
 
 def v1_router() -> APIRouter:
@@ -43,6 +47,9 @@ def v1_router() -> APIRouter:
     router.include_router(users.router)
     router.include_router(api_keys.router)
     router.include_router(projects.router)
+    router.include_router(project_states.router)
+    router.include_router(files.router)
+    router.include_router(webhooks.router)
     router.include_router(documents.router)
     router.include_router(query.router)
     router.include_router(candidates.router)  # before memories, one of which could have this name
@@ -53,6 +60,7 @@ def v1_router() -> APIRouter:
     router.include_router(sessions.router)
     router.include_router(chat.router)
     router.include_router(followers_router)
+    router.include_router(task_followers_router)
     router.include_router(role_limits_router)
     router.include_router(admin_router)
     router.include_router(audit_router)

@@ -14,6 +14,7 @@ from app.models.documents import (
     TermCount,
 )
 from app.models.events import Channel, EventRow
+from app.models.files import LONGEST_PATH, ProjectFile
 from app.models.idempotency import IdempotentRequest
 from app.models.memories import (
     CandidateStatus,
@@ -58,8 +59,10 @@ from app.models.users import (
     RoleLimit,
     User,
 )
+from app.models.webhooks import DeliveryStatus, Webhook, WebhookDelivery
 
 __all__ = [
+    "LONGEST_PATH",
     "UNFINISHED",
     "APIKey",
     "Answer",
@@ -72,6 +75,7 @@ __all__ = [
     "Chunk",
     "ChunkDraft",
     "ChunkTerms",
+    "DeliveryStatus",
     "Document",
     "DocumentStatus",
     "DocumentText",
@@ -103,6 +107,7 @@ __all__ = [
     "PersonName",
     "Precision",
     "Project",
+    "ProjectFile",
     "Reaction",
     "ReadMarker",
     "RefreshToken",
@@ -119,4 +124,6 @@ __all__ = [
     "TaskStatus",
     "TermCount",
     "User",
+    "Webhook",
+    "WebhookDelivery",
 ]

@@ -18,6 +18,7 @@ from app.repositories.encrypted import EncryptedRepository
 from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.exports import ExportRepository
+from app.repositories.files import FileRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.identities import IdentityRepository
 from app.repositories.keys import APIKeyRepository
@@ -42,6 +43,7 @@ from app.repositories.task_queue import TaskQueue
 from app.repositories.tasks import TaskRepository
 from app.repositories.timeline import TimelineRepository
 from app.repositories.users import UserRepository
+from app.repositories.webhooks import WebhookRepository
 
 Publish = Callable[[Frame], None]
 
@@ -66,6 +68,7 @@ class UnitOfWork:
         self.erasure = ErasureRepository(session)
         self.events = EventRepository(session)
         self.exports = ExportRepository(session)
+        self.files = FileRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.identities = IdentityRepository(session)
         self.locations = LocationRepository(session)
@@ -89,6 +92,7 @@ class UnitOfWork:
         self.tasks = TaskRepository(session)
         self.timeline = TimelineRepository(session)
         self.users = UserRepository(session)
+        self.webhooks = WebhookRepository(session)
         return self
 
     async def __aexit__(

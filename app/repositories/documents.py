@@ -9,7 +9,7 @@ from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Document, DocumentStatus, DocumentText, DocumentTextDraft, Member
+from app.models import Document, DocumentStatus, DocumentText, DocumentTextDraft, Member, ProjectFile
 from app.permissions import Principal
 from app.repositories.pages import newest_first
 
@@ -163,9 +163,11 @@ class DocumentRepository:
         await self._session.execute(select(func.pg_advisory_xact_lock(key)))
 
     async def list_named(self, sha256s: Iterable[str]) -> set[str]:
-        """Those that a document names; the others are removed, so whatever else comes to name bytes is asked here."""
-        query = select(Document.sha256).where(Document.sha256.in_(sha256s)).distinct()
-        return set((await self._session.scalars(query)).all())
+        """Those that a document or a project's file names; the others are removed."""
+        digests = list(sha256s)
+        documents = select(Document.sha256).where(Document.sha256.in_(digests))
+        files = select(ProjectFile.sha256).where(ProjectFile.sha256.in_(digests))
+        return set((await self._session.scalars(documents.union(files))).all())
 
 
 def _visible_to(actor: Principal) -> Select[Document]:

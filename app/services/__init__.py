@@ -65,6 +65,7 @@ from app.services.tasks import TaskService
 from app.services.time_sense import warm_up
 from app.services.timeline import TimelineService
 from app.services.users import UserService
+from app.services.workspace import Workspace, build_workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,6 @@ class Services:
     encryption: EncryptionService
     erasure: ErasureService
     execution: TaskExecution
-    exports: ExportService
     health: HealthService
     idempotency: IdempotencyService
     identities: IdentityService
@@ -100,7 +100,6 @@ class Services:
     memories: MemoriesService
     memory_indexing: MemoryIndexing
     people: PersonService
-    projects: ProjectService
     proposals: ProposalService
     recovery: RecoveryService
     registration: RegistrationService
@@ -113,6 +112,15 @@ class Services:
     tasks: TaskService
     timeline: TimelineService
     users: UserService
+    workspace: Workspace
+
+    @property
+    def exports(self) -> ExportService:
+        return self.workspace.exports
+
+    @property
+    def projects(self) -> ProjectService:
+        return self.workspace.projects
 
 
 def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presence: Presence) -> Services:
@@ -146,7 +154,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, task_types, settings.preset),
-        exports=ExportService(uow, blobs),
         health=_build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
@@ -161,7 +168,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         memories=MemoriesService(uow, retrieval, retention=settings.memory.retention),
         memory_indexing=MemoryIndexing(uow, indexer, foundation.embedder),
         people=PersonService(uow),
-        projects=ProjectService(uow),
         proposals=ProposalService(uow, candidates, foundation.llm, limits),
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
@@ -174,6 +180,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         tasks=tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
+        workspace=build_workspace(foundation, uow, hub, blobs, ways_in.mails),
     )
 
 

@@ -1,7 +1,9 @@
 """The stored bytes of documents, named by their hash: kept once, and gone with the last document that names them."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from pathlib import Path
 
 from app.adapters.fetching import Fetcher
 from app.adapters.storage import Storage, StoredBlob
@@ -19,13 +21,17 @@ class BlobService:
         self._fetcher = fetcher
         self.max_bytes = max_bytes
 
-    async def store(self, stream: AsyncIterator[bytes]) -> StoredBlob:
-        """Keep the bytes of a document to be; whoever calls this names them by a document, or discards them.
+    async def store(self, stream: AsyncIterator[bytes], *, max_bytes: int | None = None) -> StoredBlob:
+        """Keep the bytes of a document or a file to be; whoever calls this names them by one, or discards them.
 
         Raises:
-            PayloadTooLarge: there are more than a document may have.
+            PayloadTooLarge: there are more than `max_bytes`, or else than a document may have.
         """
-        return await self._storage.put(stream, max_bytes=self.max_bytes)
+        return await self._storage.put(stream, max_bytes=max_bytes or self.max_bytes)
+
+    def local(self, sha256: str) -> AbstractAsyncContextManager[Path]:
+        """Where processes on this machine can read the bytes, for the length of the block. Raises NotFound."""
+        return self._storage.local(sha256)
 
     async def fetch(self, url: str) -> tuple[StoredBlob, str]:
         """Keep the file behind `url`, as `store` does; with its name.

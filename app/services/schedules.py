@@ -154,7 +154,7 @@ async def _locked(uow: UnitOfWork, actor: Principal, schedule_id: UUID) -> TaskS
 async def _require_right(uow: UnitOfWork, schedule: TaskSchedule) -> None:
     """Raises PermissionDenied: whoever made the schedule may not start tasks there any more."""
     owner = await uow.users.get(schedule.owner_id)
-    role = await uow.projects.get_role(schedule.owner_id, schedule.project_id)
+    role = await uow.projects.get_editing_role(schedule.owner_id, schedule.project_id)
     if owner is None or not owner.is_active or not may(Principal(owner.id, owner.name), Action.EDIT, role):
         raise PermissionDenied("Whoever made this schedule may not start tasks in the project any more.")
 

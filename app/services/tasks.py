@@ -71,6 +71,7 @@ class TaskService:
                 status=task.status,
                 progress=task.progress,
                 message=task.message,
+                preview_url=task.preview_url,
             )
             for task in tasks
         ]
