@@ -4,7 +4,7 @@ import contextlib
 import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from app.settings import LLMSettings
 
@@ -17,6 +17,18 @@ class Turn:
 
     speaker: Speaker
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How an answer is made; what is left out is as the settings say."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    model: str = ""
+
+
+DEFAULT_SAMPLING: Final = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +50,9 @@ class LanguageModel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def stream(self, turns: Sequence[Turn]) -> AsyncGenerator[Delta | TokenUsage, None]:
+    def stream(
+        self, turns: Sequence[Turn], sampling: Sampling = DEFAULT_SAMPLING
+    ) -> AsyncGenerator[Delta | TokenUsage, None]:
         """The answer, piece by piece. Closing the generator, or cancelling its reader, stops the model.
 
         Raises:

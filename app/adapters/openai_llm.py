@@ -15,7 +15,7 @@ from openai.types.chat import (
     ChatCompletionUserMessageParam,
 )
 
-from app.adapters.llm import Delta, LanguageModel, TokenUsage, Turn
+from app.adapters.llm import DEFAULT_SAMPLING, Delta, LanguageModel, Sampling, TokenUsage, Turn
 from app.errors import ServiceUnavailable
 from app.settings import LLMSettings
 
@@ -44,12 +44,14 @@ class OpenAIModel:
     def name(self) -> str:
         return self._settings.model
 
-    async def stream(self, turns: Sequence[Turn]) -> AsyncGenerator[Delta | TokenUsage, None]:
+    async def stream(
+        self, turns: Sequence[Turn], sampling: Sampling = DEFAULT_SAMPLING
+    ) -> AsyncGenerator[Delta | TokenUsage, None]:
         """See `LanguageModel.stream`. Tried again only while nothing has been said yet."""
         for attempt in range(1, ATTEMPTS + 1):
             begun = False
             try:
-                async with contextlib.aclosing(self._stream_once(turns)) as parts:
+                async with contextlib.aclosing(self._stream_once(turns, sampling)) as parts:
                     async for part in parts:
                         begun = True
                         yield part
@@ -72,12 +74,13 @@ class OpenAIModel:
         except FAILURES as error:
             raise _explained(error) from error
 
-    async def _stream_once(self, turns: Sequence[Turn]) -> AsyncGenerator[Delta | TokenUsage, None]:
+    async def _stream_once(self, turns: Sequence[Turn], sampling: Sampling) -> AsyncGenerator[Delta | TokenUsage, None]:
+        warmth = sampling.temperature
         chunks = await self._client.chat.completions.create(
-            model=self._settings.model,
+            model=sampling.model or self._settings.model,
             messages=[_message(turn) for turn in turns],
-            temperature=self._settings.temperature,
-            max_tokens=self._settings.max_tokens,
+            temperature=self._settings.temperature if warmth is None else warmth,
+            max_tokens=sampling.max_tokens or self._settings.max_tokens,
             stream=True,
             stream_options={"include_usage": True},
         )

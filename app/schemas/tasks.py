@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from app.models import TaskStatus
 from app.presets import PresetChanges, Quality
 from app.schemas.common import Read, Timestamp
+from app.schemas.files import ProjectPath
 from app.schemas.texts import Truth
 
 
@@ -114,6 +115,36 @@ class ExtractMemoriesParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     session_id: UUID
+
+
+class SummarizeSessionParams(BaseModel):
+    """Sum up all that was said in a room of the project."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: UUID
+
+
+class SummarizeDocumentParams(BaseModel):
+    """Sum up a document of the project."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    document_id: UUID
+
+
+class ReembedProjectParams(BaseModel):
+    """Make the vectors and words of all passages of a project anew."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ExportProjectParams(BaseModel):
+    """Put everything in the project into one ZIP archive among its files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: ProjectPath | None = Field(None, description="Where; left out: in the folder `exports`.")
 
 
 class SummarizeRoomParams(BaseModel):

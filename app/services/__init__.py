@@ -49,6 +49,7 @@ from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
+from app.services.productions import Productions, build_productions
 from app.services.projects import ProjectService
 from app.services.proposals import ProposalService
 from app.services.recovery import RecoveryService
@@ -59,7 +60,7 @@ from app.services.schedules import ScheduleService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
-from app.services.task_catalogue import ANSWER_MESSAGE, BUILT_IN, INGEST_DOCUMENT, foreign_handlers
+from app.services.task_catalogue import ANSWER_MESSAGE, BUILT_IN, EXTRACT_MEMORIES, INGEST_DOCUMENT, foreign_handlers
 from app.services.task_types import TaskType, TaskTypes
 from app.services.tasks import TaskService
 from app.services.time_sense import warm_up
@@ -100,6 +101,7 @@ class Services:
     memories: MemoriesService
     memory_indexing: MemoryIndexing
     people: PersonService
+    productions: Productions
     proposals: ProposalService
     recovery: RecoveryService
     registration: RegistrationService
@@ -138,7 +140,11 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     erasure = _build_erasure(foundation, uow, blobs)
     candidates = CandidateService(uow, foundation.embedder)
     talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
-    task_types |= _task_types(ingestion, talk.spirit)
+    workspace = build_workspace(foundation, uow, hub, blobs, ways_in.mails)
+    renewal = RenewalService(uow, indexer, batch_size=settings.embedding.batch_size)
+    productions = build_productions(foundation, uow, limits, renewal, workspace)
+    proposals = ProposalService(uow, candidates, foundation.llm, limits)
+    task_types |= _task_types(ingestion, talk.spirit, proposals)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, tasks),
@@ -168,9 +174,10 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         memories=MemoriesService(uow, retrieval, retention=settings.memory.retention),
         memory_indexing=MemoryIndexing(uow, indexer, foundation.embedder),
         people=PersonService(uow),
-        proposals=ProposalService(uow, candidates, foundation.llm, limits),
+        productions=productions,
+        proposals=proposals,
         recovery=ways_in.recovery,
-        renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
+        renewal=renewal,
         registration=RegistrationService(uow, ways_in.mails),
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
@@ -180,7 +187,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         tasks=tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
-        workspace=build_workspace(foundation, uow, hub, blobs, ways_in.mails),
+        workspace=workspace,
     )
 
 
@@ -317,10 +324,11 @@ def build_identities(
     )
 
 
-def _task_types(ingestion: IngestionService, spirit: SpiritService) -> TaskTypes:
-    """All work there is, and what becomes of it when it ends without success."""
+def _task_types(ingestion: IngestionService, spirit: SpiritService, proposals: ProposalService) -> TaskTypes:
+    """All work there is, what it takes, and what becomes of it when it ends without success."""
+    require = {EXTRACT_MEMORIES.name: proposals.require_model}
     abandon = {INGEST_DOCUMENT.name: ingestion.abandon, ANSWER_MESSAGE.name: spirit.abandon}
-    own = [replace(kind, abandon=abandon.get(kind.name)) for kind in BUILT_IN]
+    own = [replace(kind, require=require.get(kind.name), abandon=abandon.get(kind.name)) for kind in BUILT_IN]
     return {kind.name: kind for kind in (*own, *(handler.kind for handler in foreign_handlers()))}
 
 

@@ -90,12 +90,18 @@ class ExportService:
             record_by(uow, actor, AuditAction.USER_EXPORTED, target_type="user", target_id=user.id)
         return self._archive(self._entries(actor, user))
 
-    async def export_project(self, actor: Principal, project_id: UUID) -> AsyncIterator[bytes]:
-        """The same of one project. Raises NotFound, PermissionDenied, before the first."""
+    async def export_project(
+        self, actor: Principal, project_id: UUID, *, without: str | None = None
+    ) -> AsyncIterator[bytes]:
+        """The same of one project, but for files in the folder `without`.
+
+        Raises:
+            NotFound, PermissionDenied: before the first piece.
+        """
         async with self._uow() as uow:
             project = await require_owner(uow, actor, project_id, Action.READ_MANAGED)
             record_by(uow, actor, AuditAction.PROJECT_EXPORTED, target_type="project", target_id=project_id)
-        return self._archive(self._entries_of_project(actor, project))
+        return self._archive(self._entries_of_project(actor, project, without))
 
     async def _archive(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
         archive = ArchiveStream()
@@ -121,10 +127,12 @@ class ExportService:
         yield Entry("answers.jsonl", self._answers(user.id), now)
         yield Entry("activity.jsonl", self._activity(user.id), now)
 
-    async def _entries_of_project(self, actor: Principal, project: Project) -> AsyncIterator[Entry]:
+    async def _entries_of_project(
+        self, actor: Principal, project: Project, without: str | None
+    ) -> AsyncIterator[Entry]:
         now = utc_now()
         yield Entry("README.txt", PROJECT_README.encode(), now)
-        async for entry in self._project(actor, project):
+        async for entry in self._project(actor, project, without):
             yield entry
         yield Entry("tasks.jsonl", self._tasks(actor.user_id, [project]), now)
 
@@ -150,13 +158,13 @@ class ExportService:
             is_more = len(page) == PAGE
         return found
 
-    async def _project(self, actor: Principal, project: Project) -> AsyncIterator[Entry]:
+    async def _project(self, actor: Principal, project: Project, without: str | None = None) -> AsyncIterator[Entry]:
         user_id = actor.user_id
         if project.role == ProjectRole.OWNER:
             content = {"project": project, "members": await self._members(project.id)}
             exported = ExportedProject.model_validate(content)
             yield Entry(f"projects/{project.id}/project.json", _json(exported), project.updated_at)
-            async for entry in self._workspace(actor, project.id):
+            async for entry in self._workspace(actor, project.id, without):
                 yield entry
         async for documents in self._pages(lambda uow, at: uow.exports.list_documents(user_id, project.id, after=at)):
             for document in documents:
@@ -168,7 +176,7 @@ class ExportService:
                 yield Entry(f"{folder}/session.json", _json(SessionRead.model_validate(room)), room.updated_at)
                 yield Entry(f"{folder}/messages.jsonl", self._messages(actor, room), room.updated_at)
 
-    async def _workspace(self, actor: Principal, project_id: UUID) -> AsyncIterator[Entry]:
+    async def _workspace(self, actor: Principal, project_id: UUID, without: str | None) -> AsyncIterator[Entry]:
         with suppress(ServiceUnavailable):  # it is short-lived: the rest is worth more
             state = await self._states.get(project_id)
             if state.number:
@@ -181,6 +189,8 @@ class ExportService:
             if not page:
                 return
             for file in page:
+                if without is not None and file.path.startswith(f"{without}/"):
+                    continue
                 with suppress(NotFound):  # deleted at this moment, or lost in a restore without files
                     content = await self._blobs.open(file.sha256)
                     yield Entry(f"projects/{project_id}/files/{file.path}", content, file.updated_at)

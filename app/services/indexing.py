@@ -1,7 +1,7 @@
 """What a passage is found by: its vector, its words and the word pieces it speaks of; made, proven, and made anew."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -125,7 +125,10 @@ class RenewalService:
         async with self._uow() as uow:
             return await uow.chunks.count_outdated(*models)
 
-    async def renew_document(self, document_id: UUID) -> None:
+    async def renew_document(
+        self, document_id: UUID, *, in_transaction: Callable[[UnitOfWork], Awaitable[None]] | None = None
+    ) -> int:
+        """How many passages it has; `in_transaction` is done first in the one that replaces them all."""
         passages = await self._passages(document_id)
         renewals: list[Renewal] = []
         for start in range(0, len(passages), self._batch_size):
@@ -133,11 +136,14 @@ class RenewalService:
             made = await self._indexer.index([one.text for one in batch], [one.heading for one in batch])
             renewals += [self._renewal(one, indexed) for one, indexed in zip(batch, made, strict=True)]
         async with self._uow() as uow:
+            if in_transaction is not None:
+                await in_transaction(uow)
             if await uow.documents.lock(document_id) is None:
-                return
+                return 0
             there = {one.id for one in await uow.chunks.list_of(document_id, after=-1, limit=len(passages) + 1)}
             if there == {one.id for one in passages}:  # else it was read anew meanwhile
                 await uow.chunks.renew(renewals)
+        return len(passages)
 
     async def _next(self, after: UUID | None) -> UUID | None:
         models = self._indexer.embedding_model, self._indexer.expansion_model

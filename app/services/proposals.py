@@ -3,6 +3,7 @@
 A proposal that names no message of the conversation, or no day that can be read, is left out: nothing is made up here.
 """
 
+import hashlib
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationError
 
-from app.adapters.llm import Delta, LanguageModel, TokenUsage, Turn
+from app.adapters.llm import Delta, LanguageModel, Sampling, TokenUsage, Turn
 from app.errors import Conflict
 from app.models import Message, Precision
 from app.permissions import Principal
@@ -30,7 +31,7 @@ from app.services.sessions import visible_room
 EXTRACT_MEMORIES: Final = "extract_memories"
 MOST_MESSAGES, MOST_PROPOSALS = 200, 50
 LONGEST_PROPOSAL: Final = 2_000  # characters
-LONGEST_ANSWER: Final = 100_000
+LONGEST_ANSWER: Final = 40_000  # characters: at their widest, as much as a step may keep
 
 INSTRUCTION: Final = """\
 You read a conversation from a chat room and find what {name} would want to remember of their own life: what happened \
@@ -60,6 +61,12 @@ class ProposalService:
         self._llm = llm
         self._limits = limits
 
+    def require_model(self, _: object = None) -> LanguageModel:
+        """Raises Conflict: there is none."""
+        if self._llm is None:
+            raise Conflict("There is no language model to propose memories. Say what to remember in words instead.")
+        return self._llm
+
     async def extract(self, task: RunningTask, session_id: UUID) -> Mapping[str, Any]:
         """Candidates for whoever started the task, from the last messages of a room that they may see.
 
@@ -69,8 +76,7 @@ class ProposalService:
             RateLimited: they have no tokens of it left.
             ServiceUnavailable: a model does not answer.
         """
-        if self._llm is None:
-            raise Conflict("There is no language model to propose memories. Say what to remember in words instead.")
+        llm = self.require_model()
         async with self._uow() as uow:
             owner = await asker_of(uow, task.owner_id, None)
             user = await uow.users.get(task.owner_id)
@@ -85,17 +91,25 @@ class ProposalService:
             Turn("user", "\n".join(_line(number, *one) for number, one in enumerate(zip(said, days, strict=True), 1))),
         ]
         await task.progress(0.1, f"reading {len(said)} messages")
-        answer = await self._ask(self._llm, owner, turns) if said else ""
+        sampling = Sampling(temperature=task.preset.temperature, model=task.preset.model)
+        answer = str(await self._asked(task, llm, owner, turns, sampling)) if said else ""
         count = 0
         for line in _lines(answer):
-            proposal = _proposal(line, said, [Moment(day, None, Precision.DAY) for day in days], self._llm.name)
+            proposal = _proposal(line, said, [Moment(day, None, Precision.DAY) for day in days], llm.name)
             if proposal is not None and await self._candidates.propose(owner.user_id, owner.name, proposal):
                 count += 1
         return {"candidates": count}
 
-    async def _ask(self, llm: LanguageModel, owner: Principal, turns: Sequence[Turn]) -> str:
+    async def _asked(
+        self, task: RunningTask, llm: LanguageModel, owner: Principal, turns: Sequence[Turn], sampling: Sampling
+    ) -> object:
+        """Asked once, whatever happens to the worker; anew when what was said is not the same any more."""
+        digest = hashlib.sha256(turns[-1].text.encode(errors="replace")).hexdigest()[:32]
+        return await task.step(f"asked:{digest}", lambda: self._ask(llm, owner, turns, sampling))
+
+    async def _ask(self, llm: LanguageModel, owner: Principal, turns: Sequence[Turn], sampling: Sampling) -> str:
         charge = partial(self._limits.charge_tokens, owner)
-        stream: AsyncGenerator[Delta | TokenUsage, None] = metered(llm.stream(turns), turns, charge)
+        stream: AsyncGenerator[Delta | TokenUsage, None] = metered(llm.stream(turns, sampling), turns, charge)
         async with aclosing(stream) as parts:
             pieces = [piece.text async for piece in parts if isinstance(piece, Delta)]
         return "".join(pieces)[:LONGEST_ANSWER]

@@ -85,6 +85,10 @@ class RunningTask:
         """Whether this attempt or one before it has finished the step."""
         return step in self._steps
 
+    def result_of(self, step: str) -> Any:
+        """What a finished step came to; None where it is not finished."""
+        return self._steps.get(step)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
         """A unit of work that commits only what is done while the task is ours. Raises TaskLost."""

@@ -10,11 +10,15 @@ import structlog
 from app.schemas.tasks import (
     AnswerMessageParams,
     DeleteAccountParams,
+    ExportProjectParams,
     ExtractMemoriesParams,
     IngestDocumentParams,
     NoteCandidateParams,
+    ReembedProjectParams,
     ReingestProjectParams,
+    SummarizeDocumentParams,
     SummarizeRoomParams,
+    SummarizeSessionParams,
 )
 from app.services import chat, documents, erasure, proposals, remembering, summaries
 from app.services.running_tasks import RunningTask
@@ -23,6 +27,7 @@ from app.services.task_types import TaskType
 log = structlog.get_logger(__name__)
 
 ENTRY_POINTS: Final = "hearth.tasks"
+USED_BY_MODELS: Final = ("max_tokens", "temperature", "model")
 
 ANSWER_MESSAGE: Final = TaskType(
     chat.ANSWER_MESSAGE,
@@ -45,6 +50,7 @@ EXTRACT_MEMORIES: Final = TaskType(
     ExtractMemoriesParams,
     may_be_started=True,
     concurrency=2,  # mostly waiting for the language model
+    uses=("temperature", "model"),
 )
 INGEST_DOCUMENT: Final = TaskType(
     documents.INGEST_DOCUMENT,
@@ -61,6 +67,40 @@ NOTE_CANDIDATE: Final = TaskType(
     is_internal=True,
     concurrency=4,
     timeout=timedelta(minutes=1),
+)
+EXPORT_PROJECT: Final = TaskType(
+    "export_project",
+    "Puts everything in the project into one archive among its files; for owners.",
+    ExportProjectParams,
+    may_be_started=True,
+    concurrency=1,
+    timeout=timedelta(hours=2),
+)
+REEMBED_PROJECT: Final = TaskType(
+    "reembed_project",
+    "Makes anew what the project's passages are found by: vectors and words.",
+    ReembedProjectParams,
+    may_be_started=True,
+    concurrency=1,
+    timeout=timedelta(hours=6),
+)
+SUMMARIZE_DOCUMENT: Final = TaskType(
+    "summarize_document",
+    "Sums up a document; without a language model, in its own sentences.",
+    SummarizeDocumentParams,
+    may_be_started=True,
+    concurrency=2,  # mostly waiting for the language model
+    timeout=timedelta(hours=2),
+    uses=USED_BY_MODELS,
+)
+SUMMARIZE_SESSION: Final = TaskType(
+    "summarize_session",
+    "Sums up what was said in a room; without a language model, in its own sentences.",
+    SummarizeSessionParams,
+    may_be_started=True,
+    concurrency=2,
+    timeout=timedelta(hours=2),
+    uses=USED_BY_MODELS,
 )
 REINGEST_PROJECT: Final = TaskType(
     documents.REINGEST_PROJECT,
@@ -79,11 +119,15 @@ SUMMARIZE_ROOM: Final = TaskType(
 BUILT_IN: Final[Sequence[TaskType]] = (
     ANSWER_MESSAGE,
     DELETE_ACCOUNT,
+    EXPORT_PROJECT,
     EXTRACT_MEMORIES,
     INGEST_DOCUMENT,
     NOTE_CANDIDATE,
+    REEMBED_PROJECT,
     REINGEST_PROJECT,
+    SUMMARIZE_DOCUMENT,
     SUMMARIZE_ROOM,
+    SUMMARIZE_SESSION,
 )
 
 

@@ -66,7 +66,11 @@ class TaskOrders:
             return task
 
     def check(self, order: TaskOrder) -> Checked:
-        """Raises InvalidInput: there is no such type to start, or it takes no such parameters or values."""
+        """
+        Raises:
+            InvalidInput: there is no such type to start, or it takes no such parameters or values.
+            AppError: such work cannot be done here.
+        """
         kind = self._task_types.get(order.task_type)
         if kind is None or not kind.may_be_started:
             known = ", ".join(sorted(kind.name for kind in self._task_types.values() if kind.may_be_started))
@@ -79,11 +83,14 @@ class TaskOrders:
         if isinstance(order, TaskCreate) and order.run_at is not None and order.run_at > utc_now() + LONGEST_WAIT:
             raise InvalidInput(f"That is more than {LONGEST_WAIT.days} days away.", field="run_at")
         try:
-            return Checked(order, kind, kind.params.model_validate(order.params).model_dump(mode="json"))
+            params = kind.params.model_validate(order.params)
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(["params", *(str(part) for part in first["loc"])])
             raise InvalidInput(f"{field}: {first['msg']}", field=field) from error
+        if kind.require is not None:
+            kind.require(params)
+        return Checked(order, kind, params.model_dump(mode="json"))
 
     def new_task(self, checked: Checked, project_id: UUID, *, owner_id: UUID, quality: Quality) -> Task:
         """Not queued yet."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 from uuid_utils.compat import uuid7
@@ -16,6 +16,7 @@ from app.repositories import UnitOfWork
 from app.settings import PresetSettings
 
 Abandon = Callable[[UnitOfWork, Task, AppError], Awaitable[None]]
+Require = Callable[[Any], object]
 
 PAYS_TO_WAIT: Final = (408, 425, 429)  # of the statuses below 500: the same may go well a little later
 
@@ -38,7 +39,8 @@ class TaskType:
 
     `concurrency` bounds how many run at once in one worker, `most_at_once` how many in all workers together. `uses`
     names the values of a preset (`PresetChanges`) that the work depends on, which a request may then override;
-    `presets` are changes of them for this type. `abandon` tidies up in the transaction that ends it without success.
+    `presets` are changes of them for this type. `require` is given the parameters before the work is queued, and raises
+    an AppError where it could not be done here. `abandon` tidies up in the transaction that ends it without success.
     """
 
     name: str
@@ -53,6 +55,7 @@ class TaskType:
     retries: RetryPolicy = RetryPolicy()
     uses: tuple[str, ...] = ()
     presets: Mapping[Quality, PresetChanges] | None = None
+    require: Require | None = None
     abandon: Abandon | None = None
 
 
