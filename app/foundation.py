@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.adapters.embeddings import Embedder, open_embedder
 from app.adapters.extraction import Extractor
 from app.adapters.fetching import Fetcher
+from app.adapters.images import ImageServer, open_image_server
 from app.adapters.llm import LanguageModel, open_language_model
 from app.adapters.mail import MailSender, open_mail_sender
 from app.adapters.object_storage import ObjectStorage
@@ -28,7 +29,7 @@ MOST_REDIS_CONNECTIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What services are built upon; `sparse`, `reranker`, `llm`, `provider`, `mail_sender` may be None."""
+    """What services are built upon; `sparse`, `reranker`, `llm`, `provider`, `mail_sender`, `images` may be None."""
 
     settings: Settings
     engine: AsyncEngine
@@ -43,6 +44,7 @@ class Foundation:
     llm: LanguageModel | None
     provider: OpenIDProvider | None
     mail_sender: MailSender | None
+    images: ImageServer | None
     webhook_sender: WebhookSender
 
 
@@ -98,6 +100,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         extractor = await stack.enter_async_context(Extractor(settings.document))
         provider = await stack.enter_async_context(open_provider(settings.oidc))
         mail_sender = open_mail_sender(settings)
+        images = await stack.enter_async_context(open_image_server(settings.images))
         webhook_sender = WebhookSender(settings.webhook)
         stack.callback(webhook_sender.close)
         yield Foundation(
@@ -114,5 +117,6 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             llm=llm,
             provider=provider,
             mail_sender=mail_sender,
+            images=images,
             webhook_sender=webhook_sender,
         )

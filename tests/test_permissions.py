@@ -365,6 +365,7 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {V1}/tasks": (personal(200), None),
     f"GET {V1}/tasks/{{task_id}}": (in_project(viewer=200, owner=200), None),
     f"GET {V1}/tasks/{{task_id}}/events": (in_project(viewer=200, owner=200), None),
+    f"GET {V1}/tasks/{{task_id}}/preview": (in_project(viewer=404, owner=404), None),  # it makes no pictures
     f"DELETE {V1}/tasks/{{task_id}}": (in_project(viewer=403, owner=202), None),
     f"POST {V1}/tasks/{{task_id}}/retry": (in_project(viewer=403, owner=409), None),  # the server started it itself
     f"GET {V1}/task-types": (personal(200), None),

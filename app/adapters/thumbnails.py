@@ -29,11 +29,16 @@ class Thumbnails:
         async with self._turns:
             return await asyncio.to_thread(_make, path, media_type.removeprefix("image/").upper(), size)
 
+    async def make_of(self, content: bytes, media_type: str, size: int) -> bytes:
+        """The same of a picture that is no file."""
+        async with self._turns:
+            return await asyncio.to_thread(_make, io.BytesIO(content), media_type.removeprefix("image/").upper(), size)
 
-def _make(path: Path, form: str, size: int) -> bytes:
+
+def _make(source: Path | io.BytesIO, form: str, size: int) -> bytes:
     """`form` is what the decoder calls it: no other is tried."""
     try:
-        with Image.open(path, formats=[form]) as picture:
+        with Image.open(source, formats=[form]) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 raise UnsupportedMediaType(f"Pictures of more than {MOST_PIXELS:,} pixels are not shown small.")
             picture.draft("RGB", (size, size))  # JPEG alone: decodes a smaller one right away

@@ -1,18 +1,23 @@
 """Long-running work over HTTP."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response, status
 
 from app.api.conditional import ConditionalDep
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.downloads import SANDBOX
 from app.models import Task, TaskStatus
 from app.schemas.common import Page
 from app.schemas.tasks import TaskCreate, TaskRead, TaskTypeRead
 
 router = APIRouter(tags=["tasks"])
+
+PREVIEW_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "A picture", "content": {"image/webp": {}}}
+}
 
 
 @router.get("/tasks")
@@ -48,6 +53,18 @@ async def cancel_task(actor: Actor, services: ServicesDep, task_id: UUID) -> Tas
 async def retry_task(actor: Actor, services: ServicesDep, task_id: UUID) -> Task:
     """Queue it again, after it has failed or was cancelled; it goes on after the last step that it has finished."""
     return await services.tasks.retry(actor, task_id)
+
+
+@router.get("/tasks/{task_id}/preview", response_class=Response, responses=PREVIEW_ANSWER)
+async def get_task_preview(actor: Actor, services: ServicesDep, task_id: UUID) -> Response:
+    """What a task that makes pictures has so far: a small picture, unfinished ones included."""
+    preview = await services.productions.pictures.preview(actor, task_id)
+    headers = {
+        "Cache-Control": "private, no-store",
+        "Content-Security-Policy": SANDBOX,
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(preview.content, media_type=preview.media_type, headers=headers)
 
 
 @router.get("/task-types")

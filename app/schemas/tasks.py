@@ -1,15 +1,15 @@
 """Long-running work on the wire."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.models import TaskStatus
 from app.presets import PresetChanges, Quality
 from app.schemas.common import Read, Timestamp
 from app.schemas.files import ProjectPath
-from app.schemas.texts import Truth
+from app.schemas.texts import NO_NUL_NOR_BLANK, Truth, require_content, shown_as
 
 
 class TaskFailure(BaseModel):
@@ -145,6 +145,27 @@ class ExportProjectParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: ProjectPath | None = Field(None, description="Where; left out: in the folder `exports`.")
+
+
+class TextToImageParams(BaseModel):
+    """Make pictures from words. They are kept in `folder`, left out: `images`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: Annotated[str, Field(max_length=32_000), AfterValidator(require_content), shown_as(NO_NUL_NOR_BLANK)]
+    shape: Literal["square", "landscape", "portrait"] = "square"
+    count: int = Field(1, ge=1, le=4, description="Pictures, one after another.")
+    folder: ProjectPath | None = None
+
+
+class ImageToImageParams(TextToImageParams):
+    """Make pictures from words and a picture among the project's files.
+
+    Where `mask`, of the same size, is transparent, the picture is changed; without one, it is as a whole.
+    """
+
+    image: ProjectPath
+    mask: ProjectPath | None = None
 
 
 class SummarizeRoomParams(BaseModel):

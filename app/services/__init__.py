@@ -144,7 +144,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     renewal = RenewalService(uow, indexer, batch_size=settings.embedding.batch_size)
     productions = build_productions(foundation, uow, limits, renewal, workspace)
     proposals = ProposalService(uow, candidates, foundation.llm, limits)
-    task_types |= _task_types(ingestion, talk.spirit, proposals)
+    task_types |= _task_types(ingestion, talk.spirit, proposals, productions)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, tasks),
@@ -324,9 +324,11 @@ def build_identities(
     )
 
 
-def _task_types(ingestion: IngestionService, spirit: SpiritService, proposals: ProposalService) -> TaskTypes:
+def _task_types(
+    ingestion: IngestionService, spirit: SpiritService, proposals: ProposalService, productions: Productions
+) -> TaskTypes:
     """All work there is, what it takes, and what becomes of it when it ends without success."""
-    require = {EXTRACT_MEMORIES.name: proposals.require_model}
+    require = {EXTRACT_MEMORIES.name: proposals.require_model, **productions.requirements}
     abandon = {INGEST_DOCUMENT.name: ingestion.abandon, ANSWER_MESSAGE.name: spirit.abandon}
     own = [replace(kind, require=require.get(kind.name), abandon=abandon.get(kind.name)) for kind in BUILT_IN]
     return {kind.name: kind for kind in (*own, *(handler.kind for handler in foreign_handlers()))}

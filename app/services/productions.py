@@ -1,29 +1,43 @@
 """The services behind the kinds of work that people start."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.foundation import Foundation
+from app.realtime.previews import TaskPreviews
 from app.repositories import OpenUnitOfWork
 from app.services.digests import DigestService
 from app.services.indexing import RenewalService
 from app.services.limits import LimitService
+from app.services.pictures import PictureService
 from app.services.project_exports import ProjectExportService
 from app.services.reembedding import ReembeddingService
+from app.services.task_catalogue import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
+from app.services.task_types import Require
 from app.services.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class Productions:
     digests: DigestService
+    pictures: PictureService
     project_exports: ProjectExportService
     reembedding: ReembeddingService
+
+    @property
+    def requirements(self) -> Mapping[str, Require]:
+        """What has to be there for work of a type, before it is queued."""
+        return {TEXT_TO_IMAGE.name: self.pictures.require_server, IMAGE_TO_IMAGE.name: self.pictures.require_server}
 
 
 def build_productions(
     foundation: Foundation, uow: OpenUnitOfWork, limits: LimitService, renewal: RenewalService, workspace: Workspace
 ) -> Productions:
+    settings = foundation.settings
+    previews = TaskPreviews(foundation.redis, prefix=settings.redis.prefix)
     return Productions(
         digests=DigestService(uow, foundation.llm, limits),
+        pictures=PictureService(uow, foundation.images, workspace.files, previews, settings.images),
         project_exports=ProjectExportService(uow, workspace.exports, workspace.files),
         reembedding=ReembeddingService(uow, renewal),
     )

@@ -4,13 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 
 from app.events import TaskProgress
 from app.models import Task
-from app.presets import Preset
+from app.presets import Preset, Quality
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.task_queue import Ending, Report
 from app.services.task_endings import announce_successes
@@ -36,7 +36,7 @@ class RunningTask:
         self.project_id = task.project_id
         self.owner_id = task.owner_id
         self.task_type = task.task_type
-        self.quality = task.quality
+        self.quality = cast("Quality", task.quality)
         self.preset = preset
         self.params: Mapping[str, Any] = task.params
         self.attempt = task.attempts

@@ -12,6 +12,7 @@ from app.schemas.tasks import (
     DeleteAccountParams,
     ExportProjectParams,
     ExtractMemoriesParams,
+    ImageToImageParams,
     IngestDocumentParams,
     NoteCandidateParams,
     ReembedProjectParams,
@@ -19,6 +20,7 @@ from app.schemas.tasks import (
     SummarizeDocumentParams,
     SummarizeRoomParams,
     SummarizeSessionParams,
+    TextToImageParams,
 )
 from app.services import chat, documents, erasure, proposals, remembering, summaries
 from app.services.running_tasks import RunningTask
@@ -28,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 ENTRY_POINTS: Final = "hearth.tasks"
 USED_BY_MODELS: Final = ("max_tokens", "temperature", "model")
+USED_BY_PICTURES: Final = ("resolution", "model")
 
 ANSWER_MESSAGE: Final = TaskType(
     chat.ANSWER_MESSAGE,
@@ -116,11 +119,30 @@ SUMMARIZE_ROOM: Final = TaskType(
     is_internal=True,
     concurrency=2,  # mostly waiting for the language model, which people wait for more urgently
 )
+IMAGE_TO_IMAGE: Final = TaskType(
+    "image_to_image",
+    "Makes pictures from words and a picture among the project's files.",
+    ImageToImageParams,
+    may_be_started=True,
+    concurrency=4,  # waiting for the image server
+    timeout=timedelta(minutes=30),
+    uses=USED_BY_PICTURES,
+)
+TEXT_TO_IMAGE: Final = TaskType(
+    "text_to_image",
+    "Makes pictures from words; they become files of the project.",
+    TextToImageParams,
+    may_be_started=True,
+    concurrency=4,
+    timeout=timedelta(minutes=30),
+    uses=USED_BY_PICTURES,
+)
 BUILT_IN: Final[Sequence[TaskType]] = (
     ANSWER_MESSAGE,
     DELETE_ACCOUNT,
     EXPORT_PROJECT,
     EXTRACT_MEMORIES,
+    IMAGE_TO_IMAGE,
     INGEST_DOCUMENT,
     NOTE_CANDIDATE,
     REEMBED_PROJECT,
@@ -128,6 +150,7 @@ BUILT_IN: Final[Sequence[TaskType]] = (
     SUMMARIZE_DOCUMENT,
     SUMMARIZE_ROOM,
     SUMMARIZE_SESSION,
+    TEXT_TO_IMAGE,
 )
 
 

@@ -8,6 +8,7 @@ from app.tasks.answer_message import AnswerMessage
 from app.tasks.delete_account import DeleteAccount
 from app.tasks.export_project import ExportProject
 from app.tasks.extract_memories import ExtractMemories
+from app.tasks.image_to_image import ImageToImage
 from app.tasks.ingest_document import IngestDocument
 from app.tasks.note_candidate import NoteCandidate
 from app.tasks.reembed_project import ReembedProject
@@ -15,6 +16,7 @@ from app.tasks.reingest_project import ReingestProject
 from app.tasks.summarize_document import SummarizeDocument
 from app.tasks.summarize_room import SummarizeRoom
 from app.tasks.summarize_session import SummarizeSession
+from app.tasks.text_to_image import TextToImage
 
 
 def build_handlers(services: Services) -> Sequence[TaskHandler]:
@@ -25,6 +27,7 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
         DeleteAccount(services.erasure),
         ExportProject(productions.project_exports),
         ExtractMemories(services.proposals),
+        ImageToImage(productions.pictures),
         IngestDocument(services.ingestion),
         NoteCandidate(services.candidates),
         ReembedProject(productions.reembedding),
@@ -32,5 +35,6 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
         SummarizeDocument(productions.digests),
         SummarizeRoom(services.summaries),
         SummarizeSession(productions.digests),
+        TextToImage(productions.pictures),
     ]
     return [*own, *(make(services) for make in foreign_handlers())]
