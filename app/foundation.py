@@ -21,8 +21,10 @@ from app.adapters.reranker import Reranker, open_reranker
 from app.adapters.sparse import SparseEncoder, open_sparse_encoder
 from app.adapters.storage import LocalStorage, Storage
 from app.adapters.webhook_sender import WebhookSender
+from app.production_settings import FunctionSettings
 from app.repositories.engine import create_engine
 from app.settings import RedisSettings, Settings
+from app.workspace_settings import WebhookSettings
 
 MOST_REDIS_CONNECTIONS = 50
 
@@ -46,6 +48,7 @@ class Foundation:
     mail_sender: MailSender | None
     images: ImageServer | None
     webhook_sender: WebhookSender
+    function_sender: WebhookSender
 
 
 def create_redis(settings: RedisSettings) -> Redis:
@@ -80,6 +83,12 @@ def make_storage(settings: Settings) -> Storage:
     return LocalStorage(settings.data_dir / "blobs")
 
 
+def make_function_sender(settings: FunctionSettings) -> WebhookSender:
+    """Runners are called as webhooks are, and may be elsewhere."""
+    reach = WebhookSettings(timeout=settings.timeout, ports=settings.ports, allowed_networks=settings.allowed_networks)
+    return WebhookSender(reach)
+
+
 @contextlib.asynccontextmanager
 async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
     async with contextlib.AsyncExitStack() as stack:
@@ -103,6 +112,8 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         images = await stack.enter_async_context(open_image_server(settings.images))
         webhook_sender = WebhookSender(settings.webhook)
         stack.callback(webhook_sender.close)
+        function_sender = make_function_sender(settings.function)
+        stack.callback(function_sender.close)
         yield Foundation(
             settings=settings,
             engine=engine,
@@ -119,4 +130,5 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             mail_sender=mail_sender,
             images=images,
             webhook_sender=webhook_sender,
+            function_sender=function_sender,
         )

@@ -22,7 +22,5 @@ class ImagesSettings(Group):
 class FunctionSettings(Group):
     timeout: Seconds = Field(timedelta(seconds=10), description="For one call, from the name to the runner's answer.")
     longest: Seconds = Field(timedelta(hours=24), description="How long a function may take at most.")
-    concurrency: int = Field(32, ge=1, description="Functions that one worker waits for at once.")
     ports: Ports = Field((80, 443, 8080, 8443), description="Ports that URLs of runners may name.")
     allowed_networks: Networks = Field((), description="Private networks that runners may be in: 10.1.0.0/16, ….")
-    max_result_bytes: int = Field(65_536, ge=2, description="Largest result of a function, as JSON in UTF-8.")

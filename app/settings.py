@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.presets import PRESETS, Preset, PresetChanges, Quality
-from app.production_settings import ImagesSettings
+from app.production_settings import FunctionSettings, ImagesSettings
 from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
 from app.workspace_settings import ProjectSettings, WebhookSettings
@@ -314,6 +314,7 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     answer: AnswerSettings = AnswerSettings()
     memory: MemorySettings = MemorySettings()
+    function: FunctionSettings = FunctionSettings()
     images: ImagesSettings = ImagesSettings()
     project: ProjectSettings = ProjectSettings()
     webhook: WebhookSettings = WebhookSettings()

@@ -230,6 +230,7 @@ CANDIDATE = f"{V1}/memories/candidates/{{candidate_id}}"
 PERSON = f"{V1}/people/{{person_id}}"
 LOCATION = f"{V1}/locations/{{location_id}}"
 SCHEDULE = f"{V1}/schedules/{{schedule_id}}"
+FUNCTION_CALL = f"{V1}/function-calls/{{task_id}}"
 
 ROWS: dict[str, tuple[Expected, Body | None]] = {
     # operations
@@ -369,6 +370,12 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"DELETE {V1}/tasks/{{task_id}}": (in_project(viewer=403, owner=202), None),
     f"POST {V1}/tasks/{{task_id}}/retry": (in_project(viewer=403, owner=409), None),  # the server started it itself
     f"GET {V1}/task-types": (personal(200), None),
+    # functions: their runners have the token of one call, and these callers have none
+    f"POST {PROJECT}/function-secret": (in_project(viewer=403, editor=403, owner=200), None),
+    f"POST {FUNCTION_CALL}/progress": (public(401), json(progress=0.5)),
+    f"POST {FUNCTION_CALL}/complete": (public(401), json()),
+    f"POST {FUNCTION_CALL}/fail": (public(401), json(message="Nothing came of it.")),
+    f"PUT {FUNCTION_CALL}/files/{{path}}": (public(401), None),
     f"POST {PROJECT}/schedules": (
         in_project(viewer=403, owner=201),
         json(task_type="reingest_project", name="Nightly", cron="0 3 * * *"),

@@ -10,6 +10,7 @@ from app.api import (
     devices,
     documents,
     files,
+    function_calls,
     health,
     locations,
     memories,
@@ -49,6 +50,7 @@ def v1_router() -> APIRouter:
     router.include_router(projects.router)
     router.include_router(project_states.router)
     router.include_router(files.router)
+    router.include_router(function_calls.router)
     router.include_router(webhooks.router)
     router.include_router(documents.router)
     router.include_router(query.router)

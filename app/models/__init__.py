@@ -15,6 +15,7 @@ from app.models.documents import (
 )
 from app.models.events import Channel, EventRow
 from app.models.files import LONGEST_PATH, ProjectFile
+from app.models.functions import FunctionCall
 from app.models.idempotency import IdempotentRequest
 from app.models.memories import (
     CandidateStatus,
@@ -81,6 +82,7 @@ __all__ = [
     "DocumentText",
     "DocumentTextDraft",
     "EventRow",
+    "FunctionCall",
     "IdempotentRequest",
     "Identity",
     "Invite",

@@ -19,6 +19,7 @@ from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.exports import ExportRepository
 from app.repositories.files import FileRepository
+from app.repositories.functions import FunctionRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.identities import IdentityRepository
 from app.repositories.keys import APIKeyRepository
@@ -69,6 +70,7 @@ class UnitOfWork:
         self.events = EventRepository(session)
         self.exports = ExportRepository(session)
         self.files = FileRepository(session)
+        self.functions = FunctionRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.identities = IdentityRepository(session)
         self.locations = LocationRepository(session)

@@ -19,18 +19,19 @@ MAX_FILENAME_LENGTH = 255
 MAX_URL_LENGTH = 2_048
 
 
-def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
+def require_plain(value: dict[str, Any], max_bytes: int = MAX_METADATA_BYTES) -> dict[str, Any]:
+    """An object that the database can store, and whoever walks through it can bear. Raises ValueError."""
     try:
-        encoded = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+        encoded = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:  # lone surrogates, NaN, too deep
         raise ValueError("must be plain JSON") from error
-    if not _is_shallow(metadata):
+    if not _is_shallow(value):
         raise ValueError(f"must be at most {MAX_METADATA_DEPTH} levels deep")
-    if _has_nul(metadata):
+    if _has_nul(value):
         raise ValueError("must not contain the character U+0000")
-    if len(encoded) > MAX_METADATA_BYTES:
-        raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes of JSON")
-    return metadata
+    if len(encoded) > max_bytes:
+        raise ValueError(f"must be at most {max_bytes:,} bytes of JSON")
+    return value
 
 
 def _is_shallow(metadata: dict[str, Any]) -> bool:
@@ -61,7 +62,7 @@ Title = Annotated[
     AfterValidator(require_content),
     shown_as(NO_NUL_NOR_BLANK),
 ]
-Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
+Metadata = Annotated[dict[str, Any], AfterValidator(require_plain)]
 
 
 class DocumentFields(BaseModel):

@@ -19,6 +19,7 @@ class SecretKind(StrEnum):
     MAIL_TOKEN = "hearth_mail_"  # noqa: S105 - a prefix
     REGISTRATION_INVITE = "hearth_reg_"
     SIGN_IN = "hearth_oidc_"
+    CALLBACK = "hearth_call_"
 
 
 def make_secret(kind: SecretKind) -> str:
@@ -29,6 +30,11 @@ def make_secret(kind: SecretKind) -> str:
 def digest_of(secret: str) -> bytes:
     """What is stored instead of the secret. It is random and long, so one round of SHA-256 is enough."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+def has_digest(secret: str, digest: bytes) -> bool:
+    """Whether `digest` is that of the secret, in a time that does not tell how much of it is the same."""
+    return hmac.compare_digest(hashlib.sha256(secret.encode(errors="surrogateescape")).digest(), digest)
 
 
 def is_secret(kind: SecretKind, text: str) -> bool:

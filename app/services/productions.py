@@ -7,12 +7,14 @@ from app.foundation import Foundation
 from app.realtime.previews import TaskPreviews
 from app.repositories import OpenUnitOfWork
 from app.services.digests import DigestService
+from app.services.function_callbacks import FunctionCallbackService
+from app.services.function_calls import FunctionCallService
 from app.services.indexing import RenewalService
 from app.services.limits import LimitService
 from app.services.pictures import PictureService
 from app.services.project_exports import ProjectExportService
 from app.services.reembedding import ReembeddingService
-from app.services.task_catalogue import IMAGE_TO_IMAGE, TEXT_TO_IMAGE
+from app.services.task_catalogue import CALL_FUNCTION, IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from app.services.task_types import Require
 from app.services.workspace import Workspace
 
@@ -20,6 +22,8 @@ from app.services.workspace import Workspace
 @dataclass(frozen=True, slots=True)
 class Productions:
     digests: DigestService
+    function_callbacks: FunctionCallbackService
+    function_calls: FunctionCallService
     pictures: PictureService
     project_exports: ProjectExportService
     reembedding: ReembeddingService
@@ -27,7 +31,11 @@ class Productions:
     @property
     def requirements(self) -> Mapping[str, Require]:
         """What has to be there for work of a type, before it is queued."""
-        return {TEXT_TO_IMAGE.name: self.pictures.require_server, IMAGE_TO_IMAGE.name: self.pictures.require_server}
+        return {
+            CALL_FUNCTION.name: self.function_calls.require_acceptable,
+            IMAGE_TO_IMAGE.name: self.pictures.require_server,
+            TEXT_TO_IMAGE.name: self.pictures.require_server,
+        }
 
 
 def build_productions(
@@ -37,6 +45,8 @@ def build_productions(
     previews = TaskPreviews(foundation.redis, prefix=settings.redis.prefix)
     return Productions(
         digests=DigestService(uow, foundation.llm, limits),
+        function_callbacks=FunctionCallbackService(uow, settings, workspace.files),
+        function_calls=FunctionCallService(uow, settings, foundation.function_sender),
         pictures=PictureService(uow, foundation.images, workspace.files, previews, settings.images),
         project_exports=ProjectExportService(uow, workspace.exports, workspace.files),
         reembedding=ReembeddingService(uow, renewal),

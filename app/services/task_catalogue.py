@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 import structlog
 
+from app.schemas.functions import CallFunctionParams
 from app.schemas.tasks import (
     AnswerMessageParams,
     DeleteAccountParams,
@@ -29,6 +30,7 @@ from app.services.task_types import TaskType
 log = structlog.get_logger(__name__)
 
 ENTRY_POINTS: Final = "hearth.tasks"
+MOST_FUNCTIONS: Final = 32  # that one worker waits for
 USED_BY_MODELS: Final = ("max_tokens", "temperature", "model")
 USED_BY_PICTURES: Final = ("resolution", "model")
 
@@ -38,6 +40,14 @@ ANSWER_MESSAGE: Final = TaskType(
     AnswerMessageParams,
     is_internal=True,
     concurrency=8,  # mostly waiting for the language model
+)
+CALL_FUNCTION: Final = TaskType(
+    "call_function",
+    "Calls a function that runs outside, and waits for what its runner says and delivers.",
+    CallFunctionParams,
+    may_be_started=True,
+    concurrency=MOST_FUNCTIONS,  # waiting
+    timeout=timedelta(hours=25),  # longer than any function may take
 )
 DELETE_ACCOUNT: Final = TaskType(
     erasure.DELETE_ACCOUNT,
@@ -139,6 +149,7 @@ TEXT_TO_IMAGE: Final = TaskType(
 )
 BUILT_IN: Final[Sequence[TaskType]] = (
     ANSWER_MESSAGE,
+    CALL_FUNCTION,
     DELETE_ACCOUNT,
     EXPORT_PROJECT,
     EXTRACT_MEMORIES,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.services import Services
 from app.services.task_catalogue import TaskHandler, foreign_handlers
 from app.tasks.answer_message import AnswerMessage
+from app.tasks.call_function import CallFunction
 from app.tasks.delete_account import DeleteAccount
 from app.tasks.export_project import ExportProject
 from app.tasks.extract_memories import ExtractMemories
@@ -24,6 +25,7 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
     productions = services.productions
     own: list[TaskHandler] = [
         AnswerMessage(services.spirit),
+        CallFunction(productions.function_calls),
         DeleteAccount(services.erasure),
         ExportProject(productions.project_exports),
         ExtractMemories(services.proposals),

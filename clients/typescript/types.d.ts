@@ -473,6 +473,28 @@ export type FileRead = {
   preview_url: string | null;
 };
 
+/** `retry`: calling it again later may go well. */
+export type FunctionFailure = {
+  message: string;
+  retry?: boolean;
+};
+
+/** `preview`: the path of a file that the runner has delivered, to be shown meanwhile. */
+export type FunctionProgress = {
+  progress: number;
+  message?: string;
+  preview?: string | null;
+};
+
+export type FunctionResult = {
+  result?: Record<string, unknown>;
+};
+
+/** What a runner verifies the signatures of a project's calls with. */
+export type FunctionSecretRead = {
+  secret: string;
+};
+
 export type HealthRead = {
   status: "healthy" | "degraded" | "unhealthy";
   version: string;

@@ -456,6 +456,27 @@ class FileRead(TypedDict):
     url: str
     preview_url: str | None
 
+class FunctionFailure(TypedDict):
+    """`retry`: calling it again later may go well."""
+
+    message: str
+    retry: NotRequired[bool]
+
+class FunctionProgress(TypedDict):
+    """`preview`: the path of a file that the runner has delivered, to be shown meanwhile."""
+
+    progress: float
+    message: NotRequired[str]
+    preview: NotRequired[str | None]
+
+class FunctionResult(TypedDict):
+    result: NotRequired[dict[str, Any]]
+
+class FunctionSecretRead(TypedDict):
+    """What a runner verifies the signatures of a project's calls with."""
+
+    secret: str
+
 class HealthRead(TypedDict):
     status: Literal['healthy', 'degraded', 'unhealthy']
     version: str

@@ -1,0 +1,20 @@
+"""Calls a function that runs outside."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from app.schemas.functions import CallFunctionParams
+from app.services.function_calls import FunctionCallService
+from app.services.running_tasks import RunningTask
+from app.services.task_catalogue import CALL_FUNCTION
+from app.services.task_types import TaskType
+
+
+class CallFunction:
+    kind: ClassVar[TaskType] = CALL_FUNCTION
+
+    def __init__(self, function_calls: FunctionCallService) -> None:
+        self._function_calls = function_calls
+
+    async def process(self, task: RunningTask, params: CallFunctionParams) -> Mapping[str, Any]:
+        return await self._function_calls.call(task, params)
