@@ -440,7 +440,7 @@ async def test_a_route_lets_in_whom_its_row_says_and_nobody_else(
     log_ins = {key: await redis.get(key) for key in await redis.keys(f"{resources.settings.redis.prefix}login:*")}
     wrong = []
     for name, (columns, body) in sorted(
-        (ROWS | SHARED_ROWS).items(), key=lambda item: item[0].startswith("DELETE")
+        (ROWS | SHARED_ROWS).items(), key=lambda item: item[0].startswith(("PUT", "DELETE"))
     ):  # files go, too
         for caller, status in {**columns, **in_guise(name, columns)}.items():
             await shared_connection.exec_driver_sql("SAVEPOINT before_the_call")
