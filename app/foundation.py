@@ -3,8 +3,9 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,7 +33,7 @@ class Foundation:
     settings: Settings
     engine: AsyncEngine
     redis: Redis
-    pubsub_redis: Redis
+    pubsub_redis: Redis | RedisCluster
     storage: Storage
     fetcher: Fetcher
     extractor: Extractor
@@ -47,6 +48,16 @@ class Foundation:
 def create_redis(settings: RedisSettings) -> Redis:
     """When many call at once, they wait for a connection instead of opening more and more of them."""
     seconds = settings.timeout.total_seconds()
+    if settings.cluster:
+        cluster = RedisCluster.from_url(
+            settings.url.get_secret_value(),
+            decode_responses=True,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            max_connections=MOST_REDIS_CONNECTIONS,
+            retry=Retry(NoBackoff(), 1),  # the one after it has asked where everything is by now
+        )
+        return cast("Redis", cluster)  # it has the same commands; keys of one call share a {tag}, and so a server
     pool = BlockingConnectionPool.from_url(
         settings.url.get_secret_value(),
         decode_responses=True,
@@ -59,9 +70,10 @@ def create_redis(settings: RedisSettings) -> Redis:
     return Redis.from_pool(pool)
 
 
-def create_pubsub_redis(settings: RedisSettings) -> Redis:
+def create_pubsub_redis(settings: RedisSettings) -> Redis | RedisCluster:
     """For the carrier alone: RESP2, which is a third faster for pub/sub, and no silent retries."""
-    return Redis.from_url(
+    kind = RedisCluster if settings.cluster else Redis
+    return kind.from_url(
         settings.url.get_secret_value(),
         decode_responses=True,
         protocol=2,

@@ -40,6 +40,7 @@ class DatabaseSettings(Group):
 
 class RedisSettings(Group):
     url: SecretStr = Field(SecretStr(""), description="redis://… or unix://…; empty: the embedded Valkey.")
+    cluster: bool = Field(False, description="REDIS_URL names a server of a Redis Cluster: ask it for the others.")
     prefix: str = Field("hearth:", description="Stands before every key and channel.")
     timeout: Seconds = Field(timedelta(seconds=1), description="A longer call counts as an outage.")
 

@@ -14,11 +14,12 @@ from typing import Final
 import structlog
 from limits import RateLimitItem
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from app.errors import RateLimited
 from app.gathering import Gathering
 from app.rates import Budget, written
+from app.realtime.outages import REDIS_FAILURES
 from app.realtime.scripts import COUNT
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,7 @@ class RateLimits:
     """A sliding window made of two counters: uses of this window, and those of the last as far as it still counts."""
 
     def __init__(self, redis: Redis, *, prefix: str) -> None:
-        self._prefix = f"{prefix}limit:"
+        self._prefix = f"{prefix}{{limit}}:"  # in braces: one server of a cluster counts them all
         self._redis = redis
         self._digest = hashlib.sha1(COUNT.encode(), usedforsecurity=False).hexdigest()
         self._memory = MemoryCounts()
@@ -106,7 +107,7 @@ class RateLimits:
             self._ask_redis_from = time.monotonic() + PAUSE
         try:
             standing = await self._gathering.ask((uses, counting))
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             self._ask_redis_from = time.monotonic() + PAUSE
             log.warning("limits.redis_lost", error=repr(error))
             return self._memory.count(uses, counting)
@@ -135,7 +136,7 @@ class RateLimits:
                 numbers = [
                     number for use in uses for number in (use.rate.amount, use.rate.get_expiry() * 1000, use.cost)
                 ]
-                pipeline.evalsha(self._digest, len(keys), *keys, counting.value, *numbers)
+                pipeline.execute_command("EVALSHA", self._digest, len(keys), *keys, counting.value, *numbers)
             answers: Sequence[Sequence[int]] = await pipeline.execute()
         return answers
 

@@ -31,7 +31,7 @@ class ScriptCalls:
         self._gathering = Gathering(self._run_in_time, most=MOST_TOGETHER, at_once=AT_ONCE)
 
     async def run(self, call: ScriptCall) -> Any:
-        """Raises RedisError, TimeoutError."""
+        """Raises one of REDIS_FAILURES."""
         outcome = await self._gathering.ask(call)
         if isinstance(outcome, Exception):
             raise outcome
@@ -52,6 +52,6 @@ class ScriptCalls:
     async def _run(self, calls: Sequence[ScriptCall]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for call in calls:
-                pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.values)
+                pipeline.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.values)
             outcomes: list[Any] = await pipeline.execute(raise_on_error=False)
         return outcomes
