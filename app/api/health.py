@@ -1,16 +1,17 @@
 """What operators and clients ask first: is it well, what is it, how much does it do."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import __version__
 from app.adapters.media_types import SUPPORTED
 from app.api.deps import Actor, MetricsDep, ResourcesDep, ServicesDep
+from app.api.routing import Router
 from app.events import utc_now
 from app.schemas.health import CheckRead, HealthRead, InfoRead, Limits, LiveRead
 
-router = APIRouter(tags=["operations"])
-orchestrators = APIRouter(tags=["operations"])
+router = Router(tags=["operations"])
+orchestrators = Router(tags=["operations"])
 
 STATUS_CODES = {"healthy": 200, "degraded": 200, "unhealthy": 503}
 FEATURES = ["documents", "search", "query", "sessions", "websocket", "tasks", "api_keys", "projects"]
