@@ -1,11 +1,9 @@
 """How often something was done: counted in Redis for all processes, and by each alone while Redis is away."""
 
-import asyncio
-import contextlib
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -20,13 +18,13 @@ from app.errors import RateLimited
 from app.gathering import Gathering
 from app.rates import Budget, written
 from app.realtime.outages import REDIS_FAILURES
+from app.realtime.patience import patience
 from app.realtime.scripts import COUNT
 
 log = structlog.get_logger(__name__)
 
 PATIENCE: Final = 0.25  # seconds for an answer of Redis
 PAUSE: Final = 2.0  # seconds without asking Redis again after it failed, so that not every call waits
-GRACE: Final = 64  # turns of the event loop: in a busy process the answer may be there, and not be passed on yet
 AT_ONCE: Final = 2  # round trips under way
 MOST_TOGETHER: Final = 100  # calls in one
 MOST_COUNTS: Final = 50_000  # that are kept in memory while Redis is away; of more, those unused for longest go
@@ -118,7 +116,7 @@ class RateLimits:
 
     async def _count_in_redis(self, calls: Sequence[tuple[Sequence[Use], Counting]]) -> Sequence[Standing]:
         """One round trip; the uses of one call are counted in one go."""
-        async with _patience():
+        async with patience(PATIENCE):
             try:
                 answers = await self._run_scripts(calls)
             except NoScriptError:  # Redis was started anew; nothing was counted
@@ -139,26 +137,6 @@ class RateLimits:
                 pipeline.execute_command("EVALSHA", self._digest, len(keys), *keys, counting.value, *numbers)
             answers: Sequence[Sequence[int]] = await pipeline.execute()
         return answers
-
-
-@contextlib.asynccontextmanager
-async def _patience() -> AsyncIterator[None]:
-    """Raises TimeoutError: the block was not done in time, though this process has had time to look."""
-    loop = asyncio.get_running_loop()
-    handles: list[asyncio.Handle] = []
-
-    def expire(turns: int) -> None:
-        if turns:
-            handles.append(loop.call_soon(expire, turns - 1))
-        else:
-            deadline.reschedule(loop.time())
-
-    async with asyncio.timeout(None) as deadline:
-        handles.append(loop.call_later(PATIENCE, expire, GRACE))
-        try:
-            yield
-        finally:
-            handles[-1].cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Calls of Lua scripts that come at the same time, in one round trip."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +9,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import NoScriptError
 
 from app.gathering import Gathering
+from app.realtime.patience import patience
 
 MOST_TOGETHER: Final = 100
 AT_ONCE: Final = 2  # round trips under way; each takes a connection
@@ -38,7 +38,7 @@ class ScriptCalls:
         return outcome
 
     async def _run_in_time(self, calls: Sequence[ScriptCall]) -> Sequence[Any]:
-        async with asyncio.timeout(self._patience):
+        async with patience(self._patience):
             outcomes = await self._run(calls)
             unknown = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, NoScriptError)]
             if unknown:  # Redis was started anew
