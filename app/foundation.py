@@ -17,6 +17,7 @@ from app.adapters.llm import LanguageModel, open_language_model
 from app.adapters.mail import MailSender, open_mail_sender
 from app.adapters.object_storage import ObjectStorage
 from app.adapters.oidc import OpenIDProvider, open_provider
+from app.adapters.pictures import Pictures
 from app.adapters.reranker import Reranker, open_reranker
 from app.adapters.sparse import SparseEncoder, open_sparse_encoder
 from app.adapters.storage import LocalStorage, Storage
@@ -37,6 +38,7 @@ class Foundation:
     storage: Storage
     fetcher: Fetcher
     extractor: Extractor
+    pictures: Pictures
     embedder: Embedder
     sparse: SparseEncoder | None
     reranker: Reranker | None
@@ -106,6 +108,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         stack.callback(fetcher.close)
         llm = await stack.enter_async_context(open_language_model(settings.llm))
         extractor = await stack.enter_async_context(Extractor(settings.document))
+        pictures = await stack.enter_async_context(Pictures(settings.media))
         provider = await stack.enter_async_context(open_provider(settings.oidc))
         mail_sender = open_mail_sender(settings)
         yield Foundation(
@@ -116,6 +119,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             storage=storage,
             fetcher=fetcher,
             extractor=extractor,
+            pictures=pictures,
             embedder=embedder,
             sparse=sparse,
             reranker=reranker,

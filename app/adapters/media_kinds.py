@@ -8,6 +8,7 @@ from app.adapters.media_types import UNKNOWN, sniff
 
 AUDIO, FILE, IMAGE, VIDEO = "audio", "file", "image", "video"
 
+LARGEST_HEAD: Final = 65_536  # bytes of the box that says what it is; more is a word that ends there
 _BRANDS: Final[Mapping[bytes, str]] = {  # of files that consist of boxes, such as MP4
     b"qt  ": "video/quicktime",
     b"M4A ": "audio/mp4",
@@ -32,7 +33,7 @@ _INLINE: Final = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"
 
 def recognise(head: bytes, filename: str | None) -> str:
     """Media type of the file that begins with `head`, in which nothing said about it is believed."""
-    if head[4:8] == b"ftyp":
+    if head[4:8] == b"ftyp" and int.from_bytes(head[:4]) < LARGEST_HEAD:
         return _box_kind(head)
     if head.startswith(b"\x1aE\xdf\xa3"):
         return "video/webm" if b"webm" in head[:64] else "video/x-matroska"

@@ -13,6 +13,7 @@ from app.api import (
     documents,
     health,
     locations,
+    media,
     memories,
     people,
     projects,
@@ -44,6 +45,7 @@ V1: Final = (
     query.router,
     candidates.router,  # before memories, one of which could have this name
     memories.router,
+    media.router,
     people.router,
     locations.router,
     sessions.router,
