@@ -5,7 +5,7 @@ import struct
 import zlib
 from typing import Any
 
-from httpx import AsyncClient
+from httpx import AsyncClient, Response
 from PIL import Image
 
 from tests.factories import User
@@ -23,6 +23,25 @@ async def attach(
     response = await client.post(path, files=files, data=fields, headers=user.headers)
     assert response.is_success, response.text
     return response.json()
+
+
+async def fetch(
+    client: AsyncClient, user: User, media: dict[str, Any], what: str = "content", **headers: str
+) -> Response:
+    path = f"/api/v1/memories/{media['memory_id']}/media/{media['id']}/{what}"
+    return await client.get(path, headers=user.headers | headers)
+
+
+async def see(client: AsyncClient, user: User, media: dict[str, Any]) -> dict[str, Any]:
+    response = await client.get(f"/api/v1/memories/{media['memory_id']}/media/{media['id']}", headers=user.headers)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def send(client: AsyncClient, user: User, memory: dict[str, Any], content: bytes, **fields: str) -> Response:
+    files = {"file": ("picture", content)}
+    path = f"/api/v1/memories/{memory['id']}/media"
+    return await client.post(path, files=files, data=fields, headers=user.headers)
 
 
 def make_exif(orientation: int = 1) -> Image.Exif:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Executable, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.models import (
     UNFINISHED,
@@ -26,7 +26,10 @@ from app.models import (
     Invite,
     Login,
     MailToken,
+    Media,
+    MediaRendition,
     Member,
+    Memory,
     Message,
     Participant,
     Project,
@@ -139,6 +142,17 @@ class ErasureRepository:
             theirs = update(entity).where(entity.owner_id == user_id, heir.exists())
             await self._execute(theirs.values(owner_id=heir.scalar_subquery(), updated_at=entity.updated_at))
 
+    async def forget_files(self, user_id: UUID) -> None:
+        """Files that they added to memories of others stay as they are shown, and say nothing of whoever that was."""
+        theirs = update(Media).where(Media.added_by == user_id, ~Media.keeps_metadata)
+        same = aliased(Media)
+        shown = and_(MediaRendition.media_id == Media.id, MediaRendition.name == "shown")
+        is_there = exists().where(same.memory_id == Media.memory_id, same.sha256 == MediaRendition.sha256)
+        of_shown = {name: getattr(MediaRendition, name) for name in ("sha256", "size", "media_type")}
+        await self._execute(theirs.where(shown, ~is_there).values(of_shown))
+        nothing = dict.fromkeys(("added_by", "taken_at", "latitude", "longitude", "orientation"))
+        await self._execute(theirs.values(nothing))
+
     async def lock_messages(self, user_id: UUID, *, limit: int) -> Sequence[Message]:
         query = select(Message).where(Message.user_id == user_id).order_by(Message.id).limit(limit)
         return (await self._session.scalars(query.with_for_update())).all()
@@ -156,6 +170,7 @@ class ErasureRepository:
             exists().where(Session.owner_id == user_id),
             exists().where(Task.owner_id == user_id, Task.project_id != home),
             exists().where(Message.user_id == user_id),
+            exists().where(Memory.owner_id == user_id),
         ]
         return bool(await self._session.scalar(select(or_(*left))))
 

@@ -192,7 +192,7 @@ class MediaService:
             media = _new_media(actor, memory_id, upload, media_type, picture)
             await uow.media.add(media)
             if picture is not None:
-                await _queue(uow, memory, media)
+                await queue_rendering(uow, memory, media)
             seen = await _seen(uow, actor, media)
             if await fill_memory(uow, actor, memory, media, upload.fields.fill):
                 await keep(uow, actor, memory, "updated")
@@ -266,7 +266,7 @@ def _new_media(
     return media
 
 
-async def _queue(uow: UnitOfWork, memory: Memory, media: Media) -> None:
+async def queue_rendering(uow: UnitOfWork, memory: Memory, media: Media) -> None:
     """In the name of the memory's owner: it goes on if whoever added the file leaves."""
     home = await uow.projects.get_default(memory.owner_id)
     task = Task(
