@@ -13,7 +13,7 @@ from app.api.media_uploads import REQUEST_BODY, MediaUploadDep
 from app.repositories.media import SeenMedia
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.media import MediaRead, MediaUpdate, ThumbnailName
-from app.services.media import MediaFile
+from app.services.media_files import MediaFile
 
 router = APIRouter(prefix="/memories/{memory_id}/media", tags=["media"])
 

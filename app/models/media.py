@@ -21,7 +21,7 @@ class Media(Model):
     """A file of a memory, once in each. `sha256` names the bytes as they were uploaded, which `added_by` alone gets.
 
     `taken_at` is what the camera wrote: `2023-07-04T23:30:00`, with an offset where it knew one; degrees, both or none.
-    `blanks` are the parts of a film that are served empty, as pairs of a start and an end in bytes.
+    `blanks` are the boxes of a film that are served empty: where in it their type, content and end are.
     """
 
     __tablename__ = "memory_media"

@@ -1,15 +1,16 @@
 """Files of memories: added, shown, taken out again. What is shown of pictures is made by `media_rendering.py`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
-from app.adapters.media_kinds import IMAGE, is_shown, kind_of, recognise
+from app.adapters.films import BOXED, Film, read_film
+from app.adapters.media_kinds import IMAGE, kind_of, recognise
 from app.adapters.pictures import PICTURES, Picture, Pictures
 from app.adapters.storage import StoredBlob
 from app.errors import Conflict, ExtractionFailed, InvalidInput, NotFound, PayloadTooLarge, PermissionDenied
@@ -21,6 +22,7 @@ from app.repositories.media import SeenMedia
 from app.schemas.media import MediaFields, MediaUpdate
 from app.services.audit import record_by
 from app.services.blobs import BlobService
+from app.services.media_files import MediaFile, film_of, original_of, rendition_of
 from app.services.media_filling import fill_memory
 from app.services.memories import editable, require_owner
 from app.services.memory_changes import keep
@@ -31,7 +33,6 @@ from app.settings import MediaSettings
 RENDER_MEDIA: Final = "render_media"
 SHOWN: Final = "shown"
 TOO_MUCH: Final = frozenset(("TOO_LARGE", "PARSE_TIMEOUT"))
-EXTENSIONS: Final = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "image/webp": ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +50,6 @@ class AddedMedia:
 
     media: SeenMedia
     is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MediaFile:
-    """Bytes to send, from a start to an end (exclusive); `version` is another one when they are others."""
-
-    open: Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
-    size: int
-    media_type: str
-    filename: str
-    version: str
-
-    @property
-    def disposition(self) -> str:
-        """Shown in place, or saved: whatever could run is saved."""
-        return "inline" if is_shown(self.media_type) else "attachment"
 
 
 class MediaService:
@@ -156,9 +141,11 @@ class MediaService:
         """
         async with self._uow() as uow:
             media = await _visible(uow, actor, memory_id, media_id)
-            if media.kind != IMAGE or media.keeps_metadata:
-                return self._original(media)
-            return self._rendition(media, await _rendition(uow, media, SHOWN))
+            if media.keeps_metadata or (media.kind != IMAGE and not media.blanks):
+                return original_of(self._blobs, media)
+            if media.blanks:
+                return film_of(self._blobs, media)
+            return rendition_of(self._blobs, media, await _rendition(uow, media, SHOWN))
 
     async def thumbnail(self, actor: Principal, memory_id: UUID, media_id: UUID, name: str) -> MediaFile:
         """Raises NotFound, and Conflict as `content` does."""
@@ -166,20 +153,20 @@ class MediaService:
             media = await _visible(uow, actor, memory_id, media_id)
             if media.kind != IMAGE:
                 raise NotFound("Only pictures have thumbnails.", media_id=str(media_id))
-            return self._rendition(media, await _rendition(uow, media, name))
+            return rendition_of(self._blobs, media, await _rendition(uow, media, name))
 
     async def original(self, actor: Principal, memory_id: UUID, media_id: UUID) -> MediaFile:
         """The file as it was uploaded, for who did that. Raises NotFound, PermissionDenied."""
         async with self._uow() as uow:
             media = await _visible(uow, actor, memory_id, media_id)
             _require_adder(actor, media)
-            return self._original(media)
+            return original_of(self._blobs, media)
 
     async def _create(self, actor: Principal, memory_id: UUID, upload: MediaUpload) -> AddedMedia:
         if upload.blob.size == 0:
             raise InvalidInput("The file is empty.", field="file")
         media_type = recognise(upload.blob.head, upload.filename)
-        picture = await self._inspect(upload.blob, media_type)
+        told = await self._inspect(upload.blob, media_type)
         async with self._uow() as uow:
             memory = await editable(uow, actor, memory_id)
             if upload.fields.fill:
@@ -189,9 +176,9 @@ class MediaService:
                 return AddedMedia(await _seen(uow, actor, same), is_new=False)
             await self._require_room(uow, memory_id)
             await self._blobs.claim(uow, upload.blob.sha256)
-            media = _new_media(actor, memory_id, upload, media_type, picture)
+            media = _new_media(actor, memory_id, upload, media_type, told)
             await uow.media.add(media)
-            if picture is not None:
+            if media.status == MediaStatus.PROCESSING:
                 await queue_rendering(uow, memory, media)
             seen = await _seen(uow, actor, media)
             if await fill_memory(uow, actor, memory, media, upload.fields.fill):
@@ -200,10 +187,12 @@ class MediaService:
                 await tell_changed(uow, memory_id)
             return AddedMedia(seen, is_new=True)
 
-    async def _inspect(self, blob: StoredBlob, media_type: str) -> Picture | None:
-        if media_type not in PICTURES:
-            return None
+    async def _inspect(self, blob: StoredBlob, media_type: str) -> Picture | Film | None:
         try:
+            if media_type in BOXED:
+                return await read_film(partial(self._read, blob.sha256), blob.size)
+            if media_type not in PICTURES:
+                return None
             async with self._blobs.local(blob.sha256) as path:
                 return await self._pictures.inspect(path, media_type)
         except ExtractionFailed as error:
@@ -211,29 +200,13 @@ class MediaService:
                 raise PayloadTooLarge(error.message, reason=error.code) from error
             raise InvalidInput(error.message, field="file", reason=error.code) from error
 
+    async def _read(self, sha256: str, start: int, end: int) -> bytes:
+        return b"".join([piece async for piece in await self._blobs.open(sha256, start=start, end=end)])
+
     async def _require_room(self, uow: UnitOfWork, memory_id: UUID) -> None:
         most = self._settings.per_memory
         if await uow.media.count(memory_id) >= most:
             raise Conflict(f"A memory may have at most {most} files.", max_media=most)
-
-    def _original(self, media: Media) -> MediaFile:
-        return MediaFile(
-            lambda start, end: self._blobs.open(media.sha256, start=start, end=end),
-            media.size,
-            media.media_type,
-            media.filename or f"{media.id}{EXTENSIONS.get(media.media_type, '')}",
-            media.sha256,
-        )
-
-    def _rendition(self, media: Media, made: MediaRendition) -> MediaFile:
-        stem = PurePosixPath(media.filename or str(media.id)).stem or str(media.id)
-        return MediaFile(
-            lambda start, end: self._blobs.open(made.sha256, start=start, end=end),
-            made.size,
-            made.media_type,
-            stem + EXTENSIONS.get(made.media_type, ""),
-            made.sha256,
-        )
 
 
 async def tell_changed(uow: UnitOfWork, memory_id: UUID) -> None:
@@ -245,7 +218,7 @@ async def tell_changed(uow: UnitOfWork, memory_id: UUID) -> None:
 
 
 def _new_media(
-    actor: Principal, memory_id: UUID, upload: MediaUpload, media_type: str, picture: Picture | None
+    actor: Principal, memory_id: UUID, upload: MediaUpload, media_type: str, told: Picture | Film | None
 ) -> Media:
     media = Media(
         id=uuid7(),
@@ -256,13 +229,16 @@ def _new_media(
         filename=upload.filename,
         size=upload.blob.size,
         sha256=upload.blob.sha256,
-        status=MediaStatus.READY if picture is None else MediaStatus.PROCESSING,
+        status=MediaStatus.PROCESSING if isinstance(told, Picture) else MediaStatus.READY,
         keeps_metadata=upload.fields.keeps_metadata,
     )
-    if picture is not None:
-        media.width, media.height, media.frames = picture.width, picture.height, picture.frames
-        media.orientation, media.taken_at = picture.orientation, picture.taken_at
-        media.latitude, media.longitude = picture.latitude, picture.longitude
+    if told is not None:
+        media.taken_at, media.latitude, media.longitude = told.taken_at, told.latitude, told.longitude
+    if isinstance(told, Picture):
+        media.width, media.height, media.frames = told.width, told.height, told.frames
+        media.orientation = told.orientation
+    if isinstance(told, Film):
+        media.blanks = [list(blank) for blank in told.blanks]
     return media
 
 
