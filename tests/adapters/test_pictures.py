@@ -19,6 +19,7 @@ from app.errors import ExtractionFailed
 from app.settings import MediaSettings
 from tests.media import (
     BLUE,
+    HEIC,
     RED,
     SECRET,
     make_animation,
@@ -37,7 +38,7 @@ SEEDS = {
     "image/gif": make_animation("GIF"),
     "image/webp": make_animation("WEBP", exif=make_exif()),
     "image/avif": make_picture("AVIF", exif=make_exif()),
-    "image/heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\0meta",
+    "image/heic": HEIC,
     "image/tiff": make_picture("TIFF"),
     "image/bmp": make_picture("BMP"),
 }
@@ -135,6 +136,16 @@ def test_colours_and_edges_come_through(path: Path):
     assert opened(small.content).convert("RGBA").getpixel((5, 5))[3] == 0
     path.write_bytes(make_picture("TIFF"))
     assert next(render(path, "image/tiff", BOUNDS)).media_type == "image/jpeg"
+
+
+def test_a_picture_of_an_iphone_becomes_one_that_browsers_know(path: Path):
+    picture = inspect(put(path, HEIC), "image/heic", BOUNDS)
+    assert (picture.width, picture.height, picture.taken.at) == (40, 20, "2023-07-04T23:30:00+02:00")
+    assert (picture.taken.latitude, picture.taken.longitude) == (59.91, 10.75)
+    shown = next(render(path, "image/heic", BOUNDS))
+    pixels = opened(shown.content)
+    assert (shown.media_type, dict(pixels.getexif())) == ("image/jpeg", {})
+    assert sum(abs(a - b) for a, b in zip(pixels.getpixel((20, 3)), RED, strict=True)) < 40
 
 
 async def test_a_process_reads_refuses_and_lives_on(pictures: Pictures, path: Path):
