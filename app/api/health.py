@@ -56,6 +56,8 @@ async def read_info(resources: ResourcesDep) -> InfoRead:
         media_types=sorted(SUPPORTED),
         limits=Limits(
             document_bytes=settings.document.max_bytes,
+            media_bytes=settings.media.max_bytes,
+            media_per_memory=settings.media.per_memory,
             body_bytes=settings.max_body_bytes,
             message_characters=settings.chat.message_max_length,
             frame_bytes=settings.realtime.max_frame_bytes,

@@ -503,9 +503,11 @@ export type LegRead = {
   named: number;
 };
 
-/** `document_bytes` and `body_bytes` in bytes, `message_characters` in code points. */
+/** `document_bytes`, `media_bytes` and `body_bytes` in bytes, `message_characters` in code points. */
 export type Limits = {
   document_bytes: number;
+  media_bytes: number;
+  media_per_memory: number;
   body_bytes: number;
   message_characters: number;
   frame_bytes: number;
