@@ -78,8 +78,8 @@ class ErasureService:
             async with self._uow() as uow:
                 await task.hold(uow)
                 await uow.erasure.hand_over_work(user_id)
-                await uow.erasure.forget_files(user_id)
             await self._repeat(task, lambda uow: self._delete_memories(uow, user_id))
+            await self._repeat(task, lambda uow: self._forget_files(uow, user_id))
             await self._repeat(task, lambda uow: _leave_rooms(uow, user_id, erase_messages=erase_messages))
             is_gone = await self._delete_account(task, user_id)
         return {}
@@ -139,6 +139,14 @@ class ErasureService:
         for sha256 in sorted(blobs):
             await self._blobs.discard_within(uow, sha256)
         return len(memory_ids)
+
+    async def _forget_files(self, uow: UnitOfWork, user_id: UUID) -> int:
+        """What they added to memories of others stays as it is shown; the originals go."""
+        files = await uow.erasure.list_files(user_id, limit=MEMORIES_AT_ONCE)
+        await uow.erasure.forget_files([one.id for one in files])
+        for sha256 in sorted({one.sha256 for one in files}):
+            await self._blobs.discard_within(uow, sha256)
+        return len(files)
 
     async def _delete_account(self, task: RunningTask, user_id: UUID) -> bool:
         """Whether it is gone; else something came in meanwhile."""
