@@ -3,19 +3,20 @@
 from typing import Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
 from app.api.documents import ERROR_SCHEMA, FILE_ANSWERS, UPLOAD_BYTES
 from app.api.downloads import Download
 from app.api.media_uploads import REQUEST_BODY, MediaUploadDep
+from app.api.routing import Router
 from app.repositories.media import SeenMedia
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.media import MediaRead, MediaUpdate, ThumbnailName
 from app.services.media_files import MediaFile
 
-router = APIRouter(prefix="/memories/{memory_id}/media", tags=["media"])
+router = Router(prefix="/memories/{memory_id}/media", tags=["media"])
 
 UPLOAD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": MediaRead, "description": "The same bytes are in this memory already"},
