@@ -5,12 +5,13 @@ import json
 from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, status
+from fastapi import status
 from starlette.responses import Response
 from starlette.types import Receive, Send
 
 from app.api.deps import Actor, ResourcesDep, ServicesDep
 from app.api.followers import PING, SILENCE, STREAM, AfterSeq, LastEventId, RoomStream, send_piece
+from app.api.routing import Router
 from app.events import Welcome
 from app.models import Task
 from app.permissions import Principal
@@ -19,7 +20,7 @@ from app.resources import Resources
 from app.services.sessions import person_of
 from app.services.task_history import History, is_ending
 
-router = APIRouter(prefix="/tasks/{task_id}", tags=["tasks"])
+router = Router(prefix="/tasks/{task_id}", tags=["tasks"])
 
 TASK_STREAM: Final[dict[int | str, dict[str, Any]]] = {
     **STREAM,

@@ -16,6 +16,7 @@ from app.models.documents import (
 from app.models.events import Channel, EventRow
 from app.models.files import LONGEST_PATH, ProjectFile
 from app.models.idempotency import IdempotentRequest
+from app.models.media import Media, MediaRendition, MediaStatus
 from app.models.memories import (
     CandidateStatus,
     Location,
@@ -89,6 +90,9 @@ __all__ = [
     "LoginKind",
     "MailPurpose",
     "MailToken",
+    "Media",
+    "MediaRendition",
+    "MediaStatus",
     "Member",
     "Memory",
     "MemoryCandidate",

@@ -1,9 +1,7 @@
 """What the product does. Built once, stateless, called by every door: HTTP, WebSocket, tasks and the command line."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from app.foundation import Foundation
 from app.realtime.answers import AnswerLog
@@ -17,7 +15,13 @@ from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
-from app.schemas.tasks import AnswerMessageParams, ExtractMemoriesParams, IngestDocumentParams, ReingestProjectParams
+from app.schemas.tasks import (
+    AnswerMessageParams,
+    ExtractMemoriesParams,
+    IngestDocumentParams,
+    ReingestProjectParams,
+    RenderMediaParams,
+)
 from app.security import PasswordPolicy, Passwords, make_cipher, make_tokens
 from app.services.accounts import AccountService
 from app.services.administration import AdministrationService
@@ -29,6 +33,7 @@ from app.services.blobs import BlobService
 from app.services.callers import CallerService
 from app.services.candidates import CandidateService
 from app.services.chat import ANSWER_MESSAGE, ChatService
+from app.services.checks import build_health
 from app.services.citations import Citations
 from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
 from app.services.encryption import EncryptionService
@@ -46,6 +51,8 @@ from app.services.limits import LimitService
 from app.services.locations import LocationService
 from app.services.logins import LoginService
 from app.services.mails import MailService
+from app.services.media import RENDER_MEDIA, MediaService
+from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
 from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
@@ -62,7 +69,6 @@ from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
 from app.services.task_types import TaskType
 from app.services.tasks import TaskService
-from app.services.time_sense import warm_up
 from app.services.timeline import TimelineService
 from app.services.users import UserService
 from app.services.workspace import Workspace, build_workspace
@@ -97,6 +103,8 @@ class Services:
     summaries: SummaryService
     messages: MessageService
     moderation: ModerationService
+    media: MediaService
+    media_rendering: MediaRendering
     memories: MemoriesService
     memory_indexing: MemoryIndexing
     people: PersonService
@@ -126,10 +134,8 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     """Wire every service; each takes only what it needs."""
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
-    indexer = Indexer(foundation.embedder, foundation.sparse)
-    ingestion = _build_ingestion(foundation, uow, indexer)
-    task_types = {kind.name: kind for kind in _task_types(ingestion)}
-    tasks = TaskService(uow, task_types)
+    work = _build_work(foundation, uow, blobs)
+    tasks = TaskService(uow, work.task_types)
     known = KnownCallers()
     limits = build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
@@ -138,7 +144,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     erasure = _build_erasure(foundation, uow, blobs)
     candidates = CandidateService(uow, foundation.embedder)
     talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
-    task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
+    work.task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, tasks),
@@ -153,11 +159,11 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         documents=DocumentService(uow, blobs, tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
-        execution=TaskExecution(uow, settings.task, task_types),
-        health=_build_health(foundation, uow),
+        execution=TaskExecution(uow, settings.task, work.task_types),
+        health=build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
-        ingestion=ingestion,
+        ingestion=work.ingestion,
         limits=limits,
         locations=LocationService(uow),
         logins=ways_in.logins,
@@ -165,12 +171,14 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         summaries=talk.summaries,
         messages=talk.messages,
         moderation=ModerationService(uow, known),
-        memories=MemoriesService(uow, retrieval, retention=settings.memory.retention),
-        memory_indexing=MemoryIndexing(uow, indexer, foundation.embedder),
+        media=MediaService(uow, blobs, foundation.pictures, settings.media),
+        media_rendering=work.rendering,
+        memories=MemoriesService(uow, retrieval, blobs, retention=settings.memory.retention),
+        memory_indexing=MemoryIndexing(uow, work.indexer, foundation.embedder),
         people=PersonService(uow),
         proposals=ProposalService(uow, candidates, foundation.llm, limits),
         recovery=ways_in.recovery,
-        renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
+        renewal=RenewalService(uow, work.indexer, batch_size=settings.embedding.batch_size),
         registration=RegistrationService(uow, ways_in.mails),
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
@@ -183,8 +191,19 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     )
 
 
-def _build_ingestion(foundation: Foundation, uow: OpenUnitOfWork, indexer: Indexer) -> IngestionService:
-    return IngestionService(
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What goes on in the background, and what kinds of it there are."""
+
+    indexer: Indexer
+    ingestion: IngestionService
+    rendering: MediaRendering
+    task_types: dict[str, TaskType]
+
+
+def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> Work:
+    indexer = Indexer(foundation.embedder, foundation.sparse)
+    ingestion = IngestionService(
         uow,
         foundation.storage,
         foundation.extractor,
@@ -192,6 +211,8 @@ def _build_ingestion(foundation: Foundation, uow: OpenUnitOfWork, indexer: Index
         indexer,
         batch_size=foundation.settings.embedding.batch_size,
     )
+    rendering = MediaRendering(uow, blobs, foundation.pictures)
+    return Work(indexer, ingestion, rendering, {kind.name: kind for kind in _task_types(ingestion, rendering)})
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:
@@ -316,8 +337,8 @@ def build_identities(
     )
 
 
-def _task_types(ingestion: IngestionService) -> Sequence[TaskType]:
-    """The work that users see; what becomes of it when it ends without success."""
+def _task_types(ingestion: IngestionService, rendering: MediaRendering) -> Sequence[TaskType]:
+    """The work there is; what becomes of it when it ends without success."""
     return [
         TaskType(
             INGEST_DOCUMENT,
@@ -337,44 +358,16 @@ def _task_types(ingestion: IngestionService) -> Sequence[TaskType]:
             ExtractMemoriesParams,
             may_be_started=True,
         ),
+        TaskType(
+            RENDER_MEDIA,
+            "Makes what is shown of a picture, and its thumbnails.",
+            RenderMediaParams,
+            abandon=rendering.abandon,
+            is_internal=True,
+        ),
     ]
 
 
 def _answering(spirit: SpiritService) -> TaskType:
     about = "Lets the spirit answer a message."
     return TaskType(ANSWER_MESSAGE, about, AnswerMessageParams, abandon=spirit.abandon, is_internal=True)
-
-
-def _build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:
-    async def database() -> None:
-        async with uow() as transaction:
-            await transaction.ping()
-
-    async def redis() -> None:
-        await foundation.redis.ping()
-
-    async def embedder() -> None:
-        await foundation.embedder.check()
-        await asyncio.to_thread(warm_up)  # what questions need besides, loaded once
-        if foundation.sparse is not None:
-            await foundation.sparse.check()
-
-    async def llm() -> None:
-        if foundation.llm is not None:
-            await foundation.llm.check()
-
-    async def queue() -> None:
-        async with uow() as transaction:
-            await transaction.tasks.check_backlog()
-
-    return HealthService(
-        {
-            "database": database,
-            "redis": redis,
-            "workspace": foundation.storage.check,
-            "embedder": embedder,
-            "llm": llm,
-            "queue": queue,
-        },
-        fresh_for={"embedder": timedelta(seconds=30), "llm": timedelta(seconds=30), "workspace": timedelta(seconds=5)},
-    )
