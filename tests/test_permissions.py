@@ -15,6 +15,7 @@ from app.commands import ProjectCommand, RoomCommand
 from app.main import create_app
 from app.resources import Resources
 from tests.factories import PASSWORD, User, make_key, make_user, share
+from tests.media import attach
 from tests.processes import LiveServer
 from tests.rooms import Visitor, visit
 
@@ -154,6 +155,7 @@ async def make_world(client: AsyncClient) -> World:
     assert (await client.put(plan, content=b"Light it.", headers=owner.headers)).status_code == 201
     webhook = await create(f"/projects/{project['id']}/webhooks", url="http://8.8.8.8/hooks")
     delivery = await create(f"/projects/{project['id']}/webhooks/{webhook['id']}/ping")
+    files = [await attach(client, owner, memory["id"], b"A note.") for memory in (private, shared)]
     world.ids = {
         "webhook_id": webhook["id"],
         "delivery_id": delivery["id"],
@@ -176,6 +178,9 @@ async def make_world(client: AsyncClient) -> World:
         "memory_id": private["id"],
         "candidate_id": key["id"],  # nobody has one: whose they are is in tests/api/test_candidates.py
         "shared_memory_id": shared["id"],
+        "media_id": files[0]["id"],
+        "shared_media_id": files[1]["id"],
+        "name": "small",
         "person_id": private["people"][0]["id"],
         "person": private["people"][0]["id"],
         "location_id": private["location"]["id"],
@@ -226,6 +231,7 @@ SESSION = f"{V1}/sessions/{{session_id}}"
 MESSAGES = f"{V1}/chat/{{session_id}}/messages"
 MESSAGE = f"{MESSAGES}/{{message_id}}"
 MEMORY = f"{V1}/memories/{{memory_id}}"
+MEDIA = f"{MEMORY}/media/{{media_id}}"
 CANDIDATE = f"{V1}/memories/candidates/{{candidate_id}}"
 PERSON = f"{V1}/people/{{person_id}}"
 LOCATION = f"{V1}/locations/{{location_id}}"
@@ -346,6 +352,14 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {MEMORY}/restore": (own(200), None),
     f"GET {MEMORY}/history": (own(200), None),
     f"POST {MEMORY}/undo": (own(409), None),  # there is nothing to undo
+    f"POST {MEMORY}/media": (own(415), None),  # a form: its own tests
+    f"GET {MEMORY}/media": (own(200), None),
+    f"GET {MEDIA}": (own(200), None),
+    f"PATCH {MEDIA}": (own(200), json(keeps_metadata=True)),
+    f"DELETE {MEDIA}": (own(204), None),
+    f"GET {MEDIA}/content": (own(200), None),
+    f"GET {MEDIA}/original": (own(200), None),
+    f"GET {MEDIA}/thumbnails/{{name}}": (own(404), None),  # of a text
     f"GET {V1}/memories/candidates": (personal(200), None),
     f"GET {CANDIDATE}": (personal(404), None),
     f"PATCH {CANDIDATE}": (personal(404), json(title="Renamed")),
@@ -430,6 +444,7 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
 
 
 SHARED_MEMORY = f"{V1}/memories/{{shared_memory_id}}"
+SHARED_MEDIA = f"{SHARED_MEMORY}/media/{{shared_media_id}}"
 SHARED_ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {SHARED_MEMORY}": (in_project(viewer=200, owner=200), None),
     f"PATCH {SHARED_MEMORY}": (in_project(viewer=403, owner=200), json(content="Changed.")),
@@ -437,6 +452,13 @@ SHARED_ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {SHARED_MEMORY}/restore": (in_project(viewer=403, editor=403, owner=200), None),
     f"GET {SHARED_MEMORY}/history": (in_project(viewer=403, editor=403, owner=200), None),
     f"POST {SHARED_MEMORY}/undo": (in_project(viewer=403, editor=403, owner=409), None),
+    f"POST {SHARED_MEMORY}/media": (in_project(viewer=403, owner=415), None),
+    f"GET {SHARED_MEMORY}/media": (in_project(viewer=200, owner=200), None),
+    f"GET {SHARED_MEDIA}": (in_project(viewer=200, owner=200), None),
+    f"PATCH {SHARED_MEDIA}": (in_project(viewer=403, editor=403, owner=200), json(keeps_metadata=True)),
+    f"DELETE {SHARED_MEDIA}": (in_project(viewer=403, editor=403, owner=204), None),
+    f"GET {SHARED_MEDIA}/content": (in_project(viewer=200, owner=200), None),
+    f"GET {SHARED_MEDIA}/original": (in_project(viewer=403, editor=403, owner=200), None),
 }
 """The same routes with a memory that is shared with the project: its own rows, since `ROWS` has one for each route."""
 
@@ -462,7 +484,7 @@ async def test_a_route_lets_in_whom_its_row_says_and_nobody_else(
     log_ins = {key: await redis.get(key) for key in await redis.keys(f"{resources.settings.redis.prefix}login:*")}
     wrong = []
     for name, (columns, body) in sorted(
-        (ROWS | SHARED_ROWS).items(), key=lambda item: item[0].startswith("DELETE")
+        (ROWS | SHARED_ROWS).items(), key=lambda item: item[0].startswith(("PUT", "DELETE"))
     ):  # files go, too
         for caller, status in {**columns, **in_guise(name, columns)}.items():
             await shared_connection.exec_driver_sql("SAVEPOINT before_the_call")

@@ -3,18 +3,19 @@
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response, status
+from fastapi import Header, Path, Query, Request, Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Limit, ServicesDep
 from app.api.downloads import SANDBOX, Download
+from app.api.routing import Router
 from app.errors import InvalidInput
 from app.models import ProjectFile
 from app.schemas.common import ErrorResponse
 from app.schemas.files import FilePage, FileRead, PathCursor, PathPrefix, ProjectPath
 from app.services.files import Wish
 
-router = APIRouter(prefix="/projects/{project_id}", tags=["projects"])
+router = Router(prefix="/projects/{project_id}", tags=["projects"])
 
 INLINE: Final = frozenset(
     ("image/png", "image/jpeg", "image/gif", "image/webp", "text/plain", "video/mp4", "video/webm", "audio/mpeg")

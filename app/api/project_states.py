@@ -4,13 +4,14 @@ from datetime import timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Response, status
+from fastapi import Body, Query, Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, ServicesDep
+from app.api.routing import Router
 from app.realtime.project_state import StoredState
 
-router = APIRouter(prefix="/projects/{project_id}/state", tags=["projects"])
+router = Router(prefix="/projects/{project_id}/state", tags=["projects"])
 
 STATE_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: {

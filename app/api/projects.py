@@ -3,18 +3,19 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 from fastapi.responses import StreamingResponse
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.models import Project
 from app.repositories.statistics import ProjectCounts
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.projects import MemberPut, MemberRead, ProjectCreate, ProjectRead, ProjectStatistics, ProjectUpdate
 from app.services.projects import Membership
 
-router = APIRouter(prefix="/projects", tags=["projects"])
+router = Router(prefix="/projects", tags=["projects"])
 
 DEFAULT_STAYS: dict[int | str, dict[str, Any]] = {
     409: {"model": ErrorResponse, "description": "The default project cannot be archived"}

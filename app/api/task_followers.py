@@ -5,12 +5,13 @@ import json
 from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, status
+from fastapi import status
 from starlette.responses import Response
 from starlette.types import Receive, Send
 
 from app.api.deps import Actor, ResourcesDep, ServicesDep
 from app.api.followers import PING, SILENCE, STREAM, AfterSeq, LastEventId, RoomStream, send_piece
+from app.api.routing import Router
 from app.events import Welcome
 from app.models import Task
 from app.permissions import Principal
@@ -19,7 +20,7 @@ from app.resources import Resources
 from app.services.sessions import person_of
 from app.services.task_history import History, is_ending
 
-router = APIRouter(prefix="/tasks/{task_id}", tags=["tasks"])
+router = Router(prefix="/tasks/{task_id}", tags=["tasks"])
 
 TASK_STREAM: Final[dict[int | str, dict[str, Any]]] = {
     **STREAM,
@@ -65,21 +66,24 @@ class TaskStream(RoomStream):
         self._ends_at = 0  # with the first end of the task that has this number, or a later one
 
     async def _follow(self, listener: Listener, receive: Receive, send: Send) -> None:
+        """Asks again what was told, now that nothing new is missed; here, where no client that leaves cancels it."""
+        services = self._resources.services
+        self._history = await services.workspace.task_history.read(
+            self._actor, self._task_id, after_seq=self._after_seq
+        )
+        self._active = await services.tasks.active_in(self._channel_id)
         try:
             await super()._follow(listener, receive, send)
         except TaskEnded:
             return
 
     async def _begin(self, listener: Listener) -> None:
-        """Asked again what was told, now that nothing new can be missed."""
-        services, hub = self._resources.services, self._resources.hub
-        history = await services.workspace.task_history.read(self._actor, self._task_id, after_seq=self._after_seq)
+        hub, history = self._resources.hub, self._history
         last_seq = listener.last_seq
         recovered = self._after_seq is None or await hub.can_replay(listener, self._after_seq)
         first = history.frames[0].seq or 1 if history.frames else last_seq + 1
         start = min(first - 1, last_seq) if self._after_seq is None else min(self._after_seq, last_seq)
         self._after_seq = start
-        active = await services.tasks.active_in(self._channel_id)
         listener.send(
             Welcome(
                 project_id=self._channel_id,
@@ -87,7 +91,7 @@ class TaskStream(RoomStream):
                 participants=(),
                 last_seq=last_seq,
                 recovered=recovered,
-                active_tasks=[state for state in active if state.task_id == self._task_id],
+                active_tasks=[state for state in self._active if state.task_id == self._task_id],
             )
         )
         if history.is_over:

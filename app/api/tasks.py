@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from app.api.conditional import ConditionalDep
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
 from app.api.downloads import SANDBOX
+from app.api.routing import Router
 from app.models import Task, TaskStatus
 from app.schemas.common import Page
 from app.schemas.tasks import TaskCreate, TaskRead, TaskTypeRead
 
-router = APIRouter(tags=["tasks"])
+router = Router(tags=["tasks"])
 
 PREVIEW_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "A picture", "content": {"image/webp": {}}}

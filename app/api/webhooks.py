@@ -3,10 +3,11 @@
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.models import DeliveryStatus, Webhook, WebhookDelivery
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.webhooks import (
@@ -19,7 +20,7 @@ from app.schemas.webhooks import (
     WebhookUpdate,
 )
 
-router = APIRouter(prefix="/projects/{project_id}/webhooks", tags=["projects"])
+router = Router(prefix="/projects/{project_id}/webhooks", tags=["projects"])
 
 TOO_MANY: Final[dict[int | str, dict[str, Any]]] = {
     409: {"model": ErrorResponse, "description": "The project has as many as it may have"}

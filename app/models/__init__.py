@@ -17,6 +17,7 @@ from app.models.events import Channel, EventRow
 from app.models.files import LONGEST_PATH, ProjectFile
 from app.models.functions import FunctionCall
 from app.models.idempotency import IdempotentRequest
+from app.models.media import Media, MediaRendition, MediaStatus
 from app.models.memories import (
     CandidateStatus,
     Location,
@@ -91,6 +92,9 @@ __all__ = [
     "LoginKind",
     "MailPurpose",
     "MailToken",
+    "Media",
+    "MediaRendition",
+    "MediaStatus",
     "Member",
     "Memory",
     "MemoryCandidate",

@@ -1,15 +1,15 @@
 """Documents and their extracted text."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Document, DocumentStatus, DocumentText, DocumentTextDraft, Member, ProjectFile
+from app.models import Document, DocumentStatus, DocumentText, DocumentTextDraft, Member
 from app.permissions import Principal
 from app.repositories.pages import newest_first
 
@@ -154,20 +154,6 @@ class DocumentRepository:
     async def _delete(self, entity: type[DocumentText | DocumentTextDraft], document_id: UUID) -> None:
         statement = delete(entity).where(entity.document_id == document_id)
         await self._session.execute(statement, execution_options=WITHOUT_SYNCHRONIZING)
-
-    # --- the stored bytes, which documents name by their hash ---
-
-    async def lock_blob(self, sha256: str) -> None:
-        """Until this transaction ends, nobody else adds a document with these bytes or removes the bytes."""
-        key = int.from_bytes(bytes.fromhex(sha256[:16]), signed=True)
-        await self._session.execute(select(func.pg_advisory_xact_lock(key)))
-
-    async def list_named(self, sha256s: Iterable[str]) -> set[str]:
-        """Those that a document or a project's file names; the others are removed."""
-        digests = list(sha256s)
-        documents = select(Document.sha256).where(Document.sha256.in_(digests))
-        files = select(ProjectFile.sha256).where(ProjectFile.sha256.in_(digests))
-        return set((await self._session.scalars(documents.union(files))).all())
 
 
 def _visible_to(actor: Principal) -> Select[Document]:

@@ -44,6 +44,8 @@ from app.services.limits import LimitService
 from app.services.locations import LocationService
 from app.services.logins import LoginService
 from app.services.mails import MailService
+from app.services.media import RENDER_MEDIA, MediaService
+from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
 from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
@@ -63,7 +65,6 @@ from app.services.summaries import SummaryService
 from app.services.task_catalogue import ANSWER_MESSAGE, BUILT_IN, EXTRACT_MEMORIES, INGEST_DOCUMENT, foreign_handlers
 from app.services.task_types import TaskType, TaskTypes
 from app.services.tasks import TaskService
-from app.services.time_sense import warm_up
 from app.services.timeline import TimelineService
 from app.services.users import UserService
 from app.services.workspace import Workspace, build_workspace
@@ -98,6 +99,8 @@ class Services:
     summaries: SummaryService
     messages: MessageService
     moderation: ModerationService
+    media: MediaService
+    media_rendering: MediaRendering
     memories: MemoriesService
     memory_indexing: MemoryIndexing
     people: PersonService
@@ -163,7 +166,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         health=_build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
-        ingestion=ingestion,
+        ingestion=work.ingestion,
         limits=limits,
         locations=LocationService(uow),
         logins=ways_in.logins,
@@ -171,8 +174,10 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         summaries=talk.summaries,
         messages=talk.messages,
         moderation=ModerationService(uow, known),
-        memories=MemoriesService(uow, retrieval, retention=settings.memory.retention),
-        memory_indexing=MemoryIndexing(uow, indexer, foundation.embedder),
+        media=MediaService(uow, blobs, foundation.pictures, settings.media),
+        media_rendering=work.rendering,
+        memories=MemoriesService(uow, retrieval, blobs, retention=settings.memory.retention),
+        memory_indexing=MemoryIndexing(uow, work.indexer, foundation.embedder),
         people=PersonService(uow),
         productions=productions,
         proposals=proposals,
@@ -191,8 +196,19 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     )
 
 
-def _build_ingestion(foundation: Foundation, uow: OpenUnitOfWork, indexer: Indexer) -> IngestionService:
-    return IngestionService(
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What goes on in the background, and what kinds of it there are."""
+
+    indexer: Indexer
+    ingestion: IngestionService
+    rendering: MediaRendering
+    task_types: dict[str, TaskType]
+
+
+def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> Work:
+    indexer = Indexer(foundation.embedder, foundation.sparse)
+    ingestion = IngestionService(
         uow,
         foundation.storage,
         foundation.extractor,
@@ -200,6 +216,8 @@ def _build_ingestion(foundation: Foundation, uow: OpenUnitOfWork, indexer: Index
         indexer,
         batch_size=foundation.settings.embedding.batch_size,
     )
+    rendering = MediaRendering(uow, blobs, foundation.pictures)
+    return Work(indexer, ingestion, rendering, {kind.name: kind for kind in _task_types(ingestion, rendering)})
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:

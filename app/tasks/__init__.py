@@ -14,6 +14,7 @@ from app.tasks.ingest_document import IngestDocument
 from app.tasks.note_candidate import NoteCandidate
 from app.tasks.reembed_project import ReembedProject
 from app.tasks.reingest_project import ReingestProject
+from app.tasks.render_media import RenderMedia
 from app.tasks.summarize_document import SummarizeDocument
 from app.tasks.summarize_room import SummarizeRoom
 from app.tasks.summarize_session import SummarizeSession
@@ -34,6 +35,7 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
         NoteCandidate(services.candidates),
         ReembedProject(productions.reembedding),
         ReingestProject(services.documents),
+        RenderMedia(services.media_rendering),
         SummarizeDocument(productions.digests),
         SummarizeRoom(services.summaries),
         SummarizeSession(productions.digests),
