@@ -58,8 +58,10 @@ def worker(
     _load("app.parent").exit_with_parent()
     with _servers(_settings()) as settings:
         _load("app.observability").configure_logging(settings)
+        loop_factory = _load("uvicorn.loops.auto").auto_loop_factory()
         try:
-            asyncio.run(_work(settings))
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                runner.run(_work(settings))
         except _load("app.tasks.worker").UnknownTaskType as error:
             complaints.print(escape(str(error)), style="red", highlight=False)
             raise typer.Exit(2) from error
