@@ -23,9 +23,10 @@ STEPS = 4
 
 
 class Params(BaseModel):
-    """`folder`: where the world outside is."""
+    """`folder`: where the world outside is; `seconds`: how long it takes, where that can be chosen."""
 
     folder: str = ""
+    seconds: float = 0.05
 
 
 def kind(name: str, concurrency: int = 8, most_at_once: int | None = None) -> TaskType:
@@ -51,8 +52,8 @@ class AtTheEnd(Handler):
 
     kind: ClassVar[TaskType] = kind("bench_at_the_end")
 
-    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:  # noqa: ARG002
-        await asyncio.sleep(0.05)
+    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:
+        await asyncio.sleep(params.seconds)
         async with task.transaction() as uow:
             await note(uow, task, "end")
             await task.finish(uow, {"done": True})

@@ -26,7 +26,7 @@ from tests.processes import environment_of, start_server, stop_process
 
 TASKS = 500
 LEASE = 5.0  # seconds
-LIFE = (1.0, 4.0)  # seconds that a worker works
+LIFE = (3.0, 7.0)  # seconds that a worker works
 WORKERS = 2
 PATIENCE = 240.0
 EFFECTS_OF = {"bench_at_the_end": 1, "bench_in_steps": STEPS, "bench_busy": 1, "bench_few_at_once": 1}
@@ -35,11 +35,17 @@ UNFINISHED = "SELECT count(*) FROM tasks WHERE status IN ('queued', 'running')"
 
 
 class Watch:
-    """How long work that a killed worker held waits until another goes on with it."""
+    """How long work that a killed worker held waits until another goes on with it.
+
+    `clock` stands still while no worker works: both may have been killed, and start again.
+    """
 
     def __init__(self, database: asyncpg.Connection) -> None:
         self._database = database
         self._turn = asyncio.Lock()
+        self._looked = time.perf_counter()
+        self.clock = 0.0
+        self.at_work = 0
         self._held: dict[tuple[UUID, int], float] = {}
         self.waits: list[float] = []
 
@@ -51,17 +57,19 @@ class Watch:
     async def killed(self) -> None:
         async with self._turn:
             for row in await self._database.fetch(RUNNING):
-                self._held.setdefault((row["id"], row["fence"]), time.perf_counter())
+                self._held.setdefault((row["id"], row["fence"]), self.clock)
 
     async def look(self) -> None:
         taken = "SELECT id, fence FROM tasks WHERE id = ANY ($1)"
         async with self._turn:
             rows = await self._database.fetch(taken, list({task_id for task_id, _ in self._held}))
         now = time.perf_counter()
+        self.clock += now - self._looked if self.at_work else 0.0
+        self._looked = now
         fences = {row["id"]: row["fence"] for row in rows}
         for task_id, fence in list(self._held):
             if fences.get(task_id, fence) > fence:
-                self.waits.append(now - self._held.pop((task_id, fence)))
+                self.waits.append(self.clock - self._held.pop((task_id, fence)))
 
 
 async def start_tasks(settings: Settings, environment: dict[str, str], folder: str) -> None:
@@ -76,23 +84,32 @@ async def start_tasks(settings: Settings, environment: dict[str, str], folder: s
             assert answer.status_code == 202, answer.text
 
 
+def has_begun(log: Path) -> bool:
+    return "worker.started" in log.read_text()
+
+
 async def live_and_die(environment: dict[str, str], log: Path, watch: Watch, is_over: asyncio.Event) -> int:
     """One worker after another, each killed soon after it has begun to work. How often one was killed."""
     kills = 0
     while True:
         with log.open("w") as output:
-            worker = await asyncio.create_subprocess_exec(*hearth("worker"), env=environment, stdout=output)
-        while "worker.started" not in log.read_text() and not is_over.is_set():
+            worker = await asyncio.create_subprocess_exec(
+                *hearth("worker"), env=environment, stdout=output, stderr=output
+            )
+        while not has_begun(log) and not is_over.is_set():  # noqa: ASYNC110 - it is in another process
             await asyncio.sleep(0.1)
+        watch.at_work += 1
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(is_over.wait(), random.uniform(*LIFE))
         if is_over.is_set():
             await stop_process(worker)
             return kills
+        watch.at_work -= 1
         worker.kill()
         await worker.wait()
         await watch.killed()
         kills += 1
+        print(f"    {await watch.ask(UNFINISHED)} left", flush=True)
 
 
 async def kill_now_and_then(environment: dict[str, str], folder: str, watch: Watch) -> int:
@@ -111,21 +128,23 @@ async def kill_now_and_then(environment: dict[str, str], folder: str, watch: Wat
     return sum(await asyncio.gather(*lives))
 
 
+def count_files(folder: str) -> int:
+    return len(list(Path(folder).iterdir()))
+
+
 async def report(database: asyncpg.Connection, folder: str, watch: Watch, kills: int) -> None:
     rows = await database.fetch("SELECT id, task_type, status, fence FROM tasks")
     print(f"{kills} kills; {TASKS} tasks: {dict(Counter(row['status'] for row in rows))}")
-    print(
-        f"taken more than once: {sum(row['fence'] > 1 for row in rows)}, at most {max(row['fence'] for row in rows)} times"
-    )
+    fences = [row["fence"] for row in rows]
+    print(f"taken more than once: {sum(fence > 1 for fence in fences)}, at most {max(fences)} times")
     expected = sum(EFFECTS_OF.get(row["task_type"], 0) for row in rows)
     effects = [tuple(row) for row in await database.fetch("SELECT task_id, step FROM effects")]
     print(f"effects: {expected} wanted, {len(set(effects))} there, {len(effects) - len(set(effects))} twice")
     outside = [row for row in rows if row["task_type"] == "bench_outside"]
-    print(f"effects outside: {len(outside)} wanted, {len(list(Path(folder).iterdir()))} there")
+    print(f"effects outside: {len(outside)} wanted, {count_files(folder)} there")
     if watch.waits:
-        print(
-            f"work of the dead waited {max(watch.waits):.2f} s at most, lease {LEASE:.0f} s ({len(watch.waits)} tasks)"
-        )
+        longest = max(watch.waits)
+        print(f"work of the dead waited {longest:.2f} s at most, lease {LEASE:.0f} s ({len(watch.waits)} tasks)")
 
 
 async def main() -> None:
@@ -136,7 +155,9 @@ async def main() -> None:
         with TemporaryDirectory() as folder, TemporaryDirectory() as logs, installed() as paths:
             await start_tasks(settings, paths, folder)
             watch = Watch(database)
-            environment = environment_of(settings, **paths, TASK_LEASE=str(LEASE), LOG_LEVEL="info")
+            types = ",".join(handler.kind.name for handler in HANDLERS)
+            options = {"TASK_LEASE": str(LEASE), "TASK_TYPES": types, "EMBEDDING_SPARSE": "off", "LOG_LEVEL": "info"}
+            environment = environment_of(settings, **paths, **options)
             kills = await kill_now_and_then(environment, logs, watch)
             await settle()
             await report(database, folder, watch, kills)
