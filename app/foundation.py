@@ -3,8 +3,9 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +17,7 @@ from app.adapters.llm import LanguageModel, open_language_model
 from app.adapters.mail import MailSender, open_mail_sender
 from app.adapters.object_storage import ObjectStorage
 from app.adapters.oidc import OpenIDProvider, open_provider
+from app.adapters.pictures import Pictures
 from app.adapters.reranker import Reranker, open_reranker
 from app.adapters.sparse import SparseEncoder, open_sparse_encoder
 from app.adapters.storage import LocalStorage, Storage
@@ -32,10 +34,11 @@ class Foundation:
     settings: Settings
     engine: AsyncEngine
     redis: Redis
-    pubsub_redis: Redis
+    pubsub_redis: Redis | RedisCluster
     storage: Storage
     fetcher: Fetcher
     extractor: Extractor
+    pictures: Pictures
     embedder: Embedder
     sparse: SparseEncoder | None
     reranker: Reranker | None
@@ -47,6 +50,16 @@ class Foundation:
 def create_redis(settings: RedisSettings) -> Redis:
     """When many call at once, they wait for a connection instead of opening more and more of them."""
     seconds = settings.timeout.total_seconds()
+    if settings.cluster:
+        cluster = RedisCluster.from_url(
+            settings.url.get_secret_value(),
+            decode_responses=True,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            max_connections=MOST_REDIS_CONNECTIONS,
+            retry=Retry(NoBackoff(), 1),  # the one after it has asked where everything is by now
+        )
+        return cast("Redis", cluster)  # it has the same commands; keys of one call share a {tag}, and so a server
     pool = BlockingConnectionPool.from_url(
         settings.url.get_secret_value(),
         decode_responses=True,
@@ -59,9 +72,10 @@ def create_redis(settings: RedisSettings) -> Redis:
     return Redis.from_pool(pool)
 
 
-def create_pubsub_redis(settings: RedisSettings) -> Redis:
+def create_pubsub_redis(settings: RedisSettings) -> Redis | RedisCluster:
     """For the carrier alone: RESP2, which is a third faster for pub/sub, and no silent retries."""
-    return Redis.from_url(
+    kind = RedisCluster if settings.cluster else Redis
+    return kind.from_url(
         settings.url.get_secret_value(),
         decode_responses=True,
         protocol=2,
@@ -94,6 +108,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         stack.callback(fetcher.close)
         llm = await stack.enter_async_context(open_language_model(settings.llm))
         extractor = await stack.enter_async_context(Extractor(settings.document))
+        pictures = await stack.enter_async_context(Pictures(settings.media))
         provider = await stack.enter_async_context(open_provider(settings.oidc))
         mail_sender = open_mail_sender(settings)
         yield Foundation(
@@ -104,6 +119,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             storage=storage,
             fetcher=fetcher,
             extractor=extractor,
+            pictures=pictures,
             embedder=embedder,
             sparse=sparse,
             reranker=reranker,

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette_compress import CompressMiddleware
 
 from app import __version__
-from app.api import health, sockets, v1_router
+from app.api import health, include_v1, sockets
 from app.api.errors import add_error_handlers
 from app.api.idempotency import IdempotencyMiddleware
 from app.api.limits import RateLimitHeadersMiddleware, RouteLimits
@@ -63,8 +63,8 @@ def create_app(settings: Settings | None = None, *, resources: Resources | None 
     app.state.resources = resources
     add_error_handlers(app)
     app.include_router(health.orchestrators)
-    app.include_router(v1_router(), max_body_size=settings.max_body_bytes)
     app.include_router(sockets.router)
+    include_v1(app, max_body_size=settings.max_body_bytes)
     add_pages(app)
     describe(app, settings)
     return app

@@ -21,6 +21,8 @@ def problems_of(settings: "Settings") -> Iterator[str]:
         yield "DATABASE_URL: production needs a PostgreSQL of its own"
     if settings.is_production and not settings.redis.url.get_secret_value():
         yield "REDIS_URL: production needs a Redis of its own"
+    if settings.redis.cluster and not settings.redis.url.get_secret_value().startswith(("redis://", "rediss://")):
+        yield "REDIS_CLUSTER: needs a REDIS_URL such as redis://a-server-of-the-cluster:6379"
     if settings.require_verified_email and not settings.sends_mail:
         yield "REQUIRE_VERIFIED_EMAIL: needs SMTP_URL"
     yield from _mail_problems(settings)

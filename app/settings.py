@@ -41,6 +41,7 @@ class DatabaseSettings(Group):
 
 class RedisSettings(Group):
     url: SecretStr = Field(SecretStr(""), description="redis://… or unix://…; empty: the embedded Valkey.")
+    cluster: bool = Field(False, description="REDIS_URL names a server of a Redis Cluster: ask it for the others.")
     prefix: str = Field("hearth:", description="Stands before every key and channel.")
     timeout: Seconds = Field(timedelta(seconds=1), description="A longer call counts as an outage.")
 
@@ -219,6 +220,18 @@ class MemorySettings(Group):
     retention: Seconds = Field(timedelta(days=30), description="How long deleted memories can be restored.")
 
 
+class MediaSettings(Group):
+    """Pictures, sounds, films and other files of memories."""
+
+    max_bytes: int = Field(209_715_200, ge=1, description="Largest file of a memory.")
+    per_memory: int = Field(100, ge=1, description="Files that one memory may have.")
+    max_pixels: int = Field(100_000_000, ge=1, description="Pixels of a picture; a larger one is refused.")
+    max_frames: int = Field(3_000, ge=1, description="Frames of an animated picture; one with more is refused.")
+    timeout: Seconds = Field(timedelta(seconds=60), description="Time for reading a picture, before that is killed.")
+    processes: int = Field(2, ge=1, description="Pictures that one server or worker reads at once.")
+    memory_bytes: int = Field(2_147_483_648, ge=1, description="Address space a picture may take to be read.")
+
+
 class TaskSettings(Group):
     concurrency: int = Field(8, ge=1, description="Tasks one worker runs at once.")
     lease: Seconds = Field(timedelta(seconds=10), description="A dead worker's task is taken over after this time.")
@@ -319,6 +332,7 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     answer: AnswerSettings = AnswerSettings()
     memory: MemorySettings = MemorySettings()
+    media: MediaSettings = MediaSettings()
     task: TaskSettings = TaskSettings()
     preset: PresetSettings = PresetSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()

@@ -1,15 +1,41 @@
 """A server and a worker whose files are in a bucket."""
 
 import asyncio
+from pathlib import Path
+
+from httpx import AsyncClient
 
 from app.migrations import migrate
 from tests.conftest import cloned_database
-from tests.factories import make_user
+from tests.factories import User, make_user
+from tests.media import attach, fetch, make_photo, opened, see
+from tests.memories import remember
 from tests.object_store import serve_objects
 from tests.processes import start_server
 
 TEXT = b"The ferry to Puffin Island leaves at ten."
 PATIENCE = 30  # seconds
+
+
+def count_files(folder: Path) -> int:
+    return sum(len(one.name) == 64 for one in folder.rglob("*"))
+
+
+async def see_a_photo(client: AsyncClient, ada: User, folder: Path) -> None:
+    """Added to a memory, prepared by the worker, sent without what it says, and gone from the bucket in the end."""
+    memory = await remember(client, ada, "At the pier.")
+    media = await attach(client, ada, memory["id"], make_photo(orientation=6), "pier.jpg")
+    async with asyncio.timeout(PATIENCE):
+        status = ""
+        while status != "ready":
+            status = (await see(client, ada, media))["status"]
+            await asyncio.sleep(0.1)
+    assert opened((await fetch(client, ada, media)).content).size == (20, 40)
+    assert opened((await fetch(client, ada, media, "thumbnails/small")).content).size == (20, 40)
+    assert count_files(folder) == 3  # thumbnails of one so small are one
+    path = f"/api/v1/memories/{memory['id']}/media/{media['id']}"
+    assert (await client.delete(path, headers=ada.headers)).status_code == 204
+    assert count_files(folder) == 0
 
 
 async def test_documents_are_kept_read_and_sent_from_a_bucket(settings, tmp_path):
@@ -42,4 +68,5 @@ async def test_documents_are_kept_read_and_sent_from_a_bucket(settings, tmp_path
             assert kept.read_bytes() == TEXT
             assert (await client.delete(path, headers=ada.headers)).status_code == 204
             assert not kept.exists()
+            await see_a_photo(client, ada, tmp_path / "objects")
             assert (await client.get("/api/v1/health")).json()["checks"]["workspace"]["status"] == "healthy"

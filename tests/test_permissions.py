@@ -15,6 +15,7 @@ from app.commands import ProjectCommand, RoomCommand
 from app.main import create_app
 from app.resources import Resources
 from tests.factories import PASSWORD, User, make_key, make_user, share
+from tests.media import attach
 from tests.processes import LiveServer
 from tests.rooms import Visitor, visit
 
@@ -150,6 +151,7 @@ async def make_world(client: AsyncClient) -> World:
     schedule = await create(f"/projects/{project['id']}/schedules", **nightly)
     private = await create("/memories", content="A secret.", people=seen[:1], location=seen[1])
     shared = await create("/memories", content="The lamp broke.", project_id=project["id"])
+    files = [await attach(client, owner, memory["id"], b"A note.") for memory in (private, shared)]
     world.ids = {
         "project_id": project["id"],
         "document_id": accepted["document"]["id"],
@@ -169,6 +171,9 @@ async def make_world(client: AsyncClient) -> World:
         "memory_id": private["id"],
         "candidate_id": key["id"],  # nobody has one: whose they are is in tests/api/test_candidates.py
         "shared_memory_id": shared["id"],
+        "media_id": files[0]["id"],
+        "shared_media_id": files[1]["id"],
+        "name": "small",
         "person_id": private["people"][0]["id"],
         "person": private["people"][0]["id"],
         "location_id": private["location"]["id"],
@@ -217,6 +222,7 @@ SESSION = f"{V1}/sessions/{{session_id}}"
 MESSAGES = f"{V1}/chat/{{session_id}}/messages"
 MESSAGE = f"{MESSAGES}/{{message_id}}"
 MEMORY = f"{V1}/memories/{{memory_id}}"
+MEDIA = f"{MEMORY}/media/{{media_id}}"
 CANDIDATE = f"{V1}/memories/candidates/{{candidate_id}}"
 PERSON = f"{V1}/people/{{person_id}}"
 LOCATION = f"{V1}/locations/{{location_id}}"
@@ -310,6 +316,14 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {MEMORY}/restore": (own(200), None),
     f"GET {MEMORY}/history": (own(200), None),
     f"POST {MEMORY}/undo": (own(409), None),  # there is nothing to undo
+    f"POST {MEMORY}/media": (own(415), None),  # a form: its own tests
+    f"GET {MEMORY}/media": (own(200), None),
+    f"GET {MEDIA}": (own(200), None),
+    f"PATCH {MEDIA}": (own(200), json(keeps_metadata=True)),
+    f"DELETE {MEDIA}": (own(204), None),
+    f"GET {MEDIA}/content": (own(200), None),
+    f"GET {MEDIA}/original": (own(200), None),
+    f"GET {MEDIA}/thumbnails/{{name}}": (own(404), None),  # of a text
     f"GET {V1}/memories/candidates": (personal(200), None),
     f"GET {CANDIDATE}": (personal(404), None),
     f"PATCH {CANDIDATE}": (personal(404), json(title="Renamed")),
@@ -386,6 +400,7 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
 
 
 SHARED_MEMORY = f"{V1}/memories/{{shared_memory_id}}"
+SHARED_MEDIA = f"{SHARED_MEMORY}/media/{{shared_media_id}}"
 SHARED_ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {SHARED_MEMORY}": (in_project(viewer=200, owner=200), None),
     f"PATCH {SHARED_MEMORY}": (in_project(viewer=403, owner=200), json(content="Changed.")),
@@ -393,6 +408,13 @@ SHARED_ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {SHARED_MEMORY}/restore": (in_project(viewer=403, editor=403, owner=200), None),
     f"GET {SHARED_MEMORY}/history": (in_project(viewer=403, editor=403, owner=200), None),
     f"POST {SHARED_MEMORY}/undo": (in_project(viewer=403, editor=403, owner=409), None),
+    f"POST {SHARED_MEMORY}/media": (in_project(viewer=403, owner=415), None),
+    f"GET {SHARED_MEMORY}/media": (in_project(viewer=200, owner=200), None),
+    f"GET {SHARED_MEDIA}": (in_project(viewer=200, owner=200), None),
+    f"PATCH {SHARED_MEDIA}": (in_project(viewer=403, editor=403, owner=200), json(keeps_metadata=True)),
+    f"DELETE {SHARED_MEDIA}": (in_project(viewer=403, editor=403, owner=204), None),
+    f"GET {SHARED_MEDIA}/content": (in_project(viewer=200, owner=200), None),
+    f"GET {SHARED_MEDIA}/original": (in_project(viewer=403, editor=403, owner=200), None),
 }
 """The same routes with a memory that is shared with the project: its own rows, since `ROWS` has one for each route."""
 

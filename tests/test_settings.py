@@ -65,7 +65,11 @@ def test_every_setting_is_read_from_the_environment_under_its_name(monkeypatch: 
     different |= {"TRUSTED_PROXIES": "10.0.0.0/8", "FETCH_ALLOWED_NETWORKS": "10.1.0.0/16"}
     different |= {"AUDIT_RETENTION": "90000", "EMBEDDING_SPARSE": "off"}
     different |= {"STORAGE_BACKEND": "s3", "STORAGE_ENDPOINT": "https://s3.example.org"}
-    different |= {"ENCRYPTION_KEY": SECRET, "ENCRYPTION_PREVIOUS_KEYS": SECRET}
+    different |= {
+        "REDIS_URL": "redis://redis.example.org",
+        "ENCRYPTION_KEY": SECRET,
+        "ENCRYPTION_PREVIOUS_KEYS": SECRET,
+    }
     different |= {"SMTP_URL": "smtps://mail.example.org", "SMTP_FROM_ADDRESS": "hearth@example.org"}
     different |= {"PUBLIC_URL": "https://hearth.example.org", "PASSWORD_MIN_STRENGTH": "4"}
     different |= {"RATE_LIMIT_MAILS": "4/hour", "OIDC_ISSUER": "https://accounts.example.org", "OIDC_SCOPES": "openid"}

@@ -3,10 +3,11 @@
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Admin, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.models import Task, TaskStatus, User
 from app.permissions import Role
 from app.repositories.users import UserFilter
@@ -23,7 +24,7 @@ from app.schemas.common import ErrorResponse, Page
 from app.schemas.users import AccountDeletion
 from app.services.administration import Statistics
 
-router = APIRouter(prefix="/admin", tags=["administration"])
+router = Router(prefix="/admin", tags=["administration"])
 
 NO_NUL: Final = r"^[^\x00]*$"  # PostgreSQL cannot hold it, so it is in nobody's name
 LAST_ADMIN: Final[dict[int | str, dict[str, Any]]] = {

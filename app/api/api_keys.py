@@ -2,15 +2,16 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.models import APIKey
 from app.schemas.api_keys import APIKeyCreate, APIKeyCreated, APIKeyRead, APIKeyUpdate
 from app.schemas.common import ErrorResponse, Page
 
-router = APIRouter(prefix="/api-keys", tags=["accounts"])
+router = Router(prefix="/api-keys", tags=["accounts"])
 
 
 @router.post(

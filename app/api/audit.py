@@ -7,18 +7,19 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from app.api.deps import Admin, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.models import AuditEntry
 from app.repositories.audit import AuditFilter
 from app.schemas.admin import AuditEntryRead, ExportFormat
 from app.schemas.common import Page
 from app.services.audit import actions_like
 
-router = APIRouter(prefix="/admin/audit", tags=["administration"])
+router = Router(prefix="/admin/audit", tags=["administration"])
 
 COLUMNS: Final = tuple(AuditEntryRead.model_fields)
 FORMULA_STARTS: Final = (

@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response, status
+from fastapi import Depends, Response, status
 from fastapi.security import OAuth2PasswordRequestForm
 
 from app.api.cookies import SessionCookieDep, require_own_origin
 from app.api.deps import Actor, ServicesDep
+from app.api.routing import Router
 from app.models import User
 from app.schemas.auth import CookieSessionRead, Logout, RefreshTokenUse, TokensRead, UserCreate
 from app.schemas.common import ErrorResponse
 from app.schemas.users import UserRead
 from app.services.logins import SignedIn
 
-router = APIRouter(prefix="/auth", tags=["accounts"])
+router = Router(prefix="/auth", tags=["accounts"])
 
 PasswordForm = Annotated[OAuth2PasswordRequestForm, Depends()]
 

@@ -2,17 +2,18 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.models import CandidateStatus, MemoryCandidate
 from app.schemas.candidates import CandidateAccept, CandidateRead, CandidateUpdate
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.memories import MemoryRead
 from app.services.memory_views import MemoryView
 
-router = APIRouter(prefix="/memories/candidates", tags=["memories"])
+router = Router(prefix="/memories/candidates", tags=["memories"])
 
 
 @router.get("")

@@ -4,17 +4,18 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response, status
+from fastapi import Path, Query, Response, status
 from fastapi.responses import StreamingResponse
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Cursor, Limit, RoomActor, ServicesDep
+from app.api.routing import Router
 from app.commands import Emoji
 from app.models import Message
 from app.schemas.common import Page
 from app.schemas.messages import MessageCreate, MessageRead, MessageUpdate, ReadMarkerPut, ReadMarkersRead
 
-router = APIRouter(prefix="/chat/{session_id}", tags=["rooms"])
+router = Router(prefix="/chat/{session_id}", tags=["rooms"])
 
 LINES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 EmojiPath = Annotated[Emoji, Path(description="Percent-encoded, such as `%F0%9F%91%8D`.")]

@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from app.api.deps import Cursor, Limit, ServicesDep, SignedInPerson
+from app.api.routing import Router
 from app.schemas.auth import DeviceRead
 from app.schemas.common import Page
 
-router = APIRouter(prefix="/users/me/devices", tags=["accounts"])
+router = Router(prefix="/users/me/devices", tags=["accounts"])
 
 
 @router.get("")

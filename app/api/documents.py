@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 from fastapi.responses import PlainTextResponse
 from pydantic import AfterValidator, WithJsonSchema
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
 from app.api.downloads import Download
+from app.api.routing import Router
 from app.api.uploads import REQUEST_BODY, UploadDep
 from app.models import Document, DocumentStatus
 from app.repositories.documents import DocumentFilter
@@ -18,7 +19,7 @@ from app.schemas.documents import ChunkPage, DocumentRead, DocumentUpdate, Inges
 from app.schemas.search import DocumentCheck, Question
 from app.services.documents import Ingestion
 
-router = APIRouter(tags=["documents"])
+router = Router(tags=["documents"])
 
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL has no such character
 LAST_ORDINAL = 2**31 - 1  # of a passage

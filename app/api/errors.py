@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from redis.exceptions import ClusterError, RedisClusterException
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -43,6 +44,8 @@ RETRY_AFTER = "5"  # seconds after which a dependency is worth another try
 DEPENDENCY_DOWN = (
     RedisConnectionError,
     RedisTimeoutError,
+    RedisClusterException,
+    ClusterError,
     InterfaceError,
     OperationalError,
     PoolTimeout,

@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, Protocol
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.conversations import RoomConversation
 from app.api.deps import ResourcesDep, RoomActor, ServicesDep
+from app.api.routing import Router
 from app.commands import MessageNumber
 from app.events import ErrorOccurred
 from app.permissions import Principal
@@ -20,7 +21,7 @@ from app.realtime.channels import Listener
 from app.realtime.outbox import CloseCode, CutOff
 from app.resources import Resources
 
-router = APIRouter(prefix="/chat/{session_id}", tags=["rooms"])
+router = Router(prefix="/chat/{session_id}", tags=["rooms"])
 
 WIRE: Final = "hearth.wire"
 """Under this name a request's scope has its `Wire` among the extensions, where the server offers one."""

@@ -1,16 +1,17 @@
 """What operators and clients ask first: is it well, what is it, how much does it do."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import __version__
 from app.adapters.media_types import SUPPORTED
 from app.api.deps import Actor, MetricsDep, ResourcesDep, ServicesDep
+from app.api.routing import Router
 from app.events import utc_now
 from app.schemas.health import CheckRead, HealthRead, InfoRead, Limits, LiveRead
 
-router = APIRouter(tags=["operations"])
-orchestrators = APIRouter(tags=["operations"])
+router = Router(tags=["operations"])
+orchestrators = Router(tags=["operations"])
 
 STATUS_CODES = {"healthy": 200, "degraded": 200, "unhealthy": 503}
 FEATURES = ["documents", "search", "query", "sessions", "websocket", "tasks", "api_keys", "projects"]
@@ -55,6 +56,8 @@ async def read_info(resources: ResourcesDep) -> InfoRead:
         media_types=sorted(SUPPORTED),
         limits=Limits(
             document_bytes=settings.document.max_bytes,
+            media_bytes=settings.media.max_bytes,
+            media_per_memory=settings.media.per_memory,
             body_bytes=settings.max_body_bytes,
             message_characters=settings.chat.message_max_length,
             frame_bytes=settings.realtime.max_frame_bytes,

@@ -3,16 +3,17 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
 from app.api.memory_filters import NearDep
+from app.api.routing import Router
 from app.schemas.common import Page
 from app.schemas.memories import LocationCreate, LocationRead, LocationUpdate
 from app.services.locations import LocationView
 
-router = APIRouter(prefix="/locations", tags=["memories"])
+router = Router(prefix="/locations", tags=["memories"])
 
 Words = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Stands in the name.")]
 

@@ -4,12 +4,13 @@ from datetime import date
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 from pydantic import AfterValidator, WithJsonSchema
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
 from app.api.memory_filters import After, ListFilterDep, MemoryFilterDep, encode_place
+from app.api.routing import Router
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.memories import (
     MemoryCreate,
@@ -24,7 +25,7 @@ from app.schemas.search import Question
 from app.schemas.users import Timezone
 from app.services.memory_views import MemoryView
 
-router = APIRouter(prefix="/memories", tags=["memories"])
+router = Router(prefix="/memories", tags=["memories"])
 
 NO_SUCH_STATE: Final[dict[int | str, dict[str, Any]]] = {
     409: {"model": ErrorResponse, "description": "There is no such state to go back to"}

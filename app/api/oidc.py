@@ -3,17 +3,18 @@
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi import Depends, Query, Request, Response, status
 from fastapi.responses import RedirectResponse
 
 from app.api.cookies import SessionCookieDep, is_secure
 from app.api.deps import ServicesDep, SignedInPerson
+from app.api.routing import Router
 from app.realtime.identities import TIME_TO_SIGN_IN
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.identities import IdentityDepartureRead, IdentityLink, IdentityRead
 from app.services.identities import Departure, ProviderAnswer
 
-router = APIRouter(tags=["accounts"])
+router = Router(tags=["accounts"])
 
 BROWSER_COOKIE: Final = "hearth_sign_in"
 CALLBACK: Final = "finish_oidc_login"

@@ -9,13 +9,14 @@ import importlib.util
 import re
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from app.api.asyncapi import asyncapi_document
 from app.api.protocol_page import protocol_page
+from app.api.routing import Router
 
 ASSETS = "/docs/assets"
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -50,7 +51,7 @@ form.addEventListener("submit", async (event) => {{
 """Acts when somebody presses the button, not when it is opened: mail programs open links, too."""
 ONE_FIELD = '<label>New password <input type="password" name="password" autocomplete="new-password" required></label>'
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 def _assets_folder() -> Path:

@@ -3,15 +3,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.memories import PersonCreate, PersonMerge, PersonRead, PersonUpdate
 from app.services.people import PersonView
 
-router = APIRouter(prefix="/people", tags=["memories"])
+router = Router(prefix="/people", tags=["memories"])
 
 Words = Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]*$", description="Stands in one of their names.")]
 

@@ -3,16 +3,17 @@
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.models import Project
 from app.schemas.common import ErrorResponse, Page
 from app.schemas.projects import MemberPut, MemberRead, ProjectCreate, ProjectRead, ProjectUpdate
 from app.services.projects import Membership
 
-router = APIRouter(prefix="/projects", tags=["projects"])
+router = Router(prefix="/projects", tags=["projects"])
 
 MEMBER_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": MemberRead, "description": "The role was changed"},

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, Awaitable
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request, Response, status
+from fastapi import Header, Request, Response, status
 
 from app.api.deps import Reader, ServicesDep
+from app.api.routing import Router
 from app.api.streams import Events, ServerSentEvent, event_stream
 from app.models import Answer
 from app.permissions import Principal
@@ -18,7 +19,7 @@ from app.schemas.search import SearchRequest, SearchResult
 from app.services import Services
 from app.services.replies import EVENTS
 
-router = APIRouter(tags=["query"])
+router = Router(tags=["query"])
 
 STREAM_DESCRIPTION = """The answer, or with `stream: true` Server-Sent Events: `retrieved` {id, items: [{marker,
 document_id, title, page, score}]}, `token` {delta} for each piece of the answer, `citations` {citations, sentences},

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from app.api.deps import ServicesDep, SignedInPerson
+from app.api.routing import Router
 from app.schemas.common import ErrorResponse
 from app.schemas.recovery import (
     EmailChange,
@@ -15,7 +16,7 @@ from app.schemas.recovery import (
     PasswordReset,
 )
 
-router = APIRouter(tags=["accounts"])
+router = Router(tags=["accounts"])
 
 MAIL_IF_KNOWN = MailPromise(message="If this address has an account, a mail with a link is on its way.")
 MAIL_TO_CONFIRM = MailPromise(message="A mail with a link is on its way, unless there were too many or none is needed.")

@@ -1,11 +1,10 @@
 """Rates of roles over HTTP, for admins."""
 
-from fastapi import APIRouter
-
 from app.api.deps import Admin, ServicesDep
+from app.api.routing import Router
 from app.schemas.limits import LimitsRead, RoleLimitUpdate
 
-router = APIRouter(prefix="/admin/limits", tags=["admin"])
+router = Router(prefix="/admin/limits", tags=["admin"])
 
 
 @router.get("")

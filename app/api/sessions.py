@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import SCHEMES, Actor, CallerDep, Cursor, Limit, RoomActor, ServicesDep
+from app.api.routing import Router
 from app.models import Session
 from app.schemas.common import Page
 from app.schemas.sessions import (
@@ -23,7 +24,7 @@ from app.schemas.sessions import (
 )
 from app.services.sessions import Joined, NewInvite
 
-router = APIRouter(prefix="/sessions", tags=["rooms"])
+router = Router(prefix="/sessions", tags=["rooms"])
 
 ROOM = "/{session_id:uuid}"  # so that `/sessions/join` is never taken for one
 

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -15,6 +14,7 @@ from app.api.callers import Caller
 from app.api.conversations import Conversation, ProjectConversation, RoomConversation
 from app.api.errors import is_dependency_down
 from app.api.limits import check_opening, note_failure
+from app.api.routing import Router
 from app.commands import Authenticate, ClientId
 from app.errors import (
     AppError,
@@ -38,7 +38,7 @@ from app.services.callers import Credentials
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter()
+router = Router()
 
 PROTOCOL = "hearth.v1"
 FRAMES_PER_TURN = 32

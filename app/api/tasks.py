@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from app.api.conditional import ConditionalDep
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.models import Task, TaskStatus
 from app.schemas.common import Page
 from app.schemas.tasks import TaskCreate, TaskRead, TaskTypeRead
 
-router = APIRouter(tags=["tasks"])
+router = Router(tags=["tasks"])
 
 
 @router.get("/tasks")

@@ -1,12 +1,13 @@
 """Tickets for opening a WebSocket from a browser."""
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.api.deps import RoomActor, ServicesDep
+from app.api.routing import Router
 from app.schemas.auth import TicketRead
 from app.services.callers import Ticket
 
-router = APIRouter(tags=["accounts"])
+router = Router(tags=["accounts"])
 
 
 @router.post("/ws-tickets", status_code=status.HTTP_201_CREATED, response_model=TicketRead)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.adapters.media_types import TEXT
 from app.adapters.storage import StoredBlob
@@ -48,7 +48,7 @@ async def receive_upload(request: Request, actor: Actor, services: ServicesDep) 
 
     The body is not a declared parameter, for FastAPI would read it as a whole, and before it knows who is calling.
     """
-    _refuse_announced(request, services.blobs.max_bytes + MAX_FORM_BYTES)
+    refuse_announced(request, services.blobs.max_bytes + MAX_FORM_BYTES)
     content_type = request.headers.get("content-type", "")
     match content_type.partition(";")[0].strip().lower():
         case "multipart/form-data":
@@ -90,7 +90,7 @@ class _Form:
     def upload(self) -> Upload:
         if self.blob is None:
             raise InvalidInput("The part `file` is missing.", field="file")
-        return Upload(self.blob, _validate(DocumentFields, _decoded(self._fields)), self._filename)
+        return Upload(self.blob, validate(DocumentFields, _decoded(self._fields)), self._filename)
 
     async def _take_file(self, part: Part, body: Multipart, services: Services) -> None:
         if self.blob is not None:
@@ -99,7 +99,7 @@ class _Form:
         self.blob = await services.blobs.store(body.data())
 
 
-def _refuse_announced(request: Request, limit: int) -> None:
+def refuse_announced(request: Request, limit: int) -> None:
     """Nobody needs to send 50 MB to hear that they are too many; a chunked body is counted as it comes."""
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced) > limit:
@@ -107,11 +107,11 @@ def _refuse_announced(request: Request, limit: int) -> None:
 
 
 async def _receive_json(actor: Principal, request: Request, services: Services) -> Upload:
-    _refuse_announced(request, MAX_JSON_BYTES)
+    refuse_announced(request, MAX_JSON_BYTES)
     given = _parse(await _read_bounded(request.stream()))
     if isinstance(given, dict) and "url" in given:
-        return await services.documents.fetch(actor, _validate(DocumentUrlCreate, given))
-    data = _validate(DocumentTextCreate, given)
+        return await services.documents.fetch(actor, validate(DocumentUrlCreate, given))
+    data = validate(DocumentTextCreate, given)
     blob = await services.blobs.store(_once(data.text.encode()))
     return Upload(blob, data, media_type=TEXT)
 
@@ -148,10 +148,11 @@ def _decoded(fields: Mapping[str, str]) -> dict[str, Any]:
     return given
 
 
-Fields = TypeVar("Fields", bound=DocumentFields)
+Fields = TypeVar("Fields", bound=BaseModel)
 
 
-def _validate(model: type[Fields], given: Any) -> Fields:
+def validate(model: type[Fields], given: Any) -> Fields:
+    """Raises RequestValidationError."""
     try:
         return model.model_validate(given)
     except ValidationError as error:

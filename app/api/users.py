@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from fastapi import APIRouter, status
+from fastapi import status
 from fastapi.responses import StreamingResponse
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, ServicesDep, SignedInPerson
+from app.api.routing import Router
 from app.events import utc_now
 from app.models import User
 from app.schemas.common import ErrorResponse
@@ -16,7 +17,7 @@ ARCHIVE_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"description": "A ZIP archive", "content": {"application/zip": {"schema": {"type": "string"}}}}
 }
 
-router = APIRouter(prefix="/users/me", tags=["accounts"])
+router = Router(prefix="/users/me", tags=["accounts"])
 
 
 @router.get("", response_model=UserRead)

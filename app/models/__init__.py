@@ -15,6 +15,7 @@ from app.models.documents import (
 )
 from app.models.events import Channel, EventRow
 from app.models.idempotency import IdempotentRequest
+from app.models.media import Media, MediaRendition, MediaStatus
 from app.models.memories import (
     CandidateStatus,
     Location,
@@ -85,6 +86,9 @@ __all__ = [
     "LoginKind",
     "MailPurpose",
     "MailToken",
+    "Media",
+    "MediaRendition",
+    "MediaStatus",
     "Member",
     "Memory",
     "MemoryCandidate",

@@ -42,6 +42,7 @@ class AuditAction(StrEnum):
     ROOM_REMOVED = "session.participant_removed"
     MESSAGE_DELETED = "message.deleted"  # somebody else's, by a host
     DOCUMENT_DELETED = "document.deleted"
+    MEDIA_DELETED = "media.deleted"  # somebody else's, by the owner of the memory
     MEMORY_SHARED = "memory.shared"  # with another project than before, or with none
     TASK_CANCELLED = "task.cancelled"  # by an admin: people end those of their own projects
     REGISTRATION_INVITED = "invite.created"

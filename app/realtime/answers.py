@@ -11,7 +11,8 @@ from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+
+from app.realtime.outages import REDIS_FAILURES
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ class AnswerLog:
                     pipeline.xadd(key, {"name": piece.name, "data": piece.data}, id=f"{piece.number}-0")
                 pipeline.pexpire(key, self._life)
                 await pipeline.execute()
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             log.warning("answer_log.not_kept", answer_id=str(answer_id), error=repr(error))
 
     async def read(self, answer_id: UUID, after: int) -> Sequence[Piece]:
@@ -63,7 +64,7 @@ class AnswerLog:
                 pipeline.xrange(self._key(answer_id, "pieces"), min=f"({after}-0", count=BATCH)
                 pipeline.set(self._key(answer_id, "followed"), "1", px=self._grace)
                 found, _ = await pipeline.execute()
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             log.warning("answer_log.not_read", answer_id=str(answer_id), error=repr(error))
             return []
         return [Piece(int(number.split("-")[0]), fields["name"], fields["data"]) for number, fields in found]
@@ -76,18 +77,18 @@ class AnswerLog:
                 pipeline.set(self._key(answer_id, "alive"), "1", px=SIGN_OF_LIFE)
                 pipeline.mget(keys)
                 _, (unwanted, followed) = await pipeline.execute()
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             log.warning("answer_log.no_signals", answer_id=str(answer_id), error=repr(error))
             return Signals()
         return Signals(is_unwanted=unwanted is not None, is_followed=followed is not None)
 
     async def is_being_given(self, answer_id: UUID) -> bool:
-        """Whether a process was at work on it a moment ago. Raises RedisError, OSError."""
+        """Whether a process was at work on it a moment ago. Raises one of REDIS_FAILURES."""
         return bool(await self._redis.exists(self._key(answer_id, "alive")))
 
     async def ask_to_stop(self, answer_id: UUID) -> None:
-        """Raises RedisError, OSError."""
+        """Raises one of REDIS_FAILURES."""
         await self._redis.set(self._key(answer_id, "unwanted"), "1", px=self._life)
 
     def _key(self, answer_id: UUID, name: str) -> str:
-        return f"{self._prefix}reply:{answer_id}:{name}"
+        return f"{self._prefix}reply:{{{answer_id}}}:{name}"

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from app.events import Frame
 from app.realtime.cancellation import cancel_until_done
@@ -38,7 +38,9 @@ class EventLog(Protocol):
 
 
 class Hub:
-    def __init__(self, redis: Redis, events: EventLog, settings: RealtimeSettings, *, prefix: str) -> None:
+    def __init__(
+        self, redis: Redis | RedisCluster, events: EventLog, settings: RealtimeSettings, *, prefix: str
+    ) -> None:
         self._events = events
         self._settings = settings
         self._channels: dict[UUID, Channel] = {}

@@ -1,11 +1,9 @@
 """How often something was done: counted in Redis for all processes, and by each alone while Redis is away."""
 
-import asyncio
-import contextlib
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -14,18 +12,19 @@ from typing import Final
 import structlog
 from limits import RateLimitItem
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from app.errors import RateLimited
 from app.gathering import Gathering
 from app.rates import Budget, written
+from app.realtime.outages import REDIS_FAILURES
+from app.realtime.patience import patience
 from app.realtime.scripts import COUNT
 
 log = structlog.get_logger(__name__)
 
 PATIENCE: Final = 0.25  # seconds for an answer of Redis
 PAUSE: Final = 2.0  # seconds without asking Redis again after it failed, so that not every call waits
-GRACE: Final = 64  # turns of the event loop: in a busy process the answer may be there, and not be passed on yet
 AT_ONCE: Final = 2  # round trips under way
 MOST_TOGETHER: Final = 100  # calls in one
 MOST_COUNTS: Final = 50_000  # that are kept in memory while Redis is away; of more, those unused for longest go
@@ -87,7 +86,7 @@ class RateLimits:
     """A sliding window made of two counters: uses of this window, and those of the last as far as it still counts."""
 
     def __init__(self, redis: Redis, *, prefix: str) -> None:
-        self._prefix = f"{prefix}limit:"
+        self._prefix = f"{prefix}{{limit}}:"  # in braces: one server of a cluster counts them all
         self._redis = redis
         self._digest = hashlib.sha1(COUNT.encode(), usedforsecurity=False).hexdigest()
         self._memory = MemoryCounts()
@@ -106,7 +105,7 @@ class RateLimits:
             self._ask_redis_from = time.monotonic() + PAUSE
         try:
             standing = await self._gathering.ask((uses, counting))
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             self._ask_redis_from = time.monotonic() + PAUSE
             log.warning("limits.redis_lost", error=repr(error))
             return self._memory.count(uses, counting)
@@ -117,7 +116,7 @@ class RateLimits:
 
     async def _count_in_redis(self, calls: Sequence[tuple[Sequence[Use], Counting]]) -> Sequence[Standing]:
         """One round trip; the uses of one call are counted in one go."""
-        async with _patience():
+        async with patience(PATIENCE):
             try:
                 answers = await self._run_scripts(calls)
             except NoScriptError:  # Redis was started anew; nothing was counted
@@ -135,29 +134,9 @@ class RateLimits:
                 numbers = [
                     number for use in uses for number in (use.rate.amount, use.rate.get_expiry() * 1000, use.cost)
                 ]
-                pipeline.evalsha(self._digest, len(keys), *keys, counting.value, *numbers)
+                pipeline.execute_command("EVALSHA", self._digest, len(keys), *keys, counting.value, *numbers)
             answers: Sequence[Sequence[int]] = await pipeline.execute()
         return answers
-
-
-@contextlib.asynccontextmanager
-async def _patience() -> AsyncIterator[None]:
-    """Raises TimeoutError: the block was not done in time, though this process has had time to look."""
-    loop = asyncio.get_running_loop()
-    handles: list[asyncio.Handle] = []
-
-    def expire(turns: int) -> None:
-        if turns:
-            handles.append(loop.call_soon(expire, turns - 1))
-        else:
-            deadline.reschedule(loop.time())
-
-    async with asyncio.timeout(None) as deadline:
-        handles.append(loop.call_later(PATIENCE, expire, GRACE))
-        try:
-            yield
-        finally:
-            handles[-1].cancel()
 
 
 @dataclass(frozen=True, slots=True)

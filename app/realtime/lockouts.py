@@ -10,9 +10,9 @@ from typing import Final
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.errors import RateLimited
+from app.realtime.outages import REDIS_FAILURES
 from app.settings import LockoutSettings
 
 log = structlog.get_logger(__name__)
@@ -92,7 +92,7 @@ class _Count:
 class Lockouts:
     def __init__(self, redis: Redis, settings: LockoutSettings, *, prefix: str) -> None:
         self._settings = settings
-        self._prefix = f"{prefix}lockout:"
+        self._prefix = f"{prefix}{{lockout}}:"  # in braces: one server of a cluster counts them all
         self._begin = redis.register_script(BEGIN_GUESS)
         self._take_back = redis.register_script(TAKE_BACK)
         self._memory: dict[str, _Count] = {}
@@ -152,7 +152,7 @@ class Lockouts:
                 return None
             async with asyncio.timeout(PATIENCE):
                 answer = await self._begin(keys=self._keys(subjects), args=[*arguments, longest])
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             self._lost(error)
             return None
         return int(answer[0]) / 1000, int(answer[1]) / 1000
@@ -165,7 +165,7 @@ class Lockouts:
             if time.monotonic() >= self._ask_redis_from:
                 async with asyncio.timeout(PATIENCE):
                     await self._take_back(keys=self._keys(subjects), args=arguments)
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             self._lost(error)
 
     def _lost(self, error: Exception) -> None:

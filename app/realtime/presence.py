@@ -15,13 +15,13 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
 from uuid_utils.compat import uuid7
 
 from app.errors import ServiceUnavailable, SessionFull
 from app.events import EphemeralEvent, Frame, Person, UserJoined, UserLeft
 from app.gathering import Gathering
 from app.realtime.cancellation import cancel_until_done
+from app.realtime.outages import REDIS_FAILURES
 from app.realtime.script_calls import ScriptCall, ScriptCalls
 from app.realtime.scripts import LEAVE_SEAT, LIST_PEOPLE, RENEW_SEATS, TAKE_SEAT
 from app.settings import RealtimeSettings
@@ -53,7 +53,6 @@ class Presence:
     ) -> None:
         self._publish = publish
         self._prefix = prefix
-        self._redis = redis
         self._life = settings.seat_ttl.total_seconds()
         self._take_seat, self._leave_seat, self._renew_seats, self._list_people = (
             redis.register_script(script) for script in (TAKE_SEAT, LEAVE_SEAT, RENEW_SEATS, LIST_PEOPLE)
@@ -159,20 +158,18 @@ class Presence:
                 async with self._renewing, asyncio.timeout(CALL_PATIENCE):
                     await self._renew()
                 self._is_renewed = True
-            except (RedisError, OSError) as error:
+            except (ServiceUnavailable, TimeoutError) as error:
                 if self._is_renewed:
                     log.warning("presence.not_renewed", error=repr(error))
                 self._is_renewed = False
 
     async def _renew(self) -> None:
-        """One pipeline for all rooms of this process."""
+        """All rooms of this process together, in few round trips."""
         seats: defaultdict[UUID, list[str]] = defaultdict(list)
         for seat in self._seats:
             seats[seat.session_id] += [seat.key, seat.person.name]
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for session_id, keys_and_names in seats.items():
-                await self._renew_seats(self._keys(session_id), self._arguments(keys_and_names), client=pipeline)
-            replies = await pipeline.execute()
+        renewals = (self._ask(self._renew_seats, id_, *keys_and_names) for id_, keys_and_names in seats.items())
+        replies = await asyncio.gather(*renewals)
         for session_id, (gone, back) in zip(seats, replies, strict=True):
             self._announce_gone(session_id, gone)
             for id_, name, count in back:
@@ -182,11 +179,11 @@ class Presence:
     async def _ask(self, script: AsyncScript, session_id: UUID, *values: str) -> Any:
         try:
             return await self._calls.run(ScriptCall(script, self._keys(session_id), self._arguments(values)))
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             raise ServiceUnavailable("Who is in the room cannot be seen at the moment.") from error
 
     def _keys(self, session_id: UUID) -> tuple[str, ...]:
-        return tuple(f"{self._prefix}session:{session_id}:{part}" for part in ("seats", "connections", "names"))
+        return tuple(f"{self._prefix}session:{{{session_id}}}:{part}" for part in ("seats", "connections", "names"))
 
     def _arguments(self, values: Sequence[str]) -> tuple[str, ...]:
         """Seats that nobody could renew while Redis was away do not count as expired, until they can be again."""

@@ -6,7 +6,8 @@ from typing import Final
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+
+from app.realtime.outages import REDIS_FAILURES
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ class ProvenKeys:
             del self._noted[next(iter(self._noted))]
         try:
             await self._redis.set(self._key(digest), "1", ex=REMEMBERED_FOR)
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             log.warning("proven_keys.not_kept", error=repr(error))
 
     async def has(self, digest: bytes) -> bool:
@@ -41,7 +42,7 @@ class ProvenKeys:
             return True
         try:
             return bool(await self._redis.exists(self._key(digest)))
-        except (RedisError, OSError):
+        except REDIS_FAILURES:
             return False
 
     def _key(self, digest: bytes) -> str:

@@ -1,6 +1,5 @@
 """Calls of Lua scripts that come at the same time, in one round trip."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +9,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import NoScriptError
 
 from app.gathering import Gathering
+from app.realtime.patience import patience
 
 MOST_TOGETHER: Final = 100
 AT_ONCE: Final = 2  # round trips under way; each takes a connection
@@ -31,14 +31,14 @@ class ScriptCalls:
         self._gathering = Gathering(self._run_in_time, most=MOST_TOGETHER, at_once=AT_ONCE)
 
     async def run(self, call: ScriptCall) -> Any:
-        """Raises RedisError, TimeoutError."""
+        """Raises one of REDIS_FAILURES."""
         outcome = await self._gathering.ask(call)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     async def _run_in_time(self, calls: Sequence[ScriptCall]) -> Sequence[Any]:
-        async with asyncio.timeout(self._patience):
+        async with patience(self._patience):
             outcomes = await self._run(calls)
             unknown = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, NoScriptError)]
             if unknown:  # Redis was started anew
@@ -52,6 +52,6 @@ class ScriptCalls:
     async def _run(self, calls: Sequence[ScriptCall]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for call in calls:
-                pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.values)
+                pipeline.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.values)
             outcomes: list[Any] = await pipeline.execute(raise_on_error=False)
         return outcomes

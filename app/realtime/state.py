@@ -12,10 +12,10 @@ from uuid import UUID
 import structlog
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.gathering import Gathering
 from app.permissions import Principal
+from app.realtime.outages import REDIS_FAILURES
 from app.realtime.scripts import APPEND_TO_ANSWER
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ class AnswerState:
             offset: int = await self._append(
                 keys=[self._key(session_id)], args=[str(in_reply_to), delta, str(len(delta)), life]
             )
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             log.warning("answer_state.not_kept", session_id=str(session_id), error=repr(error))
             return None
         return offset
@@ -72,7 +72,7 @@ class AnswerState:
         """What was said so far; None when no answer is under way."""
         try:
             in_reply_to, text = await self._reading.ask(session_id)
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             log.warning("answer_state.not_read", session_id=str(session_id), error=repr(error))
             return None
         return AnswerSoFar(UUID(str(in_reply_to)), str(text or "")) if in_reply_to else None
@@ -88,7 +88,7 @@ class AnswerState:
         """The answer is complete, was stopped, or begins anew."""
         try:
             await self._redis.delete(self._key(session_id))
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             log.warning("answer_state.not_cleared", session_id=str(session_id), error=repr(error))
 
     def _key(self, session_id: UUID) -> str:

@@ -6,9 +6,9 @@ from typing import Final
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.errors import ServiceUnavailable
+from app.realtime.outages import REDIS_FAILURES
 
 SCAN_COUNT: Final = 1000
 _ID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -34,5 +34,5 @@ class Traces:
             found = [key async for key in keys if not wanted.isdisjoint(_ID.findall(key))]
             for first in range(0, len(found), SCAN_COUNT):
                 await self._redis.unlink(*found[first : first + SCAN_COUNT])
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             raise ServiceUnavailable("Redis does not answer.") from error

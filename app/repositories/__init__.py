@@ -11,6 +11,7 @@ from app.events import Frame
 from app.repositories.admissions import AdmissionRepository
 from app.repositories.answers import AnswerRepository
 from app.repositories.audit import AuditRepository
+from app.repositories.blobs import BlobRepository
 from app.repositories.candidates import CandidateRepository
 from app.repositories.chunks import ChunkRepository
 from app.repositories.documents import DocumentRepository
@@ -25,6 +26,7 @@ from app.repositories.limits import RoleLimitRepository
 from app.repositories.locations import LocationRepository
 from app.repositories.logins import LoginRepository
 from app.repositories.mails import MailRepository
+from app.repositories.media import MediaRepository
 from app.repositories.memories import MemoryRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.people import PersonRepository
@@ -59,6 +61,7 @@ class UnitOfWork:
         self.answers = AnswerRepository(session)
         self.api_keys = APIKeyRepository(session)
         self.audit = AuditRepository(session)
+        self.blobs = BlobRepository(session)
         self.candidates = CandidateRepository(session)
         self.chunks = ChunkRepository(session)
         self.documents = DocumentRepository(session)
@@ -71,6 +74,7 @@ class UnitOfWork:
         self.locations = LocationRepository(session)
         self.logins = LoginRepository(session)
         self.mails = MailRepository(session)
+        self.media = MediaRepository(session)
         self.memories = MemoryRepository(session)
         self.messages = MessageRepository(session)
         self.posts = PostRepository(session, self.events.outgoing)

@@ -1,11 +1,11 @@
 """Documents and their extracted text."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -154,18 +154,6 @@ class DocumentRepository:
     async def _delete(self, entity: type[DocumentText | DocumentTextDraft], document_id: UUID) -> None:
         statement = delete(entity).where(entity.document_id == document_id)
         await self._session.execute(statement, execution_options=WITHOUT_SYNCHRONIZING)
-
-    # --- the stored bytes, which documents name by their hash ---
-
-    async def lock_blob(self, sha256: str) -> None:
-        """Until this transaction ends, nobody else adds a document with these bytes or removes the bytes."""
-        key = int.from_bytes(bytes.fromhex(sha256[:16]), signed=True)
-        await self._session.execute(select(func.pg_advisory_xact_lock(key)))
-
-    async def list_named(self, sha256s: Iterable[str]) -> set[str]:
-        """Those that a document names; the others are removed, so whatever else comes to name bytes is asked here."""
-        query = select(Document.sha256).where(Document.sha256.in_(sha256s)).distinct()
-        return set((await self._session.scalars(query)).all())
 
 
 def _visible_to(actor: Principal) -> Select[Document]:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Executable, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.models import (
     UNFINISHED,
@@ -26,7 +26,10 @@ from app.models import (
     Invite,
     Login,
     MailToken,
+    Media,
+    MediaRendition,
     Member,
+    Memory,
     Message,
     Participant,
     Project,
@@ -44,7 +47,7 @@ PERSONAL: Final = (APIKey, Identity, MailToken, IdempotentRequest)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredDocument:
+class StoredFile:
     id: UUID
     sha256: str
 
@@ -110,10 +113,10 @@ class ErasureRepository:
     async def get_project(self, project_id: UUID) -> Project | None:
         return await self._session.get(Project, project_id)
 
-    async def list_documents(self, project_id: UUID, *, limit: int) -> Sequence[StoredDocument]:
+    async def list_documents(self, project_id: UUID, *, limit: int) -> Sequence[StoredFile]:
         query = select(Document.id, Document.sha256).where(Document.project_id == project_id)
         rows = await self._session.execute(query.order_by(Document.id).limit(limit))
-        return [StoredDocument(row.id, row.sha256) for row in rows]
+        return [StoredFile(row.id, row.sha256) for row in rows]
 
     async def delete_documents(self, document_ids: Sequence[UUID]) -> None:
         """With their texts and passages."""
@@ -139,6 +142,22 @@ class ErasureRepository:
             theirs = update(entity).where(entity.owner_id == user_id, heir.exists())
             await self._execute(theirs.values(owner_id=heir.scalar_subquery(), updated_at=entity.updated_at))
 
+    async def list_files(self, user_id: UUID, *, limit: int) -> Sequence[StoredFile]:
+        """Some that they added to memories of others."""
+        query = select(Media.id, Media.sha256).where(Media.added_by == user_id).order_by(Media.id).limit(limit)
+        return [StoredFile(row.id, row.sha256) for row in await self._session.execute(query)]
+
+    async def forget_files(self, media_ids: Sequence[UUID]) -> None:
+        """They stay as they are shown, and say nothing of who added them; unless that one let it stay."""
+        theirs = update(Media).where(Media.id.in_(media_ids))
+        silent, same = theirs.where(~Media.keeps_metadata), aliased(Media)
+        shown = and_(MediaRendition.media_id == Media.id, MediaRendition.name == "shown")
+        is_there = exists().where(same.memory_id == Media.memory_id, same.sha256 == MediaRendition.sha256)
+        of_shown = {name: getattr(MediaRendition, name) for name in ("sha256", "size", "media_type")}
+        await self._execute(silent.where(shown, ~is_there).values(of_shown))
+        await self._execute(silent.values(dict.fromkeys(("taken_at", "latitude", "longitude", "orientation"))))
+        await self._execute(theirs.values(added_by=None))
+
     async def lock_messages(self, user_id: UUID, *, limit: int) -> Sequence[Message]:
         query = select(Message).where(Message.user_id == user_id).order_by(Message.id).limit(limit)
         return (await self._session.scalars(query.with_for_update())).all()
@@ -156,6 +175,8 @@ class ErasureRepository:
             exists().where(Session.owner_id == user_id),
             exists().where(Task.owner_id == user_id, Task.project_id != home),
             exists().where(Message.user_id == user_id),
+            exists().where(Memory.owner_id == user_id),
+            exists().where(Media.added_by == user_id),
         ]
         return bool(await self._session.scalar(select(or_(*left))))
 

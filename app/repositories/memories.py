@@ -28,6 +28,7 @@ from app.models import (
     Session,
 )
 from app.permissions import Principal
+from app.repositories.media import MediaRepository, SeenMedia
 from app.repositories.memory_filters import MemoryFilter, narrowing, resolved, shelves_of
 
 KEPT_VERSIONS: Final = 100
@@ -63,6 +64,7 @@ class Surroundings:
     people: Sequence[Person] = ()
     location: Location | None = None
     links: Links = field(default_factory=Links)
+    media: Sequence[SeenMedia] = ()
 
 
 class MemoryRepository:
@@ -120,10 +122,11 @@ class MemoryRepository:
         return (await self._session.scalars(query if after is None else query.where(Memory.id < after.id))).all()
 
     async def surroundings(self, user_id: UUID, memories: Sequence[Memory]) -> Mapping[UUID, Surroundings]:
-        """Of each of `memories`; links lead to what `user_id` may see."""
+        """Of each of `memories`; links lead to what `user_id` may see, who sees of media what is for them."""
         ids = [memory.id for memory in memories]
         people = await self._people_of(ids)
         links = await self._links_of(user_id, ids)
+        media = await MediaRepository(self._session).seen_in(user_id, ids)
         wanted = {memory.location_id for memory in memories if memory.location_id is not None}
         places = {
             place.id: place
@@ -136,6 +139,7 @@ class MemoryRepository:
                 people.get(memory.id, ()),
                 places.get(memory.location_id) if memory.location_id else None,
                 links.get(memory.id, Links()),
+                media.get(memory.id, ()),
             )
             for memory in memories
         }
@@ -273,18 +277,25 @@ class MemoryRepository:
         there = select(Memory.id).where(Memory.id.in_(memory_ids), Memory.deleted_at.is_(None))
         await self.want_indexing(there)
 
-    async def purge(self, retention: timedelta) -> bool:
-        """Really delete some of what has been in the bin for longer; whether there may be more."""
+    async def mark_changed(self, memory_id: UUID) -> UUID | None:
+        """Lock it as one that looks different though it says the same; its owner, or None when it is gone."""
+        change = update(Memory).where(Memory.id == memory_id).values(updated_at=func.clock_timestamp())
+        return await self._session.scalar(change.returning(Memory.owner_id), execution_options=UNSYNCHRONIZED)
+
+    async def lock_outdated(self, retention: timedelta) -> Sequence[UUID]:
+        """Some of what has been in the bin for longer."""
         old = select(Memory.id).where(Memory.deleted_at < func.clock_timestamp() - retention)
         chosen = old.order_by(Memory.deleted_at).limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)
-        deleted = await self._session.execute(
-            delete(Memory).where(Memory.id.in_(chosen)).returning(Memory.id), execution_options=UNSYNCHRONIZED
-        )
-        return len(deleted.all()) == SWEPT_AT_ONCE
+        return (await self._session.scalars(chosen)).all()
 
-    async def delete(self, memory_id: UUID) -> None:
+    async def lock_some_of(self, owner_id: UUID, *, limit: int) -> Sequence[UUID]:
+        """Some of what somebody owns, whatever its state."""
+        owned = select(Memory.id).where(Memory.owner_id == owner_id).order_by(Memory.id).limit(limit)
+        return (await self._session.scalars(owned.with_for_update())).all()
+
+    async def delete(self, memory_ids: Collection[UUID]) -> None:
         """Really, and at once."""
-        await self._execute(delete(Memory).where(Memory.id == memory_id))
+        await self._execute(delete(Memory).where(Memory.id.in_(memory_ids)))
 
     async def _execute(self, statement: Any) -> None:
         await self._session.execute(statement, execution_options=UNSYNCHRONIZED)

@@ -28,9 +28,11 @@ class LiveRead(Read):
 
 
 class Limits(Read):
-    """`document_bytes` and `body_bytes` in bytes, `message_characters` in code points."""
+    """`document_bytes`, `media_bytes` and `body_bytes` in bytes, `message_characters` in code points."""
 
     document_bytes: int
+    media_bytes: int
+    media_per_memory: int
     body_bytes: int
     message_characters: int
     frame_bytes: int

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from app.models import MemoryVersion, Precision
 from app.schemas.common import Page, Read, Timestamp, encode_cursor
 from app.schemas.documents import Title
+from app.schemas.media import MediaRead
 from app.schemas.moments import When
 from app.schemas.texts import NO_NUL, ONLY_NUMBERS, VISIBLE_LINE, require_line, require_storable, shown_as
 from app.schemas.users import Name
@@ -181,7 +182,7 @@ class MemoryRead(Read):
     people: Sequence[PersonInMemory]
     location: PlaceOfMemory | None
     links: MemoryLinks
-    media: Sequence[dict[str, Any]]
+    media: Sequence[MediaRead]
     source: SourceRead
     created_at: Timestamp
     updated_at: Timestamp

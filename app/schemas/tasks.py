@@ -116,6 +116,14 @@ class ExtractMemoriesParams(BaseModel):
     session_id: UUID
 
 
+class RenderMediaParams(BaseModel):
+    """Make what is shown of a picture."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    media_id: UUID
+
+
 class SummarizeRoomParams(BaseModel):
     """Sum up what was said in a room, at the cost of `user_id` and the API key `key_id`."""
 

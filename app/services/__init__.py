@@ -1,8 +1,7 @@
 """What the product does. Built once, stateless, called by every door: HTTP, WebSocket, tasks and the command line."""
 
-import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from app.foundation import Foundation
 from app.realtime.answers import AnswerLog
@@ -27,6 +26,7 @@ from app.services.blobs import BlobService
 from app.services.callers import CallerService
 from app.services.candidates import CandidateService
 from app.services.chat import ChatService
+from app.services.checks import build_health
 from app.services.citations import Citations
 from app.services.documents import DocumentService
 from app.services.encryption import EncryptionService
@@ -44,6 +44,8 @@ from app.services.limits import LimitService
 from app.services.locations import LocationService
 from app.services.logins import LoginService
 from app.services.mails import MailService
+from app.services.media import MediaService
+from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
 from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
@@ -59,10 +61,9 @@ from app.services.schedules import ScheduleService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
-from app.services.task_catalogue import ANSWER_MESSAGE, BUILT_IN, INGEST_DOCUMENT, foreign_handlers
-from app.services.task_types import TaskType, TaskTypes
+from app.services.task_catalogue import ANSWER_MESSAGE, BUILT_IN, INGEST_DOCUMENT, RENDER_MEDIA, foreign_handlers
+from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
-from app.services.time_sense import warm_up
 from app.services.timeline import TimelineService
 from app.services.users import UserService
 
@@ -97,6 +98,8 @@ class Services:
     summaries: SummaryService
     messages: MessageService
     moderation: ModerationService
+    media: MediaService
+    media_rendering: MediaRendering
     memories: MemoriesService
     memory_indexing: MemoryIndexing
     people: PersonService
@@ -119,9 +122,8 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     """Wire every service; each takes only what it needs."""
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
-    indexer = Indexer(foundation.embedder, foundation.sparse)
-    ingestion = _build_ingestion(foundation, uow, indexer)
-    tasks = TaskService(uow, settings.preset, task_types := dict[str, TaskType]())  # filled below
+    work = _build_work(foundation, uow, blobs)
+    tasks = TaskService(uow, settings.preset, work.task_types)
     known = KnownCallers()
     limits = build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
@@ -130,7 +132,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     erasure = _build_erasure(foundation, uow, blobs)
     candidates = CandidateService(uow, foundation.embedder)
     talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
-    task_types |= _task_types(ingestion, talk.spirit)
+    work.task_types[ANSWER_MESSAGE.name] = replace(ANSWER_MESSAGE, abandon=talk.spirit.abandon)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, tasks),
@@ -145,12 +147,12 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         documents=DocumentService(uow, blobs, tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
-        execution=TaskExecution(uow, settings.task, task_types, settings.preset),
+        execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
         exports=ExportService(uow, blobs),
-        health=_build_health(foundation, uow),
+        health=build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
-        ingestion=ingestion,
+        ingestion=work.ingestion,
         limits=limits,
         locations=LocationService(uow),
         logins=ways_in.logins,
@@ -158,13 +160,15 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         summaries=talk.summaries,
         messages=talk.messages,
         moderation=ModerationService(uow, known),
-        memories=MemoriesService(uow, retrieval, retention=settings.memory.retention),
-        memory_indexing=MemoryIndexing(uow, indexer, foundation.embedder),
+        media=MediaService(uow, blobs, foundation.pictures, settings.media),
+        media_rendering=work.rendering,
+        memories=MemoriesService(uow, retrieval, blobs, retention=settings.memory.retention),
+        memory_indexing=MemoryIndexing(uow, work.indexer, foundation.embedder),
         people=PersonService(uow),
         projects=ProjectService(uow),
         proposals=ProposalService(uow, candidates, foundation.llm, limits),
         recovery=ways_in.recovery,
-        renewal=RenewalService(uow, indexer, batch_size=settings.embedding.batch_size),
+        renewal=RenewalService(uow, work.indexer, batch_size=settings.embedding.batch_size),
         registration=RegistrationService(uow, ways_in.mails),
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
@@ -177,8 +181,19 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     )
 
 
-def _build_ingestion(foundation: Foundation, uow: OpenUnitOfWork, indexer: Indexer) -> IngestionService:
-    return IngestionService(
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What goes on in the background, and what kinds of it there are."""
+
+    indexer: Indexer
+    ingestion: IngestionService
+    rendering: MediaRendering
+    task_types: dict[str, TaskType]
+
+
+def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> Work:
+    indexer = Indexer(foundation.embedder, foundation.sparse)
+    ingestion = IngestionService(
         uow,
         foundation.storage,
         foundation.extractor,
@@ -186,6 +201,9 @@ def _build_ingestion(foundation: Foundation, uow: OpenUnitOfWork, indexer: Index
         indexer,
         batch_size=foundation.settings.embedding.batch_size,
     )
+    rendering = MediaRendering(uow, blobs, foundation.pictures)
+    abandon = {INGEST_DOCUMENT.name: ingestion.abandon, RENDER_MEDIA.name: rendering.abandon}
+    return Work(indexer, ingestion, rendering, _task_types(abandon))
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:
@@ -310,43 +328,7 @@ def build_identities(
     )
 
 
-def _task_types(ingestion: IngestionService, spirit: SpiritService) -> TaskTypes:
-    """All work there is, and what becomes of it when it ends without success."""
-    abandon = {INGEST_DOCUMENT.name: ingestion.abandon, ANSWER_MESSAGE.name: spirit.abandon}
+def _task_types(abandon: Mapping[str, Abandon]) -> dict[str, TaskType]:
+    """All work there is; `abandon`: what becomes of it when it ends without success, by type."""
     own = [replace(kind, abandon=abandon.get(kind.name)) for kind in BUILT_IN]
     return {kind.name: kind for kind in (*own, *(handler.kind for handler in foreign_handlers()))}
-
-
-def _build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:
-    async def database() -> None:
-        async with uow() as transaction:
-            await transaction.ping()
-
-    async def redis() -> None:
-        await foundation.redis.ping()
-
-    async def embedder() -> None:
-        await foundation.embedder.check()
-        await asyncio.to_thread(warm_up)  # what questions need besides, loaded once
-        if foundation.sparse is not None:
-            await foundation.sparse.check()
-
-    async def llm() -> None:
-        if foundation.llm is not None:
-            await foundation.llm.check()
-
-    async def queue() -> None:
-        async with uow() as transaction:
-            await transaction.tasks.check_backlog()
-
-    return HealthService(
-        {
-            "database": database,
-            "redis": redis,
-            "workspace": foundation.storage.check,
-            "embedder": embedder,
-            "llm": llm,
-            "queue": queue,
-        },
-        fresh_for={"embedder": timedelta(seconds=30), "llm": timedelta(seconds=30), "workspace": timedelta(seconds=5)},
-    )

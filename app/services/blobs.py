@@ -1,14 +1,16 @@
-"""The stored bytes of documents, named by their hash: kept once, and gone with the last document that names them."""
+"""The stored bytes of documents and media, named by their hash: kept once, and gone with the last that names them."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from pathlib import Path
 
 from app.adapters.fetching import Fetcher
 from app.adapters.storage import Storage, StoredBlob
 from app.errors import NotFound, ServiceUnavailable
 from app.repositories import OpenUnitOfWork, UnitOfWork
 
-UNNAMED_AFTER = timedelta(hours=1)  # an upload is named by a document long before
+UNNAMED_AFTER = timedelta(hours=1)  # an upload is named long before
 BATCH_SIZE = 500
 
 
@@ -19,13 +21,21 @@ class BlobService:
         self._fetcher = fetcher
         self.max_bytes = max_bytes
 
-    async def store(self, stream: AsyncIterator[bytes]) -> StoredBlob:
-        """Keep the bytes of a document to be; whoever calls this names them by a document, or discards them.
+    async def store(self, stream: AsyncIterator[bytes], *, max_bytes: int | None = None) -> StoredBlob:
+        """Keep the bytes of a document or a file to be; whoever calls this names them by one, or discards them.
 
         Raises:
-            PayloadTooLarge: there are more than a document may have.
+            PayloadTooLarge: there are more than `max_bytes`, or else than a document may have.
         """
-        return await self._storage.put(stream, max_bytes=self.max_bytes)
+        return await self._storage.put(stream, max_bytes=max_bytes or self.max_bytes)
+
+    async def add(self, content: bytes) -> StoredBlob:
+        """Keep what was made here; as `store`."""
+        return await self._storage.put(_once(content), max_bytes=len(content))
+
+    def local(self, sha256: str) -> AbstractAsyncContextManager[Path]:
+        """Where processes on this machine can read the bytes, for the length of the block. Raises NotFound."""
+        return self._storage.local(sha256)
 
     async def fetch(self, url: str) -> tuple[StoredBlob, str]:
         """Keep the file behind `url`, as `store` does; with its name.
@@ -57,24 +67,24 @@ class BlobService:
         return _following(first, pieces)
 
     async def claim(self, uow: UnitOfWork, sha256: str) -> None:
-        """Make sure that the bytes are there until `uow` ends, which adds a document that names them.
+        """Make sure that the bytes are there until `uow` ends, which adds something that names them.
 
         Raises:
-            ServiceUnavailable: the last document with the same bytes was deleted between upload and claim.
+            ServiceUnavailable: the last thing with the same bytes was deleted between upload and claim.
         """
-        await uow.documents.lock_blob(sha256)
+        await uow.blobs.lock(sha256)
         if not await self._storage.has(sha256):
             raise ServiceUnavailable("The same file was being deleted. Please upload it again.")
 
     async def discard(self, sha256: str) -> None:
-        """Remove the bytes, unless a document names them; uploads of the same bytes wait for that."""
+        """Remove the bytes, unless something names them; uploads of the same bytes wait for that."""
         async with self._uow() as uow:
             await self.discard_within(uow, sha256)
 
     async def discard_within(self, uow: UnitOfWork, sha256: str) -> None:
-        """The same, in the transaction that deletes documents; if it fails, they are there without their bytes."""
-        await uow.documents.lock_blob(sha256)
-        if not await uow.documents.list_named([sha256]):
+        """The same, in the transaction that deletes what named them; if it fails, that is there without its bytes."""
+        await uow.blobs.lock(sha256)
+        if not await uow.blobs.list_named([sha256]):
             await self._storage.delete(sha256)
 
     async def discard_unnamed(self) -> None:
@@ -83,9 +93,13 @@ class BlobService:
         for first in range(0, len(stored), BATCH_SIZE):
             batch = stored[first : first + BATCH_SIZE]
             async with self._uow() as uow:
-                named = await uow.documents.list_named(batch)
+                named = await uow.blobs.list_named(batch)
             for sha256 in set(batch) - named:
                 await self.discard(sha256)
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def _following(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -25,6 +25,7 @@ DELETED_USER: Final = "Deleted user"  # what the account is called until it is g
 FORMER_MEMBER: Final = "Former member"  # the author of what stays in rooms of others
 ERASED_TEXT: Final = "[deleted]"
 DOCUMENTS_AT_ONCE: Final = 10  # each with up to some ten thousand passages
+MEMORIES_AT_ONCE: Final = 50  # each with up to some hundred files
 ROWS_AT_ONCE: Final = 500
 
 
@@ -77,6 +78,8 @@ class ErasureService:
             async with self._uow() as uow:
                 await task.hold(uow)
                 await uow.erasure.hand_over_work(user_id)
+            await self._repeat(task, lambda uow: self._delete_memories(uow, user_id))
+            await self._repeat(task, lambda uow: self._forget_files(uow, user_id))
             await self._repeat(task, lambda uow: _leave_rooms(uow, user_id, erase_messages=erase_messages))
             is_gone = await self._delete_account(task, user_id)
         return {}
@@ -127,6 +130,23 @@ class ErasureService:
         for sha256 in sorted({document.sha256 for document in documents}):  # in order, so that two do not block
             await self._blobs.discard_within(uow, sha256)
         return len(documents)
+
+    async def _delete_memories(self, uow: UnitOfWork, user_id: UUID) -> int:
+        """Those in the bin, too; their files go before the commit, as those of documents."""
+        memory_ids = await uow.memories.lock_some_of(user_id, limit=MEMORIES_AT_ONCE)
+        blobs = await uow.media.list_blobs(memory_ids)
+        await uow.memories.delete(memory_ids)
+        for sha256 in sorted(blobs):
+            await self._blobs.discard_within(uow, sha256)
+        return len(memory_ids)
+
+    async def _forget_files(self, uow: UnitOfWork, user_id: UUID) -> int:
+        """What they added to memories of others stays as it is shown; the originals go."""
+        files = await uow.erasure.list_files(user_id, limit=MEMORIES_AT_ONCE)
+        await uow.erasure.forget_files([one.id for one in files])
+        for sha256 in sorted({one.sha256 for one in files}):
+            await self._blobs.discard_within(uow, sha256)
+        return len(files)
 
     async def _delete_account(self, task: RunningTask, user_id: UUID) -> bool:
         """Whether it is gone; else something came in meanwhile."""

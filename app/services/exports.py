@@ -14,11 +14,12 @@ from pydantic import BaseModel
 from app.adapters.archives import ArchiveStream
 from app.errors import NotFound
 from app.events import utc_now
-from app.models import AuditAction, Document, Model, Project, Session, Task, User
+from app.models import AuditAction, Document, Media, Model, Project, Session, Task, User
 from app.permissions import Principal, ProjectRole
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.documents import DocumentRead, safe_filename
 from app.schemas.exports import ExportedAccount, ExportedActivity, ExportedMember, ExportedProject
+from app.schemas.media import MediaRead
 from app.schemas.messages import MessageRead
 from app.schemas.query import AnswerRead
 from app.schemas.sessions import SessionRead
@@ -36,6 +37,8 @@ account.json              profile, settings, preferences, log-ins, linked accoun
 projects/<id>/            project.json: a project that you own, and its members
 documents/<id>/           document.json; original/: the file as it was uploaded; text.txt: what was read in it
 sessions/<id>/            session.json; messages.jsonl: everything that was said in a room of your projects
+media/<id>/               media.json: a file of one of your memories; original/: as you uploaded it, or as others
+                          show it who did
 messages-elsewhere.jsonl  what you said in rooms of others
 tasks.jsonl               long-running work in your projects, and what you started in those of others
 answers.jsonl             what you asked the documents alone, and what you were told, as long as that is kept
@@ -94,6 +97,10 @@ class ExportService:
         for project in projects:
             async for entry in self._project(actor, project):
                 yield entry
+        async for media in self._pages(lambda uow, at: uow.media.list_owned(user.id, after=at, limit=PAGE)):
+            for one in media:
+                async for entry in self._file(user.id, one):
+                    yield entry
         yield Entry("messages-elsewhere.jsonl", self._elsewhere(user.id), now)
         yield Entry("tasks.jsonl", self._tasks(user.id, projects), now)
         yield Entry("answers.jsonl", self._answers(user.id), now)
@@ -163,6 +170,21 @@ class ExportService:
             text = await uow.documents.get_text(document.id) if is_there else None
         if text is not None:
             yield Entry(f"{folder}/text.txt", _encoded(text), modified)
+
+    async def _file(self, user_id: UUID, media: Media) -> AsyncIterator[Entry]:
+        """As it was uploaded, if they did it or may see all of it; else as it is shown."""
+        async with self._uow() as uow:
+            [seen] = await uow.media.seen_by(user_id, [media])
+        shown = next((one.sha256 for one in seen.renditions if one.name == "shown"), None)
+        sha256 = media.sha256 if seen.shows_metadata or media.kind != "image" else shown
+        try:
+            content = await self._blobs.open(sha256) if sha256 else None
+        except NotFound:
+            return
+        yield Entry(f"media/{media.id}/media.json", _json(MediaRead.model_validate(seen)), media.updated_at)
+        if content is not None:
+            name = archive_name(media.filename, otherwise=str(media.id))
+            yield Entry(f"media/{media.id}/original/{name}", content, media.created_at)
 
     async def _messages(self, actor: Principal, room: Session) -> AsyncIterator[bytes]:
         """Names as the export of a room has them."""

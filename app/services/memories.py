@@ -15,6 +15,7 @@ from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.memories import Order, Place
 from app.repositories.memory_filters import MemoryFilter
 from app.schemas.memories import MemoryCreate, MemoryUpdate
+from app.services.blobs import BlobService
 from app.services.memory_changes import (
     add_memory,
     change_surroundings,
@@ -37,8 +38,11 @@ MANUAL: Mapping[str, Any] = {"kind": "manual", "ids": {}}
 class MemoriesService:
     """`retention`: how long what was deleted can be restored."""
 
-    def __init__(self, uow: OpenUnitOfWork, retrieval: RetrievalService, *, retention: timedelta) -> None:
+    def __init__(
+        self, uow: OpenUnitOfWork, retrieval: RetrievalService, blobs: BlobService, *, retention: timedelta
+    ) -> None:
         self._uow = uow
+        self._blobs = blobs
         self._retrieval = retrieval
         self._retention = retention
 
@@ -100,10 +104,10 @@ class MemoriesService:
         given = changes.model_fields_set
         try:
             async with self._uow() as uow:
-                memory = await _editable(uow, actor, memory_id)
+                memory = await editable(uow, actor, memory_id)
                 require_version(memory, expected)
                 if given & OF_THE_OWNER:
-                    _require_owner(actor, memory)
+                    require_owner(actor, memory)
                 change_text(memory, changes)
                 if given & {"occurred_at", "occurred_end", "precision"}:
                     set_span(memory, changed_span(memory, changes, await clock_of(uow, actor)))
@@ -120,7 +124,7 @@ class MemoriesService:
         """
         async with self._uow() as uow:
             memory = _there(await uow.memories.lock_visible(actor, memory_id), memory_id)
-            _require_owner(actor, memory)
+            require_owner(actor, memory)
             require_version(memory, expected)
             memory.deleted_at = utc_now()
             await uow.memories.forget_passages(memory_id)
@@ -130,7 +134,7 @@ class MemoriesService:
         """Out of the bin; what is not in it stays as it is. Raises NotFound, PermissionDenied."""
         async with self._uow() as uow:
             memory = _there(await uow.memories.lock_visible(actor, memory_id, deleted=True), memory_id)
-            _require_owner(actor, memory)
+            require_owner(actor, memory)
             if memory.deleted_at is None:
                 return await view_of(uow, actor, memory)
             memory.deleted_at = None
@@ -146,7 +150,7 @@ class MemoriesService:
         """
         async with self._uow() as uow:
             memory = _there(await uow.memories.get_visible(actor, memory_id, deleted=True), memory_id)
-            _require_owner(actor, memory)
+            require_owner(actor, memory)
             return await uow.memories.list_versions(memory_id, before=before, limit=limit)
 
     async def undo(self, actor: Principal, memory_id: UUID, revision: int | None) -> MemoryView:
@@ -158,7 +162,7 @@ class MemoriesService:
         """
         async with self._uow() as uow:
             memory = _there(await uow.memories.lock_visible(actor, memory_id), memory_id)
-            _require_owner(actor, memory)
+            require_owner(actor, memory)
             wanted = memory.revision - 1 if revision is None else revision
             version = await uow.memories.get_version(memory_id, wanted)
             if version is None:
@@ -170,15 +174,20 @@ class MemoriesService:
             return await keep(uow, actor, memory, "undone")
 
     async def sweep(self) -> None:
-        """Really delete what has been in the bin for longer than the setting says."""
+        """Really delete what has been in the bin for longer than the setting says, and its files."""
         is_more = True
         while is_more:
             async with self._uow() as uow:
-                is_more = await uow.memories.purge(self._retention)
+                outdated = await uow.memories.lock_outdated(self._retention)
+                blobs = await uow.media.list_blobs(outdated)
+                await uow.memories.delete(outdated)
+            is_more = bool(outdated)
+            for sha256 in blobs:  # what a crash leaves behind here is removed with all that nothing names
+                await self._blobs.discard(sha256)
 
 
-async def _editable(uow: UnitOfWork, actor: Principal, memory_id: UUID) -> Memory:
-    """The memory, locked."""
+async def editable(uow: UnitOfWork, actor: Principal, memory_id: UUID) -> Memory:
+    """The memory, locked, if the actor may add to it. Raises NotFound, PermissionDenied."""
     memory = _there(await uow.memories.lock_visible(actor, memory_id), memory_id)
     if memory.owner_id == actor.user_id or memory.project_id is None:
         return memory
@@ -187,7 +196,7 @@ async def _editable(uow: UnitOfWork, actor: Principal, memory_id: UUID) -> Memor
     return memory
 
 
-def _require_owner(actor: Principal, memory: Memory) -> None:
+def require_owner(actor: Principal, memory: Memory) -> None:
     if memory.owner_id != actor.user_id:
         raise PermissionDenied("Only whose memory this is may do this.", memory_id=str(memory.id))
 

@@ -1,6 +1,6 @@
 """Memories as somebody sees them, with what belongs to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from app.models import Location, Memory, Person
 from app.permissions import Principal
 from app.repositories import UnitOfWork
+from app.repositories.media import SeenMedia
 from app.repositories.memories import Links, Surroundings
 
 TITLE_FROM_CONTENT = 80  # characters
@@ -48,8 +49,8 @@ class MemoryView:
         return self.around.links
 
     @property
-    def media(self) -> Sequence[Mapping[str, Any]]:
-        return ()
+    def media(self) -> Sequence[SeenMedia]:
+        return self.around.media
 
 
 async def views(uow: UnitOfWork, user_id: UUID, memories: Sequence[Memory]) -> Sequence[MemoryView]:

@@ -14,9 +14,10 @@ from app.schemas.tasks import (
     IngestDocumentParams,
     NoteCandidateParams,
     ReingestProjectParams,
+    RenderMediaParams,
     SummarizeRoomParams,
 )
-from app.services import chat, documents, erasure, proposals, remembering, summaries
+from app.services import chat, documents, erasure, media, proposals, remembering, summaries
 from app.services.running_tasks import RunningTask
 from app.services.task_types import TaskType
 
@@ -62,6 +63,13 @@ NOTE_CANDIDATE: Final = TaskType(
     concurrency=4,
     timeout=timedelta(minutes=1),
 )
+RENDER_MEDIA: Final = TaskType(
+    media.RENDER_MEDIA,
+    "Makes what is shown of a picture, and its thumbnails.",
+    RenderMediaParams,
+    is_internal=True,
+    concurrency=2,
+)
 REINGEST_PROJECT: Final = TaskType(
     documents.REINGEST_PROJECT,
     "Reads the documents of a project again.",
@@ -83,6 +91,7 @@ BUILT_IN: Final[Sequence[TaskType]] = (
     INGEST_DOCUMENT,
     NOTE_CANDIDATE,
     REINGEST_PROJECT,
+    RENDER_MEDIA,
     SUMMARIZE_ROOM,
 )
 

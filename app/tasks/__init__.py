@@ -10,6 +10,7 @@ from app.tasks.extract_memories import ExtractMemories
 from app.tasks.ingest_document import IngestDocument
 from app.tasks.note_candidate import NoteCandidate
 from app.tasks.reingest_project import ReingestProject
+from app.tasks.render_media import RenderMedia
 from app.tasks.summarize_room import SummarizeRoom
 
 
@@ -22,6 +23,7 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
         IngestDocument(services.ingestion),
         NoteCandidate(services.candidates),
         ReingestProject(services.documents),
+        RenderMedia(services.media_rendering),
         SummarizeRoom(services.summaries),
     ]
     return [*own, *(make(services) for make in foreign_handlers())]

@@ -503,9 +503,11 @@ export type LegRead = {
   named: number;
 };
 
-/** `document_bytes` and `body_bytes` in bytes, `message_characters` in code points. */
+/** `document_bytes`, `media_bytes` and `body_bytes` in bytes, `message_characters` in code points. */
 export type Limits = {
   document_bytes: number;
+  media_bytes: number;
+  media_per_memory: number;
   body_bytes: number;
   message_characters: number;
   frame_bytes: number;
@@ -561,6 +563,46 @@ export type MarkRead = {
   seq: number;
 };
 
+/** Why a picture could not be prepared: `code` for programs, `message` for people. */
+export type MediaError = {
+  code: string;
+  message: string;
+};
+
+/** A picture, a sound, a film or another file of a memory; `media_type` is told from its bytes, `size` is in bytes. Width and height are those of the picture as it is to be seen, turned upright. `taken_at` is what the camera wrote, `2023-07-04T23:30:00`, with an offset where it knew one. That, `coordinates` and `sha256` are for who added the file alone, unless it `keeps_metadata`: then everybody gets it as it was uploaded. */
+export type MediaRead = {
+  id: string;
+  memory_id: string;
+  added_by: string | null;
+  kind: "image" | "audio" | "video" | "file";
+  media_type: string;
+  filename: string | null;
+  size: number;
+  sha256: string | null;
+  status: MediaStatus;
+  error: MediaError | null;
+  width: number | null;
+  height: number | null;
+  frames: number | null;
+  /** 1 to 8, as EXIF counts: how the picture was stored. */
+  orientation: number | null;
+  taken_at: string | null;
+  coordinates: Place | null;
+  keeps_metadata: boolean;
+  thumbnails: Array<ThumbnailRead>;
+  created_at: string;
+  updated_at: string;
+  /** What is shown; of pictures, with nothing that they say of themselves. */
+  content_url: string;
+};
+
+export type MediaStatus = "processing" | "ready" | "failed";
+
+/** What is left out or null stays as it is. */
+export type MediaUpdate = {
+  keeps_metadata?: boolean | null;
+};
+
 export type MemberPut = {
   email: string;
   role?: ProjectRole;
@@ -613,7 +655,7 @@ export type MemoryRead = {
   people: Array<PersonInMemory>;
   location: PlaceOfMemory | null;
   links: MemoryLinks;
-  media: Array<Record<string, unknown>>;
+  media: Array<MediaRead>;
   source: SourceRead;
   created_at: string;
   updated_at: string;
@@ -780,6 +822,11 @@ export type PageLocationRead = {
   next_cursor: string | null;
 };
 
+export type PageMediaRead = {
+  items: Array<MediaRead>;
+  next_cursor: string | null;
+};
+
 export type PageMemberRead = {
   items: Array<MemberRead>;
   next_cursor: string | null;
@@ -929,6 +976,12 @@ export type PersonUpdate = {
 
 export type Ping = {
   type: "ping";
+};
+
+/** Degrees. */
+export type Place = {
+  latitude: number;
+  longitude: number;
 };
 
 /** A place in your memories. */
@@ -1561,6 +1614,14 @@ export type TaskTypeRead = {
   may_be_started: boolean;
   params: Record<string, unknown>;
   presets: Record<string, Record<string, number | string>>;
+};
+
+/** A small copy of a picture: `small` has at most 320 pixels on its longer side, `large` 1280. */
+export type ThumbnailRead = {
+  name: "small" | "large";
+  media_type: string;
+  width: number;
+  height: number;
 };
 
 /** Goes into `?ticket=` of a WebSocket's address, once, within `expires_in` seconds. */

@@ -56,7 +56,7 @@ async def served(resources: Resources) -> AsyncIterator[AsyncClient]:
 @pytest.fixture
 async def process(resources: Resources) -> Opened:
     """The application as one of several processes has it, with limits of its own; nothing is counted yet."""
-    counted = await resources.foundation.redis.keys(f"{resources.settings.redis.prefix}limit:*")
+    counted = await resources.foundation.redis.keys(f"{resources.settings.redis.prefix}{{limit}}:*")
     await resources.foundation.redis.unlink("nothing", *counted)
 
     def open_client(**rates: str):

@@ -151,7 +151,7 @@ async def test_of_a_stream_that_ended_long_ago_there_is_the_end(client, resource
     events = await stream(client, ada)
     answer_id = events[0][2]["id"]
     await resources.services.replies.aclose()
-    await resources.foundation.redis.delete(f"{resources.settings.redis.prefix}reply:{answer_id}:pieces")
+    await resources.foundation.redis.delete(f"{resources.settings.redis.prefix}reply:{{{answer_id}}}:pieces")
     async with asyncio.timeout(10):
         [(name, event_id, done)] = parse((await get(client, ada, f"{answer_id}/events")).text)
     assert (name, event_id, done) == ("done", f"{answer_id}:1", events[-1][2])
@@ -225,7 +225,7 @@ async def test_of_an_answer_whose_process_was_killed_what_was_said_is_kept(start
             answer_id, _ = await first_tokens(response.aiter_lines(), 20)
             server.process.kill()
             await server.process.wait()
-    await committed.foundation.redis.delete(f"{committed.settings.redis.prefix}reply:{answer_id}:alive")
+    await committed.foundation.redis.delete(f"{committed.settings.redis.prefix}reply:{{{answer_id}}}:alive")
     async with committed.uow() as uow:
         await uow._session.execute(text("UPDATE answers SET created_at = created_at - interval '1 minute'"))
     await committed.services.replies.sweep()

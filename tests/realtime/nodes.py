@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import async_sessionmaker
@@ -55,7 +55,7 @@ class Node:
     presence: Presence
     log: Log
     sessions: async_sessionmaker
-    redis: Redis
+    redis: Redis | RedisCluster
 
     async def open_channel(self) -> UUID:
         channel_id = uuid7()
@@ -131,13 +131,15 @@ async def reading(node: Node, channel_id: UUID, after_seq: int | None = None) ->
 
 @asynccontextmanager
 async def open_node(
-    settings: Settings, *, redis_url: str | None = None, retries: int = 0, **realtime: object
+    settings: Settings, *, redis_url: str | None = None, retries: int = 0, is_cluster: bool = False, **realtime: object
 ) -> AsyncIterator[Node]:
     """A hub and a presence as in a process of its own. Sweeps are rare, so that tests see what Redis does alone."""
     url = redis_url or settings.redis.url.get_secret_value()
     tuned = RealtimeSettings(**{"sweep_interval": 60, **realtime})
     retry = Retry(NoBackoff(), retries)
-    redis = Redis.from_url(url, decode_responses=True, protocol=2, socket_connect_timeout=1, retry=retry)
+    redis = (RedisCluster if is_cluster else Redis).from_url(
+        url, decode_responses=True, protocol=2, socket_connect_timeout=1, retry=retry
+    )
     engine = create_engine(settings.database)
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     log = Log(sessions)

@@ -133,14 +133,14 @@ async def add_rows(resources: Resources, person: User) -> None:
             ]
         )
     redis, prefix = resources.foundation.redis, resources.settings.redis.prefix
-    await redis.set(f"{prefix}limit:requests:user:{person.id}", "7")
+    await redis.set(f"{prefix}{{limit}}:requests:user:{person.id}", "7")
 
 
 async def answer(resources: Resources, room: str) -> None:
     """As if the spirit, a seat and a project's state were there at this moment."""
     redis, prefix = resources.foundation.redis, resources.settings.redis.prefix
     await redis.hset(f"{prefix}session:{room}:answer", mapping={"in_reply_to": room, "text": f"The {CANARY} …"})
-    await redis.hset(f"{prefix}session:{room}:names", mapping={room: NAME})
+    await redis.hset(f"{prefix}session:{{{room}}}:names", mapping={room: NAME})
 
 
 async def delete(home: Home, **wishes: object):

@@ -483,9 +483,11 @@ class LegRead(TypedDict):
     named: int
 
 class Limits(TypedDict):
-    """`document_bytes` and `body_bytes` in bytes, `message_characters` in code points."""
+    """`document_bytes`, `media_bytes` and `body_bytes` in bytes, `message_characters` in code points."""
 
     document_bytes: int
+    media_bytes: int
+    media_per_memory: int
     body_bytes: int
     message_characters: int
     frame_bytes: int
@@ -538,6 +540,44 @@ class MarkRead(TypedDict):
     type: Literal['mark_read']
     seq: int
 
+class MediaError(TypedDict):
+    """Why a picture could not be prepared: `code` for programs, `message` for people."""
+
+    code: str
+    message: str
+
+class MediaRead(TypedDict):
+    """A picture, a sound, a film or another file of a memory; `media_type` is told from its bytes, `size` is in bytes. Width and height are those of the picture as it is to be seen, turned upright. `taken_at` is what the camera wrote, `2023-07-04T23:30:00`, with an offset where it knew one. That, `coordinates` and `sha256` are for who added the file alone, unless it `keeps_metadata`: then everybody gets it as it was uploaded."""
+
+    id: str
+    memory_id: str
+    added_by: str | None
+    kind: Literal['image', 'audio', 'video', 'file']
+    media_type: str
+    filename: str | None
+    size: int
+    sha256: str | None
+    status: MediaStatus
+    error: MediaError | None
+    width: int | None
+    height: int | None
+    frames: int | None
+    orientation: int | None
+    taken_at: str | None
+    coordinates: Place | None
+    keeps_metadata: bool
+    thumbnails: list[ThumbnailRead]
+    created_at: str
+    updated_at: str
+    content_url: str
+
+MediaStatus: TypeAlias = Literal['processing', 'ready', 'failed']
+
+class MediaUpdate(TypedDict):
+    """What is left out or null stays as it is."""
+
+    keeps_metadata: NotRequired[bool | None]
+
 class MemberPut(TypedDict):
     email: str
     role: NotRequired[ProjectRole]
@@ -585,7 +625,7 @@ class MemoryRead(TypedDict):
     people: list[PersonInMemory]
     location: PlaceOfMemory | None
     links: MemoryLinks
-    media: list[dict[str, Any]]
+    media: list[MediaRead]
     source: SourceRead
     created_at: str
     updated_at: str
@@ -737,6 +777,10 @@ class PageLocationRead(TypedDict):
     items: list[LocationRead]
     next_cursor: str | None
 
+class PageMediaRead(TypedDict):
+    items: list[MediaRead]
+    next_cursor: str | None
+
 class PageMemberRead(TypedDict):
     items: list[MemberRead]
     next_cursor: str | None
@@ -870,6 +914,12 @@ class PersonUpdate(TypedDict):
 
 class Ping(TypedDict):
     type: Literal['ping']
+
+class Place(TypedDict):
+    """Degrees."""
+
+    latitude: float
+    longitude: float
 
 class PlaceById(TypedDict):
     """A place in your memories."""
@@ -1425,6 +1475,14 @@ class TaskTypeRead(TypedDict):
     may_be_started: bool
     params: dict[str, Any]
     presets: dict[str, dict[str, int | float | str]]
+
+class ThumbnailRead(TypedDict):
+    """A small copy of a picture: `small` has at most 320 pixels on its longer side, `large` 1280."""
+
+    name: Literal['small', 'large']
+    media_type: str
+    width: int
+    height: int
 
 class TicketRead(TypedDict):
     """Goes into `?ticket=` of a WebSocket's address, once, within `expires_in` seconds."""

@@ -1,0 +1,27 @@
+"""The stored bytes, which documents and media name by their hash."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import func, select, union
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models import Document, Media, MediaRendition
+
+NAMING = (Document.sha256, Media.sha256, MediaRendition.sha256)
+"""What is in none of these columns is removed: whatever else comes to name bytes goes in here."""
+
+
+class BlobRepository:
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def lock(self, sha256: str) -> None:
+        """Until this transaction ends, nobody else comes to name these bytes, or removes them."""
+        key = int.from_bytes(bytes.fromhex(sha256[:16]), signed=True)
+        await self._session.execute(select(func.pg_advisory_xact_lock(key)))
+
+    async def list_named(self, sha256s: Iterable[str]) -> set[str]:
+        """Those that something names."""
+        wanted = list(sha256s)
+        named = union(*(select(column).where(column.in_(wanted)) for column in NAMING))
+        return set((await self._session.execute(named)).scalars().all())
