@@ -123,7 +123,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     work = _build_work(foundation, uow, blobs)
-    tasks = TaskService(uow, settings.preset, work.task_types)
     known = KnownCallers()
     limits = build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
@@ -131,11 +130,11 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
     candidates = CandidateService(uow, foundation.embedder)
-    talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
+    talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
     work.task_types[ANSWER_MESSAGE.name] = replace(ANSWER_MESSAGE, abandon=talk.spirit.abandon)
     return Services(
         accounts=ways_in.accounts,
-        administration=AdministrationService(uow, ways_in.logins, tasks),
+        administration=AdministrationService(uow, ways_in.logins, work.tasks),
         admissions=AdmissionService(uow),
         answers=answers,
         api_keys=APIKeyService(uow, known, limits),
@@ -144,7 +143,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         callers=ways_in.callers,
         candidates=candidates,
         chat=talk.chat,
-        documents=DocumentService(uow, blobs, tasks),
+        documents=DocumentService(uow, blobs, work.tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
@@ -172,10 +171,10 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         registration=RegistrationService(uow, ways_in.mails),
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
-        schedules=ScheduleService(uow, tasks.orders),
+        schedules=ScheduleService(uow, work.tasks.orders),
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=talk.spirit,
-        tasks=tasks,
+        tasks=work.tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
     )
@@ -189,6 +188,7 @@ class Work:
     ingestion: IngestionService
     rendering: MediaRendering
     task_types: dict[str, TaskType]
+    tasks: TaskService
 
 
 def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> Work:
@@ -203,7 +203,9 @@ def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService)
     )
     rendering = MediaRendering(uow, blobs, foundation.pictures)
     abandon = {INGEST_DOCUMENT.name: ingestion.abandon, RENDER_MEDIA.name: rendering.abandon}
-    return Work(indexer, ingestion, rendering, _task_types(abandon))
+    task_types = _task_types(abandon)
+    tasks = TaskService(uow, foundation.settings.preset, task_types)
+    return Work(indexer, ingestion, rendering, task_types, tasks)
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:
