@@ -8,6 +8,7 @@ acknowledging late and storing results, behind a small FastAPI route and called 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import statistics
@@ -23,12 +24,12 @@ from websockets.asyncio.client import connect
 
 from app.settings import Settings
 from benchmarks.measuring import machine, percentiles, prepared_settings, settle
-from benchmarks.task_handlers import installed
+from benchmarks.task_handlers import EFFECTS, installed
 from tests.factories import User, make_project, make_user
 from tests.processes import REPOSITORY, LiveServer, free_port, start_server, stop_process
 
 REFERENCE_PYTHON = os.environ.get("REFERENCE_PYTHON", "")
-ROUNDS, TASKS, CLIENTS, SOCKETS = 3, 1200, 32, 8
+ROUNDS, TASKS, CLIENTS = 3, 1200, 32
 STARTS = 100
 CROWD, FEW = 10_000, 10
 NO_LIMIT = "100000000/minute"
@@ -67,31 +68,9 @@ class Door:
         writer.close()
 
 
-@dataclass(frozen=True)
-class SocketDoor:
-    """Where tasks are started with `start_generation`, by a few who follow the project."""
-
-    server: LiveServer
-    project_id: str
-    user: User
-
-    async def knock(self, times: int) -> None:
-        await asyncio.gather(*(self._knock_on(times // SOCKETS) for _ in range(SOCKETS)))
-
-    async def _knock_on(self, times: int) -> None:
-        url = f"{self.server.ws_url}/ws/{self.project_id}"
-        command = json.dumps({"type": "start_generation", "task_type": "bench_nothing", "quality": "standard"})
-        async with connect(url, additional_headers=self.user.headers, compression=None) as socket:
-            for _ in range(times):
-                await socket.send(command)
-            await socket.send(json.dumps({"type": "ping"}))
-            while json.loads(await socket.recv())["type"] != "pong":  # commands are carried out in their order
-                pass
-
-
 async def measure_starts(server: LiveServer, user: User, project_id: str) -> None:
     """From the POST to `task_started` on the project's socket, one task at a time."""
-    took = []
+    took, answered = [], []
     url = f"{server.ws_url}/ws/{project_id}"
     async with connect(url, additional_headers=user.headers) as socket, server.client() as client:
         for _ in range(STARTS):
@@ -100,18 +79,21 @@ async def measure_starts(server: LiveServer, user: User, project_id: str) -> Non
             while json.loads(await socket.recv())["type"] != "task_started":
                 pass
             took.append(time.perf_counter() - started)
-            await posting
+            answered.append(await posting)
             await asyncio.sleep(0.05)
-    print(f"POST to task_started, idle worker, p50 / p95 {percentiles(took)}")
+    print(f"POST to task_started, idle worker, p50 / p95 {percentiles(took)}; the POST alone {percentiles(answered)}")
 
 
-async def start(client: AsyncClient, user: User, project_id: str) -> None:
+async def start(client: AsyncClient, user: User, project_id: str) -> float:
+    """Seconds until the answer."""
+    started = time.perf_counter()
     body = {"task_type": "bench_nothing", "quality": "standard"}
     answer = await client.post(f"/api/v1/projects/{project_id}/tasks", json=body, headers=user.headers)
     assert answer.status_code == 202, answer.text
+    return time.perf_counter() - started
 
 
-async def rate(door: Door | SocketDoor, is_done: Callable[[], Awaitable[bool]]) -> float:
+async def rate(door: Door, is_done: Callable[[], Awaitable[bool]]) -> float:
     """Tasks a second, from the first POST to the last end."""
     started = time.perf_counter()
     await door.knock(TASKS)
@@ -119,7 +101,7 @@ async def rate(door: Door | SocketDoor, is_done: Callable[[], Awaitable[bool]]) 
     while not await is_done():  # noqa: ASYNC110 - it is in another process
         await asyncio.sleep(0.02)
     taken = time.perf_counter() - started
-    print(f"    {type(door).__name__} {TASKS / taken:5.0f}/s (started {TASKS / knocked:.0f}/s)", flush=True)
+    print(f"    {TASKS / taken:5.0f}/s (started {TASKS / knocked:.0f}/s)", flush=True)
     return TASKS / taken
 
 
@@ -140,12 +122,23 @@ async def celery(settings: Settings) -> AsyncIterator[tuple[Door, Callable[[], A
         return sum([1 async for _ in redis.scan_iter("celery-task-meta-*", count=10_000)]) >= TASKS
 
     try:
-        await settle(6)
+        await until_open(port)
+        await settle(3)
         yield Door(port, "/tasks", b"{}"), is_done
     finally:
         await redis.aclose()
         for process in processes:
             await stop_process(process)
+
+
+async def until_open(port: int) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.1)
 
 
 async def clear_results(settings: Settings) -> None:
@@ -203,16 +196,39 @@ def plain(settings: Settings) -> str:
     return settings.database.url.get_secret_value().replace("+asyncpg", "")
 
 
+async def measure_rates(settings: Settings, server: LiveServer, user: User, project_id: str) -> None:
+    """Rounds in turn, so that the machine's moods hit all alike."""
+    database = await asyncpg.connect(plain(settings))
+
+    async def is_done() -> bool:
+        return not await database.fetchval("SELECT count(*) FROM tasks WHERE status IN ('queued', 'running')")
+
+    body = json.dumps({"task_type": "bench_nothing", "quality": "standard"}).encode()
+    token = f"Authorization: Bearer {user.access_token}\r\n"
+    door = Door(server.port, f"/api/v1/projects/{project_id}/tasks", body, token)
+    rates: dict[str, list[float]] = {"Hearth": [], "Celery": []}
+    async with contextlib.AsyncExitStack() as stack:
+        reference = await stack.enter_async_context(celery(settings)) if REFERENCE_PYTHON else None
+        for _ in range(ROUNDS):
+            rates["Hearth"].append(await rate(door, is_done))
+            if reference is not None:
+                await clear_results(settings)
+                rates["Celery"].append(await rate(*reference))
+    await database.close()
+    for name, measured in rates.items():
+        if measured:
+            print(f"empty tasks a second, {name}: {', '.join(f'{one:.0f}' for one in measured)}")
+    ratios = [ours / theirs for ours, theirs in zip(rates["Hearth"], rates["Celery"], strict=False)]
+    if ratios:
+        print(f"Hearth / Celery: {statistics.median(ratios):.2f}")
+
+
 async def main() -> None:
     print(machine())
     async with prepared_settings() as settings:
         database = await asyncpg.connect(plain(settings))
-        await database.execute("CREATE TABLE effects (task_id uuid NOT NULL, step text NOT NULL)")
-
-        async def is_done() -> bool:
-            return not await database.fetchval("SELECT count(*) FROM tasks WHERE status IN ('queued', 'running')")
-
-        rates: dict[str, list[float]] = {"HTTP": [], "WebSocket": [], "Celery": []}
+        await database.execute(EFFECTS)
+        await database.close()
         with installed() as environment:
             async with start_server(settings, worker=True, **environment, **OPTIONS) as server:
                 async with server.client() as client:
@@ -220,23 +236,8 @@ async def main() -> None:
                     project = (await make_project(client, user))["id"]
                 await settle(4)
                 await measure_starts(server, user, project)
-                body = json.dumps({"task_type": "bench_nothing", "quality": "standard"}).encode()
-                token = f"Authorization: Bearer {user.access_token}\r\n"
-                door = Door(server.port, f"/api/v1/projects/{project}/tasks", body, token)
-                for _ in range(ROUNDS):
-                    rates["HTTP"].append(await rate(door, is_done))
-                    rates["WebSocket"].append(await rate(SocketDoor(server, project, user), is_done))
+                await measure_rates(settings, server, user, project)
                 await measure_fairness(settings, server, user)
-        await database.close()
-        if REFERENCE_PYTHON:
-            async with celery(settings) as (door, has_results):
-                for _ in range(ROUNDS):
-                    await clear_results(settings)
-                    rates["Celery"].append(await rate(door, has_results))
-    best = {name: max(measured) for name, measured in rates.items() if measured}
-    print(f"empty tasks a second, API to final state: {', '.join(f'{name} {best[name]:.0f}' for name in best)}")
-    if "Celery" in best:
-        print(f"ratios {best['HTTP'] / best['Celery']:.2f} and {best['WebSocket'] / best['Celery']:.2f}")
 
 
 if __name__ == "__main__":
