@@ -15,6 +15,7 @@ from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
+from app.schemas.imports import ImportMemoriesParams
 from app.schemas.tasks import (
     AnswerMessageParams,
     ExtractMemoriesParams,
@@ -44,6 +45,7 @@ from app.services.exports import ExportService
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.identities import IdentityService
+from app.services.imports import IMPORT_MEMORIES, ImportService
 from app.services.indexing import Indexer, RenewalService
 from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
@@ -54,6 +56,7 @@ from app.services.mails import MailService
 from app.services.media import RENDER_MEDIA, MediaService
 from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
+from app.services.memory_exports import MemoryExportService
 from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
@@ -95,6 +98,7 @@ class Services:
     health: HealthService
     idempotency: IdempotencyService
     identities: IdentityService
+    imports: ImportService
     ingestion: IngestionService
     limits: LimitService
     locations: LocationService
@@ -127,7 +131,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     work = _build_work(foundation, uow, blobs)
-    tasks = TaskService(uow, work.task_types)
     known = KnownCallers()
     limits = build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
@@ -135,11 +138,11 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
     candidates = CandidateService(uow, foundation.embedder)
-    talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
+    talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
     work.task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
     return Services(
         accounts=ways_in.accounts,
-        administration=AdministrationService(uow, ways_in.logins, tasks),
+        administration=AdministrationService(uow, ways_in.logins, work.tasks),
         admissions=AdmissionService(uow),
         answers=answers,
         api_keys=APIKeyService(uow, known, limits),
@@ -148,14 +151,15 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         callers=ways_in.callers,
         candidates=candidates,
         chat=talk.chat,
-        documents=DocumentService(uow, blobs, tasks),
+        documents=DocumentService(uow, blobs, work.tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, work.task_types),
-        exports=ExportService(uow, blobs),
+        exports=ExportService(uow, blobs, MemoryExportService(uow, blobs)),
         health=build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
+        imports=work.imports,
         ingestion=work.ingestion,
         limits=limits,
         locations=LocationService(uow),
@@ -164,7 +168,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         summaries=talk.summaries,
         messages=talk.messages,
         moderation=ModerationService(uow, known),
-        media=MediaService(uow, blobs, foundation.pictures, settings.media),
+        media=work.media,
         media_rendering=work.rendering,
         memories=MemoriesService(uow, retrieval, blobs, retention=settings.memory.retention),
         memory_indexing=MemoryIndexing(uow, work.indexer, foundation.embedder),
@@ -178,7 +182,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         retrieval=retrieval,
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=talk.spirit,
-        tasks=tasks,
+        tasks=work.tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
     )
@@ -190,11 +194,15 @@ class Work:
 
     indexer: Indexer
     ingestion: IngestionService
+    imports: ImportService
+    media: MediaService
     rendering: MediaRendering
+    tasks: TaskService
     task_types: dict[str, TaskType]
 
 
 def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> Work:
+    settings = foundation.settings
     indexer = Indexer(foundation.embedder, foundation.sparse)
     ingestion = IngestionService(
         uow,
@@ -202,10 +210,13 @@ def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService)
         foundation.extractor,
         foundation.embedder,
         indexer,
-        batch_size=foundation.settings.embedding.batch_size,
+        batch_size=settings.embedding.batch_size,
     )
+    media = MediaService(uow, blobs, foundation.pictures, settings.media)
+    imports = ImportService(uow, blobs, media, max_bytes=settings.memory.import_max_bytes)
     rendering = MediaRendering(uow, blobs, foundation.pictures)
-    return Work(indexer, ingestion, rendering, {kind.name: kind for kind in _task_types(ingestion, rendering)})
+    kinds = {kind.name: kind for kind in _task_types(ingestion, imports, rendering)}
+    return Work(indexer, ingestion, imports, media, rendering, TaskService(uow, kinds), kinds)
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:
@@ -330,7 +341,7 @@ def build_identities(
     )
 
 
-def _task_types(ingestion: IngestionService, rendering: MediaRendering) -> Sequence[TaskType]:
+def _task_types(ingestion: IngestionService, imports: ImportService, rendering: MediaRendering) -> Sequence[TaskType]:
     """The work there is; what becomes of it when it ends without success."""
     return [
         TaskType(
@@ -350,6 +361,12 @@ def _task_types(ingestion: IngestionService, rendering: MediaRendering) -> Seque
             "Lets the language model propose to you what of a room's last messages to remember.",
             ExtractMemoriesParams,
             may_be_started=True,
+        ),
+        TaskType(
+            IMPORT_MEMORIES,
+            "Brings in the memories of a file; queued by uploads.",
+            ImportMemoriesParams,
+            abandon=imports.abandon,
         ),
         TaskType(
             RENDER_MEDIA,
