@@ -26,7 +26,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                 "required": ["file"],
                 "properties": {
                     "file": {"type": "string", "format": "binary"},
-                    "format": {"type": "string", "enum": ["jsonl", "csv", "ical", "archive"]},
+                    "format": {"type": "string", "enum": ["jsonl", "csv", "ical", "archive", "photos"]},
                     "source": {"type": "string", "maxLength": 100},
                     "timezone": {"type": "string", "description": "Of times without an offset. Default: yours."},
                 },

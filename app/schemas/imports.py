@@ -23,7 +23,7 @@ LONGEST_OFFSET: Final = timedelta(hours=18)
 Strictly: Final = ConfigDict(extra="forbid")
 Loosely: Final = ConfigDict(extra="ignore", from_attributes=True)
 
-ImportFormat = Literal["jsonl", "csv", "ical", "archive"]
+ImportFormat = Literal["jsonl", "csv", "ical", "archive", "photos"]
 SourceName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=100),

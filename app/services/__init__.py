@@ -61,6 +61,7 @@ from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
+from app.services.photo_imports import PhotoImport
 from app.services.projects import ProjectService
 from app.services.proposals import EXTRACT_MEMORIES, ProposalService
 from app.services.recovery import RecoveryService
@@ -137,7 +138,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
-    candidates = CandidateService(uow, foundation.embedder)
     talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
     work.task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
     return Services(
@@ -149,7 +149,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         audit=AuditService(uow, settings.audit.retention),
         blobs=blobs,
         callers=ways_in.callers,
-        candidates=candidates,
+        candidates=talk.candidates,
         chat=talk.chat,
         documents=DocumentService(uow, blobs, work.tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
@@ -174,7 +174,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         memory_indexing=MemoryIndexing(uow, work.indexer, foundation.embedder),
         people=PersonService(uow),
         projects=ProjectService(uow),
-        proposals=ProposalService(uow, candidates, foundation.llm, limits),
+        proposals=ProposalService(uow, talk.candidates, foundation.llm, limits),
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, work.indexer, batch_size=settings.embedding.batch_size),
         registration=RegistrationService(uow, ways_in.mails),
@@ -213,7 +213,8 @@ def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService)
         batch_size=settings.embedding.batch_size,
     )
     media = MediaService(uow, blobs, foundation.pictures, settings.media)
-    imports = ImportService(uow, blobs, media, max_bytes=settings.memory.import_max_bytes)
+    photos = PhotoImport(uow, media)
+    imports = ImportService(uow, blobs, media, photos, max_bytes=settings.memory.import_max_bytes)
     rendering = MediaRendering(uow, blobs, foundation.pictures)
     kinds = {kind.name: kind for kind in _task_types(ingestion, imports, rendering)}
     return Work(indexer, ingestion, imports, media, rendering, TaskService(uow, kinds), kinds)
@@ -250,8 +251,9 @@ def _build_replies(foundation: Foundation, uow: OpenUnitOfWork, answers: AnswerS
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What is said in rooms, by people and by the spirit."""
+    """What is said in rooms, by people and by the spirit, and what may be remembered of it."""
 
+    candidates: CandidateService
     chat: ChatService
     messages: MessageService
     summaries: SummaryService
@@ -271,7 +273,7 @@ def _build_talk(
     chat = ChatService(uow, hub, settings.chat, answers=state, tasks=tasks)
     summaries = SummaryService(uow, foundation.llm, limits, window=settings.chat.history_messages)
     spirit = SpiritService(uow, hub, answers, chat, summaries, state, settings.chat, guests_for=settings.jwt.guest_ttl)
-    return Talk(chat, MessageService(uow, settings.chat), summaries, spirit)
+    return Talk(CandidateService(uow, foundation.embedder), chat, MessageService(uow, settings.chat), summaries, spirit)
 
 
 def _build_erasure(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> ErasureService:

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from app.adapters.memory_files import sniff_format
 from app.adapters.memory_files.archives import read_file
+from app.adapters.memory_files.photos import PHOTOS
 from app.adapters.memory_files.records import Problem
 from app.adapters.storage import StoredBlob
 from app.errors import AppError, InvalidInput, NotFound
@@ -30,6 +31,7 @@ from app.services.import_reading import Batch, Reading
 from app.services.import_records import Outcome, write_records
 from app.services.media import MediaService, MediaUpload
 from app.services.moments import zone_of
+from app.services.photo_imports import PhotoImport
 from app.services.task_types import TaskWasCancelled, queue_task
 
 IMPORT_MEMORIES: Final = "import_memories"
@@ -64,10 +66,13 @@ class StartedImport:
 class ImportService:
     """`max_bytes`: of one file."""
 
-    def __init__(self, uow: OpenUnitOfWork, blobs: BlobService, media: MediaService, *, max_bytes: int) -> None:
+    def __init__(
+        self, uow: OpenUnitOfWork, blobs: BlobService, media: MediaService, photos: PhotoImport, *, max_bytes: int
+    ) -> None:
         self._uow = uow
         self._blobs = blobs
         self._media = media
+        self._photos = photos
         self.max_bytes = max_bytes
 
     async def start(self, actor: Principal, upload: ImportUpload) -> StartedImport:
@@ -110,18 +115,24 @@ class ImportService:
         if sha256 is None:
             raise NotFound("The file of this import is gone.", import_id=str(import_id))
         async with self._blobs.local(sha256) as path:
-            besides = [user.email.casefold()] if user and user.email else []
-            until = started.created_at.astimezone(zone_of(started.timezone)).replace(tzinfo=None)
-            reading = Reading(path, started.format, source=started.source, until=until, besides=besides)
-            await asyncio.to_thread(reading.skip, started.records)
-            while batch := await asyncio.to_thread(reading.next_batch, BATCH_SIZE):
-                if batch.kind == "media":
-                    batch.problems += await self._bring_files(task.owner_id, path, batch.rows)
-                await self._write(task, import_id, batch, reading.fraction)
-                await task.progress(reading.fraction, "bringing in memories")
+            if started.format == PHOTOS:
+                await self._photos.run(task, started, path)
+            else:
+                await self._read(task, started, path, user)
         result = await self._finish(task, import_id)
         await self._blobs.discard(sha256)
         return result
+
+    async def _read(self, task: RunningTask, started: MemoryImport, path: Path, user: User | None) -> None:
+        besides = [user.email.casefold()] if user and user.email else []
+        until = started.created_at.astimezone(zone_of(started.timezone)).replace(tzinfo=None)
+        reading = Reading(path, started.format, source=started.source, until=until, besides=besides)
+        await asyncio.to_thread(reading.skip, started.records)
+        while batch := await asyncio.to_thread(reading.next_batch, BATCH_SIZE):
+            if batch.kind == "media":
+                batch.problems += await self._bring_files(task.owner_id, path, batch.rows)
+            await self._write(task, started.id, batch, reading.fraction)
+            await task.progress(reading.fraction, "bringing in memories")
 
     async def abandon(self, uow: UnitOfWork, task: Task, error: AppError) -> None:
         """Say in the import why its task ended without success; the file goes with the next sweep."""

@@ -453,7 +453,7 @@ export type ImportRead = {
   id: string;
   task_id: string | null;
   filename: string | null;
-  format: "jsonl" | "csv" | "ical" | "archive";
+  format: "jsonl" | "csv" | "ical" | "archive" | "photos";
   source: string;
   timezone: string;
   size: number;

@@ -6,6 +6,7 @@ from pathlib import Path
 from app.adapters.memory_files.archives import read_archive
 from app.adapters.memory_files.calendars import Calendar
 from app.adapters.memory_files.json_lines import read_json_lines
+from app.adapters.memory_files.photos import PHOTOS, looks_like_photos
 from app.adapters.memory_files.records import Position, Problem, Record
 from app.adapters.memory_files.tables import read_table
 
@@ -28,7 +29,7 @@ def sniff_format(head: bytes, filename: str | None) -> str:
     """What the file is, by how it begins; by its name where that says nothing."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if head.startswith(b"PK\x03\x04"):
-        return ARCHIVE
+        return PHOTOS if looks_like_photos(head) else ARCHIVE
     if start[:15].upper() == b"BEGIN:VCALENDAR":
         return CALENDAR
     if start[:1] == b"{":

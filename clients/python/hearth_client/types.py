@@ -435,7 +435,7 @@ class ImportRead(TypedDict):
     id: str
     task_id: str | None
     filename: str | None
-    format: Literal['jsonl', 'csv', 'ical', 'archive']
+    format: Literal['jsonl', 'csv', 'ical', 'archive', 'photos']
     source: str
     timezone: str
     size: int
