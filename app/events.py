@@ -315,6 +315,16 @@ class MemoryChanged(Event):
     change: str
 
 
+class MemoriesImported(Event):
+    """Durable; for their owner alone. `count` memories of a file were added or changed."""
+
+    type: Literal["memories_imported"] = "memories_imported"
+    seq: int = 0
+    user_id: UUID
+    import_id: UUID
+    count: int
+
+
 # --- answers to one client ----------------------------------------------------------------------------------------
 
 
@@ -348,6 +358,6 @@ DurableRoomEvent = (
     | SessionUpdated
     | SpiritBusy
 )
-DurableEvent = DurableRoomEvent | TaskStarted | TaskCompleted | TaskFailed | MemoryChanged
+DurableEvent = DurableRoomEvent | TaskStarted | TaskCompleted | TaskFailed | MemoryChanged | MemoriesImported
 EphemeralEvent = UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken | TaskProgress
 PersonalEvent = Welcome | ErrorOccurred | Pong

@@ -12,6 +12,7 @@ from app.api import (
     devices,
     documents,
     health,
+    imports,
     locations,
     media,
     memories,
@@ -45,6 +46,7 @@ V1: Final = (
     documents.router,
     query.router,
     candidates.router,  # before memories, one of which could have this name
+    imports.router,  # before memories, as well
     memories.router,
     media.router,
     people.router,

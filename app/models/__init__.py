@@ -15,6 +15,7 @@ from app.models.documents import (
 )
 from app.models.events import Channel, EventRow
 from app.models.idempotency import IdempotentRequest
+from app.models.imports import MemoryImport, MemoryOrigin
 from app.models.media import Media, MediaRendition, MediaStatus
 from app.models.memories import (
     CandidateStatus,
@@ -93,8 +94,10 @@ __all__ = [
     "Memory",
     "MemoryCandidate",
     "MemoryChunk",
+    "MemoryImport",
     "MemoryIndexing",
     "MemoryLink",
+    "MemoryOrigin",
     "MemoryPerson",
     "MemoryTermCount",
     "MemoryTerms",

@@ -21,6 +21,7 @@ from app.repositories.events import EventRepository
 from app.repositories.exports import ExportRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.identities import IdentityRepository
+from app.repositories.imports import ImportRepository
 from app.repositories.keys import APIKeyRepository
 from app.repositories.limits import RoleLimitRepository
 from app.repositories.locations import LocationRepository
@@ -71,6 +72,7 @@ class UnitOfWork:
         self.exports = ExportRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.identities = IdentityRepository(session)
+        self.imports = ImportRepository(session)
         self.locations = LocationRepository(session)
         self.logins = LoginRepository(session)
         self.mails = MailRepository(session)

@@ -37,6 +37,7 @@ from app.services.exports import ExportService
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.identities import IdentityService
+from app.services.imports import ImportService
 from app.services.indexing import Indexer, RenewalService
 from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
@@ -47,10 +48,12 @@ from app.services.mails import MailService
 from app.services.media import MediaService
 from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
+from app.services.memory_exports import MemoryExportService
 from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
+from app.services.photo_imports import PhotoImport
 from app.services.projects import ProjectService
 from app.services.proposals import ProposalService
 from app.services.recovery import RecoveryService
@@ -61,7 +64,14 @@ from app.services.schedules import ScheduleService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
-from app.services.task_catalogue import ANSWER_MESSAGE, BUILT_IN, INGEST_DOCUMENT, RENDER_MEDIA, foreign_handlers
+from app.services.task_catalogue import (
+    ANSWER_MESSAGE,
+    BUILT_IN,
+    IMPORT_MEMORIES,
+    INGEST_DOCUMENT,
+    RENDER_MEDIA,
+    foreign_handlers,
+)
 from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
 from app.services.timeline import TimelineService
@@ -90,6 +100,7 @@ class Services:
     health: HealthService
     idempotency: IdempotencyService
     identities: IdentityService
+    imports: ImportService
     ingestion: IngestionService
     limits: LimitService
     locations: LocationService
@@ -129,7 +140,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
-    candidates = CandidateService(uow, foundation.embedder)
     talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
     work.task_types[ANSWER_MESSAGE.name] = replace(ANSWER_MESSAGE, abandon=talk.spirit.abandon)
     return Services(
@@ -141,16 +151,17 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         audit=AuditService(uow, settings.audit.retention),
         blobs=blobs,
         callers=ways_in.callers,
-        candidates=candidates,
+        candidates=talk.candidates,
         chat=talk.chat,
         documents=DocumentService(uow, blobs, work.tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
-        exports=ExportService(uow, blobs),
+        exports=ExportService(uow, blobs, MemoryExportService(uow, blobs)),
         health=build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
+        imports=work.imports,
         ingestion=work.ingestion,
         limits=limits,
         locations=LocationService(uow),
@@ -159,13 +170,13 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         summaries=talk.summaries,
         messages=talk.messages,
         moderation=ModerationService(uow, known),
-        media=MediaService(uow, blobs, foundation.pictures, settings.media),
+        media=work.media,
         media_rendering=work.rendering,
         memories=MemoriesService(uow, retrieval, blobs, retention=settings.memory.retention),
         memory_indexing=MemoryIndexing(uow, work.indexer, foundation.embedder),
         people=PersonService(uow),
         projects=ProjectService(uow),
-        proposals=ProposalService(uow, candidates, foundation.llm, limits),
+        proposals=ProposalService(uow, talk.candidates, foundation.llm, limits),
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, work.indexer, batch_size=settings.embedding.batch_size),
         registration=RegistrationService(uow, ways_in.mails),
@@ -186,12 +197,15 @@ class Work:
 
     indexer: Indexer
     ingestion: IngestionService
+    imports: ImportService
+    media: MediaService
     rendering: MediaRendering
-    task_types: dict[str, TaskType]
     tasks: TaskService
+    task_types: dict[str, TaskType]
 
 
 def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> Work:
+    settings = foundation.settings
     indexer = Indexer(foundation.embedder, foundation.sparse)
     ingestion = IngestionService(
         uow,
@@ -199,13 +213,20 @@ def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService)
         foundation.extractor,
         foundation.embedder,
         indexer,
-        batch_size=foundation.settings.embedding.batch_size,
+        batch_size=settings.embedding.batch_size,
     )
+    media = MediaService(uow, blobs, foundation.pictures, settings.media)
+    photos = PhotoImport(uow, media)
+    imports = ImportService(uow, blobs, media, photos, max_bytes=settings.memory.import_max_bytes)
     rendering = MediaRendering(uow, blobs, foundation.pictures)
-    abandon = {INGEST_DOCUMENT.name: ingestion.abandon, RENDER_MEDIA.name: rendering.abandon}
-    task_types = _task_types(abandon)
-    tasks = TaskService(uow, foundation.settings.preset, task_types)
-    return Work(indexer, ingestion, rendering, task_types, tasks)
+    kinds = _task_types(
+        {
+            INGEST_DOCUMENT.name: ingestion.abandon,
+            IMPORT_MEMORIES.name: imports.abandon,
+            RENDER_MEDIA.name: rendering.abandon,
+        }
+    )
+    return Work(indexer, ingestion, imports, media, rendering, TaskService(uow, settings.preset, kinds), kinds)
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:
@@ -239,8 +260,9 @@ def _build_replies(foundation: Foundation, uow: OpenUnitOfWork, answers: AnswerS
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What is said in rooms, by people and by the spirit."""
+    """What is said in rooms, by people and by the spirit, and what may be remembered of it."""
 
+    candidates: CandidateService
     chat: ChatService
     messages: MessageService
     summaries: SummaryService
@@ -260,7 +282,7 @@ def _build_talk(
     chat = ChatService(uow, hub, settings.chat, answers=state, tasks=tasks)
     summaries = SummaryService(uow, foundation.llm, limits, window=settings.chat.history_messages)
     spirit = SpiritService(uow, hub, answers, chat, summaries, state, settings.chat, guests_for=settings.jwt.guest_ttl)
-    return Talk(chat, MessageService(uow, settings.chat), summaries, spirit)
+    return Talk(CandidateService(uow, foundation.embedder), chat, MessageService(uow, settings.chat), summaries, spirit)
 
 
 def _build_erasure(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> ErasureService:

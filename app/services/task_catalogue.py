@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 import structlog
 
+from app.schemas.imports import ImportMemoriesParams
 from app.schemas.tasks import (
     AnswerMessageParams,
     DeleteAccountParams,
@@ -17,7 +18,7 @@ from app.schemas.tasks import (
     RenderMediaParams,
     SummarizeRoomParams,
 )
-from app.services import chat, documents, erasure, media, proposals, remembering, summaries
+from app.services import chat, documents, erasure, imports, media, proposals, remembering, summaries
 from app.services.running_tasks import RunningTask
 from app.services.task_types import TaskType
 
@@ -46,6 +47,13 @@ EXTRACT_MEMORIES: Final = TaskType(
     ExtractMemoriesParams,
     may_be_started=True,
     concurrency=2,  # mostly waiting for the language model
+)
+IMPORT_MEMORIES: Final = TaskType(
+    imports.IMPORT_MEMORIES,
+    "Brings in the memories of a file; queued by uploads.",
+    ImportMemoriesParams,
+    timeout=timedelta(hours=2),  # the largest file, on a slow machine
+    concurrency=2,  # mostly the database's work
 )
 INGEST_DOCUMENT: Final = TaskType(
     documents.INGEST_DOCUMENT,
@@ -88,6 +96,7 @@ BUILT_IN: Final[Sequence[TaskType]] = (
     ANSWER_MESSAGE,
     DELETE_ACCOUNT,
     EXTRACT_MEMORIES,
+    IMPORT_MEMORIES,
     INGEST_DOCUMENT,
     NOTE_CANDIDATE,
     REINGEST_PROJECT,

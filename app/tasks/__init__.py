@@ -7,6 +7,7 @@ from app.services.task_catalogue import TaskHandler, foreign_handlers
 from app.tasks.answer_message import AnswerMessage
 from app.tasks.delete_account import DeleteAccount
 from app.tasks.extract_memories import ExtractMemories
+from app.tasks.import_memories import ImportMemories
 from app.tasks.ingest_document import IngestDocument
 from app.tasks.note_candidate import NoteCandidate
 from app.tasks.reingest_project import ReingestProject
@@ -20,6 +21,7 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
         AnswerMessage(services.spirit),
         DeleteAccount(services.erasure),
         ExtractMemories(services.proposals),
+        ImportMemories(services.imports),
         IngestDocument(services.ingestion),
         NoteCandidate(services.candidates),
         ReingestProject(services.documents),
