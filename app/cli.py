@@ -8,7 +8,7 @@ import contextlib
 import importlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Tracebacks that show local variables would show secrets.
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+memories = typer.Typer(no_args_is_help=True, help="Your memories, in and out.")
+app.add_typer(memories, name="memories")
 console = Console()
 complaints = Console(stderr=True)
 
@@ -58,8 +60,10 @@ def worker(
     _load("app.parent").exit_with_parent()
     with _servers(_settings()) as settings:
         _load("app.observability").configure_logging(settings)
+        loop_factory = _load("uvicorn.loops.auto").auto_loop_factory()
         try:
-            asyncio.run(_work(settings))
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                runner.run(_work(settings))
         except _load("app.tasks.worker").UnknownTaskType as error:
             complaints.print(escape(str(error)), style="red", highlight=False)
             raise typer.Exit(2) from error
@@ -141,6 +145,34 @@ def chat(session: str, url: Url = None, api_key: ApiKey = None) -> None:
     address = url or _url(_settings())
     with _complaining(), _client(url, api_key) as client:
         asyncio.run(_load("app.conversation").converse(address, session, client.create_ticket, console))
+
+
+@memories.command(name="import")
+def import_memories(
+    paths: list[Path],
+    source: Annotated[str, typer.Option(help="Where the files come from, if ids of several places are the same.")] = "",
+    timezone: Annotated[str, typer.Option(help="Of times without an offset; yours otherwise.")] = "",
+    url: Url = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Bring in memories: JSON Lines, CSV, iCalendar, or an archive of `hearth memories export`."""
+    fields = {"source": source, "timezone": timezone}
+    files = [file for path in paths for file in _files_below(path)]
+    with _complaining(), _client(url, api_key) as client:
+        outcomes = [_import_one(client, file, fields) for file in files]
+    raise typer.Exit(0 if all(outcomes) else 1)
+
+
+@memories.command(name="export")
+def export_memories(
+    path: Annotated[Path, typer.Argument(help="Where the archive goes.")] = Path("memories.zip"),
+    url: Url = None,
+    api_key: ApiKey = None,
+) -> None:
+    """All your memories as one archive, which `hearth memories import` takes in again."""
+    with _complaining(), _client(url, api_key) as client:
+        size = client.export_memories(path)
+    console.print(f"{escape(str(path))}: {size:,} bytes", highlight=False)
 
 
 @app.command()
@@ -255,6 +287,28 @@ def _ingest_one(client: "Client", file: Path, project: str | None) -> "Outcome |
     what = f"{outcome.chunk_count} passages" if outcome.status == "ready" else escape(outcome.reason or outcome.status)
     console.print(f"{mark} {escape(file.name)}: {what}", highlight=False)
     return outcome
+
+
+def _import_one(client: "Client", file: Path, fields: Mapping[str, str]) -> bool:
+    """Whether everything in it could be read."""
+    columns = (SpinnerColumn(), TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("uploading", total=1.0, name=file.name)
+
+        def show(fraction: float, message: str) -> None:
+            progress.update(bar, completed=fraction, description=message)
+
+        found = client.import_memories(file, fields, show)
+    if found["status"] != "succeeded":
+        reason = escape((found["error"] or {}).get("message", found["status"]))
+        console.print(f"[red]✗[/] {escape(file.name)}: {reason}", highlight=False)
+        return False
+    what = ", ".join(f"{found[name]} {name}" for name in ("created", "updated", "unchanged", "failed"))
+    mark = "[red]✗[/]" if found["failed"] else "[green]✓[/]"
+    console.print(f"{mark} {escape(file.name)}: {what}", highlight=False)
+    for problem in found["problems"]:
+        console.print(f"  line {problem['line']}: {escape(problem['message'])}", highlight=False)
+    return not found["failed"]
 
 
 if __name__ == "__main__":

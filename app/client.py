@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -76,6 +76,42 @@ class Client:
         reason = (document.get("error") or {}).get("message")
         on_progress(1.0, document["status"])
         return Outcome(document["id"], document["status"], reason, document["chunk_count"])
+
+    def import_memories(
+        self, path: Path, fields: Mapping[str, str], on_progress: Callable[[float, str], None]
+    ) -> Mapping[str, Any]:
+        """Upload a file of memories and wait until they are there; the import at its end.
+
+        Raises:
+            Refused: the server does not take the file.
+        """
+        with path.open("rb") as file:
+            accepted = self._call("POST", "/memories/imports", data=fields, files={"file": (path.name, file)})
+        found: Mapping[str, Any] = accepted["import"]
+        while found["status"] not in FINAL:
+            on_progress(found["progress"], f"{found['records']} records")
+            time.sleep(POLL_INTERVAL)
+            found = self._call("GET", f"/memories/imports/{found['id']}")
+        return found
+
+    def export_memories(self, path: Path) -> int:
+        """Write the archive of all memories to `path`; how many bytes it has. A file that is there is replaced.
+
+        Raises:
+            Refused: the server does not answer as it should.
+        """
+        partly = path.with_name(f".{path.name}.part")
+        try:
+            with self._http.stream("GET", "/memories/export") as response, partly.open("wb") as file:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response)
+                for piece in response.iter_bytes():
+                    file.write(piece)
+            partly.replace(path)
+        finally:
+            partly.unlink(missing_ok=True)
+        return path.stat().st_size
 
     def ask(self, question: str, project_id: str | None) -> Iterator[tuple[str, Any]]:
         """Events of a streamed answer: ("token", {"delta"}), ("citations", {"citations": […]}), ("done", {…}), ….

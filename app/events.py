@@ -304,6 +304,16 @@ class MemoryChanged(Event):
     change: str
 
 
+class MemoriesImported(Event):
+    """Durable; for their owner alone. `count` memories of a file were added or changed."""
+
+    type: Literal["memories_imported"] = "memories_imported"
+    seq: int = 0
+    user_id: UUID
+    import_id: UUID
+    count: int
+
+
 # --- answers to one client ----------------------------------------------------------------------------------------
 
 
@@ -338,6 +348,6 @@ DurableRoomEvent = (
     | SpiritBusy
 )
 DurableProjectEvent = TaskStarted | TaskCompleted | TaskFailed | ProjectUpdated | FileChanged | WebhookDisabled
-DurableEvent = DurableRoomEvent | DurableProjectEvent | MemoryChanged
+DurableEvent = DurableRoomEvent | DurableProjectEvent | MemoryChanged | MemoriesImported
 EphemeralEvent = UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken | TaskProgress | StateChanged
 PersonalEvent = Welcome | ErrorOccurred | Pong

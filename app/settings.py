@@ -213,6 +213,7 @@ class AnswerSettings(Group):
 
 class MemorySettings(Group):
     retention: Seconds = Field(timedelta(days=30), description="How long deleted memories can be restored.")
+    import_max_bytes: int = Field(268_435_456, ge=1, description="Largest file of memories that is brought in.")
 
 
 class MediaSettings(Group):

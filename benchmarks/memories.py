@@ -27,13 +27,15 @@ from app.resources import Resources, open_resources
 from app.services.indexing import Indexer
 from app.services.lexicon import passage_terms
 from benchmarks.hundred_thousand import database_url
-from benchmarks.measuring import machine, percentiles, prepared_settings, settle
+from benchmarks.measuring import machine, percentiles, postgres_id, prepared_settings, processor_seconds, settle
 from tests.processes import start_server
 
 LARGE, MIDDLE, SMALL = int(os.environ.get("LARGE", "50000")), 5_000, 100
 USERS: Final = int(os.environ.get("USERS", "200"))
 EMBEDDED: Final = 3_000  # texts; the other vectors lie close to one of theirs
 CALLS, WRITES, AWAITED = int(os.environ.get("CALLS", "60")), 100, 15
+BROUGHT: Final = int(os.environ.get("BROUGHT", "5000"))  # memories in one file
+PASSAGES: Final = 200  # of one document, to compare with
 PASSWORD: Final = "only for this benchmark"
 FIRST: Final = datetime(2006, 1, 1)  # noqa: DTZ001 - a wall clock
 YEARS: Final = 20
@@ -62,6 +64,7 @@ COLUMNS: Final = {
     "memory_terms": "chunk_id memory_id shelf_id term_ids terms expansion expansion_model",
 }
 Rows = dict[str, list[list[str]]]
+PROCESSES: list[int] = []  # whose work is counted: the server and PostgreSQL
 
 
 @dataclass(frozen=True)
@@ -182,12 +185,15 @@ async def sign_in(client: httpx.AsyncClient, name: str) -> tuple[UUID, dict[str,
 
 
 async def timed(name: str, call: Callable[[], Awaitable[httpx.Response]], times: int = CALLS) -> None:
+    """What a client waits, and what the server and PostgreSQL compute, which others on the machine hardly change."""
     took = []
+    computed = processor_seconds(*PROCESSES)
     for _ in range(times):
         started = time.perf_counter()
         (await call()).raise_for_status()
         took.append(time.perf_counter() - started)
-    print(f"{name}: p50 / p95 {percentiles(took)}", flush=True)
+    computed = (processor_seconds(*PROCESSES) - computed) / times * 1000
+    print(f"{name}: p50 / p95 {percentiles(took)}, computed {computed:.1f} ms", flush=True)
 
 
 async def read(client: httpx.AsyncClient, name: str, headers: dict[str, str]) -> None:
@@ -225,13 +231,14 @@ async def read(client: httpx.AsyncClient, name: str, headers: dict[str, str]) ->
     await timed(f"{name}: search in a year", search(lambda: f"{what()} in {2006 + draw.randrange(YEARS)}"))
 
 
-async def write(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def write(client: httpx.AsyncClient, resources: Resources, headers: dict[str, str]) -> None:
     numbers = itertools.count(1)
 
     def post() -> Awaitable[httpx.Response]:
         return client.post("/memories", json={"content": f"A fresh memory, number {next(numbers)}."}, headers=headers)
 
     await timed("write of one memory", post, WRITES)
+    await indexed(resources)
     waited = []
     for number in range(AWAITED):
         word = f"marker{number}x{random.randrange(10**9)}"
@@ -244,6 +251,77 @@ async def write(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
     print(f"from the answer to the first search that finds it: p50 / p95 {percentiles(waited)}", flush=True)
 
 
+async def ingest(client: httpx.AsyncClient, headers: dict[str, str]) -> float:
+    """Passages a second of one document, from its upload until it is found."""
+    sentences = itertools.islice(texts(random.Random(8)), PASSAGES * 12)
+    started = time.perf_counter()
+    sent = await client.post("/documents", json={"text": " ".join(sentences)}, headers=headers)
+    path = f"/documents/{sent.raise_for_status().json()['document']['id']}"
+    while (found := (await client.get(path, headers=headers)).json())["status"] != "ready":  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    took = time.perf_counter() - started
+    print(f"a document of {found['chunk_count']} passages: {took:.1f} s", flush=True)
+    return float(found["chunk_count"]) / took
+
+
+async def bring_in(
+    client: httpx.AsyncClient, resources: Resources, headers: dict[str, str], other: dict[str, str]
+) -> None:
+    """A file of memories: until all are there, until all are found, the same again, and what others wait meanwhile."""
+    passages = await ingest(client, other)
+    records = [
+        {"id": number, "content": text, "occurred_at": "2020-05-17", "people": [NAMES[number % 12]], "location": "Oslo"}
+        for number, text in enumerate(itertools.islice(texts(random.Random(9)), BROUGHT))
+    ]
+    content = "".join(json.dumps(record) + "\n" for record in records).encode()
+    started = time.perf_counter()
+    is_done = asyncio.Event()
+    writing = asyncio.create_task(_write_until(is_done, client, other))
+    await _import(client, headers, content)
+    there = time.perf_counter() - started
+    is_done.set()
+    waited = await writing
+    await indexed(resources)
+    found = time.perf_counter() - started
+    again = time.perf_counter()
+    await _import(client, headers, content)
+    again = time.perf_counter() - again
+    print(
+        f"import of {BROUGHT:,}: {BROUGHT / there:,.0f} memories/s written, {BROUGHT / found:,.0f} memories/s found, "
+        f"{BROUGHT / there / passages:.1f} and {BROUGHT / found / passages:.1f} to one of {passages:,.1f} passages/s; "
+        f"the same again {BROUGHT / again:,.0f}/s; others write meanwhile, p50 / p95 {percentiles(waited)}",
+        flush=True,
+    )
+
+
+async def _import(client: httpx.AsyncClient, headers: dict[str, str], content: bytes) -> None:
+    sent = await client.post("/memories/imports", files={"file": ("memories.jsonl", content)}, headers=headers)
+    path = f"/memories/imports/{sent.raise_for_status().json()['import']['id']}"
+    while (found := (await client.get(path, headers=headers)).json())["status"] != "succeeded":
+        assert found["status"] in ("queued", "running"), found
+        await asyncio.sleep(0.02)
+    assert found["failed"] == 0, found
+
+
+async def _write_until(is_done: asyncio.Event, client: httpx.AsyncClient, headers: dict[str, str]) -> list[float]:
+    took: list[float] = []
+    while not is_done.is_set() or len(took) < 2:
+        started = time.perf_counter()
+        await client.post("/memories", json={"content": f"Meanwhile, number {len(took)}."}, headers=headers)
+        took.append(time.perf_counter() - started)
+        await asyncio.sleep(0.02)
+    return took
+
+
+async def indexed(resources: Resources) -> None:
+    """Wait until everything is found that was written."""
+    while True:
+        async with resources.uow() as uow:
+            if not await uow.recall.count_waiting():
+                return
+        await asyncio.sleep(0.05)
+
+
 async def main() -> None:
     print(machine())
     async with (
@@ -252,6 +330,7 @@ async def main() -> None:
         httpx.AsyncClient(base_url=f"{server.url}/api/v1", timeout=120) as client,
         open_resources(settings) as resources,
     ):
+        PROCESSES[:] = [server.process.pid, postgres_id(settings)]
         large, large_headers = await sign_in(client, "large")
         middle, middle_headers = await sign_in(client, "middle")
         started = time.perf_counter()
@@ -260,7 +339,8 @@ async def main() -> None:
         await settle()
         await read(client, f"{MIDDLE:,}", middle_headers)
         await read(client, f"{LARGE:,}", large_headers)
-        await write(client, large_headers)
+        await write(client, resources, large_headers)
+        await bring_in(client, resources, large_headers, middle_headers)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,9 @@ async def make_world(client: AsyncClient) -> World:
     assert (await client.put(plan, content=b"Light it.", headers=owner.headers)).status_code == 201
     webhook = await create(f"/projects/{project['id']}/webhooks", url="http://8.8.8.8/hooks")
     delivery = await create(f"/projects/{project['id']}/webhooks/{webhook['id']}/ping")
+    brought = await client.post(
+        "/api/v1/memories/imports", files={"file": ("diary.csv", b"title\nA lamp\n")}, headers=owner.headers
+    )
     files = [await attach(client, owner, memory["id"], b"A note.") for memory in (private, shared)]
     world.ids = {
         "webhook_id": webhook["id"],
@@ -176,6 +179,7 @@ async def make_world(client: AsyncClient) -> World:
         "device_id": devices[0]["id"],  # the cookie's, which is the newest
         "answer_id": asked.json()["id"],
         "memory_id": private["id"],
+        "import_id": brought.json()["import"]["id"],
         "candidate_id": key["id"],  # nobody has one: whose they are is in tests/api/test_candidates.py
         "shared_memory_id": shared["id"],
         "media_id": files[0]["id"],
@@ -352,6 +356,10 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"POST {MEMORY}/restore": (own(200), None),
     f"GET {MEMORY}/history": (own(200), None),
     f"POST {MEMORY}/undo": (own(409), None),  # there is nothing to undo
+    f"POST {V1}/memories/imports": (personal(415), None),  # a form: its own tests
+    f"GET {V1}/memories/imports": (personal(200), None),
+    f"GET {V1}/memories/imports/{{import_id}}": (own(200), None),
+    f"GET {V1}/memories/export": (personal(200), None),
     f"POST {MEMORY}/media": (own(415), None),  # a form: its own tests
     f"GET {MEMORY}/media": (own(200), None),
     f"GET {MEDIA}": (own(200), None),

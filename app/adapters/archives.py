@@ -4,11 +4,21 @@ import asyncio
 import hashlib
 import zipfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Final
 
 FILE_MODE: Final = 0o100600  # a file that its owner alone reads
 EPOCH: Final = datetime(1980, 1, 1, tzinfo=UTC)  # where the calendar of ZIP begins
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of the archive: its content, or where that comes from piece by piece."""
+
+    name: str
+    content: bytes | AsyncIterator[bytes]
+    modified: datetime
 
 
 class ArchiveStream:
@@ -36,6 +46,13 @@ class ArchiveStream:
                 yield await asyncio.to_thread(self._write, file, piece, digest.update)
         self._sums.append(f"{digest.hexdigest()}  {name}\n")
         yield self._sink.take()
+
+    async def add_entry(self, entry: Entry) -> AsyncIterator[bytes]:
+        if isinstance(entry.content, bytes):
+            yield await self.add(entry.name, entry.content, modified=entry.modified)
+            return
+        async for piece in self.add_pieces(entry.name, entry.content, modified=entry.modified):
+            yield piece
 
     async def finish(self) -> bytes:
         await asyncio.to_thread(self._zip.close)

@@ -14,6 +14,7 @@ from app.api import (
     files,
     function_calls,
     health,
+    imports,
     locations,
     media,
     memories,
@@ -54,6 +55,7 @@ V1: Final = (
     documents.router,
     query.router,
     candidates.router,  # before memories, one of which could have this name
+    imports.router,  # before memories, as well
     memories.router,
     media.router,
     people.router,

@@ -3,16 +3,17 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request, Response, status
+from fastapi import Depends, Path, Request, Response, status
 from fastapi.security import APIKeyHeader
 
 from app.api.deps import Actor, ServicesDep
 from app.api.files import PUT_BODY, UPLOAD_BYTES
+from app.api.routing import Router
 from app.models import ProjectFile
 from app.schemas.files import FileRead, ProjectPath
 from app.schemas.functions import FunctionFailure, FunctionProgress, FunctionResult, FunctionSecretRead
 
-router = APIRouter(tags=["functions"])
+router = Router(tags=["functions"])
 
 callback_scheme = APIKeyHeader(name="X-Callback-Token", scheme_name="CallbackToken", auto_error=False)
 

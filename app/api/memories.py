@@ -97,13 +97,14 @@ async def get_on_this_day(
     return {"date": wanted.isoformat(), **_page(rows, limit).model_dump()}
 
 
-@router.get("/{memory_id}", response_model=MemoryRead)
+# Of an id alone: the words beside it that lead elsewhere are no ids.
+@router.get("/{memory_id:uuid}", response_model=MemoryRead)
 async def get_memory(actor: Actor, services: ServicesDep, memory_id: UUID, conditional: ConditionalDep) -> MemoryView:
     """A memory of yours, or one that is shared with you."""
     return conditional.tag(await services.memories.get(actor, memory_id))
 
 
-@router.patch("/{memory_id}", response_model=MemoryRead)
+@router.patch("/{memory_id:uuid}", response_model=MemoryRead)
 async def update_memory(
     actor: Actor,
     services: ServicesDep,
@@ -116,7 +117,7 @@ async def update_memory(
     return conditional.tag(await services.memories.update(actor, memory_id, changes, expected=expected))
 
 
-@router.delete("/{memory_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{memory_id:uuid}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_memory(actor: Actor, services: ServicesDep, memory_id: UUID, expected: IfMatch) -> None:
     """Nothing finds it any more; you can restore it for some weeks, and then it is gone."""
     await services.memories.delete(actor, memory_id, expected=expected)

@@ -2,15 +2,16 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
+from app.api.routing import Router
 from app.models import TaskSchedule
 from app.schemas.common import Page
 from app.schemas.schedules import ScheduleCreate, ScheduleRead, ScheduleUpdate
 
-router = APIRouter(tags=["tasks"])
+router = Router(tags=["tasks"])
 
 
 @router.post(

@@ -17,6 +17,7 @@ from app.models.events import Channel, EventRow
 from app.models.files import LONGEST_PATH, ProjectFile
 from app.models.functions import FunctionCall
 from app.models.idempotency import IdempotentRequest
+from app.models.imports import MemoryImport, MemoryOrigin
 from app.models.media import Media, MediaRendition, MediaStatus
 from app.models.memories import (
     CandidateStatus,
@@ -99,8 +100,10 @@ __all__ = [
     "Memory",
     "MemoryCandidate",
     "MemoryChunk",
+    "MemoryImport",
     "MemoryIndexing",
     "MemoryLink",
+    "MemoryOrigin",
     "MemoryPerson",
     "MemoryTermCount",
     "MemoryTerms",

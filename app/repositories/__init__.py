@@ -23,6 +23,7 @@ from app.repositories.files import FileRepository
 from app.repositories.functions import FunctionRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.identities import IdentityRepository
+from app.repositories.imports import ImportRepository
 from app.repositories.keys import APIKeyRepository
 from app.repositories.limits import RoleLimitRepository
 from app.repositories.locations import LocationRepository
@@ -76,6 +77,7 @@ class UnitOfWork:
         self.functions = FunctionRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.identities = IdentityRepository(session)
+        self.imports = ImportRepository(session)
         self.locations = LocationRepository(session)
         self.logins = LoginRepository(session)
         self.mails = MailRepository(session)

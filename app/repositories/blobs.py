@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from sqlalchemy import func, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Document, Media, MediaRendition, ProjectFile
+from app.models import Document, Media, MediaRendition, MemoryImport, ProjectFile
 
-NAMING = (Document.sha256, Media.sha256, MediaRendition.sha256, ProjectFile.sha256)
+NAMING = (Document.sha256, Media.sha256, MediaRendition.sha256, MemoryImport.sha256, ProjectFile.sha256)
 """What is in none of these columns is removed: whatever else comes to name bytes goes in here."""
 
 
@@ -24,4 +24,4 @@ class BlobRepository:
         """Those that something names."""
         wanted = list(sha256s)
         named = union(*(select(column).where(column.in_(wanted)) for column in NAMING))
-        return set((await self._session.execute(named)).scalars().all())
+        return {sha256 for sha256 in (await self._session.execute(named)).scalars() if sha256 is not None}

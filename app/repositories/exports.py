@@ -1,13 +1,29 @@
 """Everything that somebody owns, page by page, the oldest first; each page asks anew whether it is still theirs."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import APIKey, AuditEntry, Document, Identity, Login, Member, Message, Model, Session, Task
+from app.models import (
+    APIKey,
+    AuditEntry,
+    Document,
+    Identity,
+    Location,
+    Login,
+    Member,
+    Memory,
+    MemoryVersion,
+    Message,
+    Model,
+    Person,
+    Session,
+    Task,
+)
 from app.permissions import ProjectRole
 
 PAGE: Final = 200
@@ -32,6 +48,26 @@ class ExportRepository:
         """Of a project that is theirs all, of another one those that they brought."""
         theirs = _owns(user_id, project_id) | (_belongs(user_id, project_id) & (Document.owner_id == user_id))
         return await self._page(select(Document).where(Document.project_id == project_id, theirs), Document, after)
+
+    async def list_people(self, user_id: UUID, *, after: UUID | None) -> Sequence[Person]:
+        return await self._page(select(Person).where(Person.owner_id == user_id), Person, after)
+
+    async def list_locations(self, user_id: UUID, *, after: UUID | None) -> Sequence[Location]:
+        return await self._page(select(Location).where(Location.owner_id == user_id), Location, after)
+
+    async def list_memories(self, user_id: UUID, *, after: UUID | None, limit: int) -> Sequence[Memory]:
+        """With those in the bin."""
+        query = select(Memory).where(Memory.owner_id == user_id)
+        query = query if after is None else query.where(Memory.id > after)
+        return (await self._session.scalars(query.order_by(Memory.id).limit(limit))).all()
+
+    async def list_versions(self, memory_ids: Collection[UUID]) -> Mapping[UUID, Sequence[MemoryVersion]]:
+        """Of each memory, the oldest first."""
+        query = select(MemoryVersion).where(MemoryVersion.memory_id.in_(memory_ids)).order_by(MemoryVersion.revision)
+        found: dict[UUID, list[MemoryVersion]] = defaultdict(list)
+        for version in await self._session.scalars(query):
+            found[version.memory_id].append(version)
+        return found
 
     async def list_tasks(self, user_id: UUID, project_id: UUID, *, after: UUID | None) -> Sequence[Task]:
         """The same of tasks; without internal work."""

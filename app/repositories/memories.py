@@ -33,6 +33,7 @@ from app.repositories.memory_filters import MemoryFilter, narrowing, resolved, s
 
 KEPT_VERSIONS: Final = 100
 SWEPT_AT_ONCE: Final = 500
+IN_BULK: Final = 1  # priority of what thousands wait with
 UNSYNCHRONIZED: Final = {"synchronize_session": False}
 
 Order = Literal["occurred", "created"]
@@ -255,16 +256,19 @@ class MemoryRepository:
     async def get_version(self, memory_id: UUID, revision: int) -> MemoryVersion | None:
         return await self._session.get(MemoryVersion, (memory_id, revision))
 
-    async def want_indexing(self, memory_ids: Select[Any] | Collection[UUID]) -> None:
+    async def want_indexing(self, memory_ids: Select[Any] | Collection[UUID], *, priority: int = 0) -> None:
         """Have their passages made anew; told to workers by whoever calls this."""
         if isinstance(memory_ids, Select):
             chosen = memory_ids.subquery()
             add = insert(MemoryIndexing).from_select(
-                ["memory_id", "ticket"], select(chosen.c[0], literal(uuid7())), include_defaults=False
+                ["memory_id", "ticket", "priority"],
+                select(chosen.c[0], literal(uuid7()), literal(priority)),
+                include_defaults=False,
             )
             await self._session.execute(_again(add))
         elif memory_ids:
-            await self._session.execute(_want_indexing, [{"memory_id": one, "ticket": uuid7()} for one in memory_ids])
+            rows = [{"memory_id": one, "ticket": uuid7(), "priority": priority} for one in memory_ids]
+            await self._session.execute(_want_indexing, rows)
 
     async def forget_passages(self, memory_id: UUID) -> None:
         """Nothing finds it from now on."""
@@ -275,7 +279,7 @@ class MemoryRepository:
         """They look different, though no column of theirs changed: somebody was renamed, for example."""
         await self._execute(update(Memory).where(Memory.id.in_(memory_ids)).values(updated_at=func.clock_timestamp()))
         there = select(Memory.id).where(Memory.id.in_(memory_ids), Memory.deleted_at.is_(None))
-        await self.want_indexing(there)
+        await self.want_indexing(there, priority=IN_BULK)
 
     async def mark_changed(self, memory_id: UUID) -> UUID | None:
         """Lock it as one that looks different though it says the same; its owner, or None when it is gone."""
@@ -303,7 +307,8 @@ class MemoryRepository:
 
 def _again(add: Insert) -> Insert:
     """What waits already waits anew."""
-    values = {"ticket": add.excluded.ticket, "attempts": 0, "run_after": func.clock_timestamp()}
+    columns = {"ticket": add.excluded.ticket, "priority": add.excluded.priority}
+    values = {**columns, "attempts": 0, "run_after": func.clock_timestamp()}
     return add.on_conflict_do_update(index_elements=["memory_id"], set_=values)
 
 

@@ -194,7 +194,8 @@ class RecallRepository:
         `pause` is how long nobody else takes them, longer after each attempt.
         """
         due = select(MemoryIndexing.memory_id).where(MemoryIndexing.run_after <= func.clock_timestamp())
-        chosen = due.order_by(MemoryIndexing.run_after).limit(limit).with_for_update(skip_locked=True)
+        soonest = due.order_by(MemoryIndexing.priority, MemoryIndexing.run_after)
+        chosen = soonest.limit(limit).with_for_update(skip_locked=True)
         seconds = pause.total_seconds() * (MemoryIndexing.attempts + 1)
         later = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
         taken = await self._session.execute(

@@ -202,6 +202,6 @@ def _narrowed(
 def _is_free() -> ColumnElement[bool]:
     """Waiting for its time, or held by a worker that has not renewed its lease."""
     return or_(
-        and_(Task.status == TaskStatus.QUEUED, Task.run_after <= CLOCK),
+        and_(Task.status == TaskStatus.QUEUED, ~Task.is_held, Task.run_after <= CLOCK),
         and_(Task.status == TaskStatus.RUNNING, Task.leased_until < CLOCK),
     )

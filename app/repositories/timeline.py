@@ -8,16 +8,18 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     ColumnElement,
     Date,
     Integer,
+    Select,
     String,
+    Subquery,
     Uuid,
     bindparam,
     cast,
     func,
     literal,
-    null,
     select,
     text,
     true,
@@ -104,9 +106,9 @@ class TimelineRepository:
             parameters = {"shelves": shelves, "unit": unit, "before": until, "most": limit}
             starts = (await self._session.scalars(STEPS, parameters)).all()
         elif unit == "year":  # there are few, and all are counted at once
-            counted = await self._counts([*conditions, Memory.begins < until], unit)
+            counted = await self._counts(_chosen([*conditions, Memory.begins < until], unit).cte("chosen"))
             starts = sorted(counted[0], reverse=True)[:limit]
-            return await self._told(conditions, starts, unit, counted)
+            return await self._told(shelves, narrowing(actor.user_id, filters), starts, unit, counted)
         else:
             start = _start(unit)
             query = select(start).where(*conditions, Memory.begins < until).group_by(start)
@@ -115,13 +117,21 @@ class TimelineRepository:
             return []
         first, last = starts[-1], _next(starts[0], unit)
         inside = [*conditions, Memory.begins >= _midnight(first), Memory.begins < _midnight(last)]
-        return await self._told(conditions, starts, unit, await self._counts(inside, unit))
+        chosen = _chosen(inside, unit)
+        is_cheap = filters == MemoryFilter()  # to read twice by the index; what is narrowed is kept for the second time
+        counted = await self._counts(chosen.subquery("chosen") if is_cheap else chosen.cte("chosen"))
+        return await self._told(shelves, narrowing(actor.user_id, filters), starts, unit, counted)
 
     async def _told(
-        self, conditions: Sequence[ColumnElement[bool]], starts: Sequence[date], unit: Unit, counted: Counted
+        self,
+        shelves: Sequence[UUID],
+        narrowed: Sequence[ColumnElement[bool]],
+        starts: Sequence[date],
+        unit: Unit,
+        counted: Counted,
     ) -> Sequence[Bucket]:
         counts, people, places = counted
-        titles = await self._titles(conditions, starts, unit) if starts else {}
+        titles = await self._titles(shelves, narrowed, starts, unit) if starts else {}
         return [
             Bucket(one, counts.get(one, 0), people.get(one, ()), places.get(one, ()), titles.get(one, ()))
             for one in starts
@@ -168,28 +178,32 @@ class TimelineRepository:
         ).one()
         return [] if earliest is None else range(earliest.year, latest.year + 1)
 
-    async def _counts(self, inside: Sequence[ColumnElement[bool]], unit: Unit) -> Counted:
-        """How many there are in each bucket, and the people and places that most of them have; in one go."""
-        chosen = select(Memory.id, Memory.location_id, _start(unit)).where(*inside).cte("chosen")
-        nobody = cast(null(), Uuid())
+    async def _counts(self, chosen: Subquery | CTE) -> Counted:
+        """How many there are in each bucket, and the people and places that most of them have; in one go.
+
+        Those without a place are a row as well, so that the rows of places add up to all of a bucket.
+        """
         each = union_all(
-            select(chosen.c.start, literal(0).label("kind"), nobody.label("id"), func.count().label("count")).group_by(
-                chosen.c.start
-            ),
-            select(chosen.c.start, literal(1), MemoryPerson.person_id, func.count())
+            select(
+                chosen.c.start,
+                literal(0).label("kind"),
+                MemoryPerson.person_id.label("id"),
+                func.count().label("count"),
+            )
             .join(MemoryPerson, MemoryPerson.memory_id == chosen.c.id)
             .group_by(chosen.c.start, MemoryPerson.person_id),
-            select(chosen.c.start, literal(2), chosen.c.location_id, func.count())
-            .where(chosen.c.location_id.is_not(None))
-            .group_by(chosen.c.start, chosen.c.location_id),
+            select(chosen.c.start, literal(1), chosen.c.location_id, func.count()).group_by(
+                chosen.c.start, chosen.c.location_id
+            ),
         ).subquery("each")
-        order = (each.c.count.desc(), each.c.id)
-        place = func.row_number().over(partition_by=(each.c.kind, each.c.start), order_by=order).label("place")
-        ranked = select(each, place).subquery("ranked")
+        bucket = (each.c.kind, each.c.start)
+        order = (each.c.id.is_(None), each.c.count.desc(), each.c.id)
+        place = func.row_number().over(partition_by=bucket, order_by=order).label("place")
+        total = cast(func.sum(each.c.count).over(partition_by=bucket), Integer).label("total")
+        ranked = select(each, place, total).subquery("ranked")
+        name = func.coalesce(Person.name, Location.name)
         query = (
-            select(
-                ranked.c.start, ranked.c.kind, ranked.c.id, func.coalesce(Person.name, Location.name), ranked.c.count
-            )
+            select(ranked.c.start, ranked.c.kind, ranked.c.id, name, ranked.c.count, ranked.c.total)
             .outerjoin(Person, Person.id == ranked.c.id)
             .outerjoin(Location, Location.id == ranked.c.id)
             .where(ranked.c.place <= NAMED)
@@ -197,17 +211,21 @@ class TimelineRepository:
         )
         counts: dict[date, int] = {}
         named: tuple[dict[date, list[Named]], dict[date, list[Named]]] = ({}, {})
-        for start, kind, one, name, count in await self._session.execute(query):
-            if kind == 0:
-                counts[start] = count
-            else:
-                named[kind - 1].setdefault(start, []).append(Named(one, name, count))
+        for start, kind, one, called, count, whole in await self._session.execute(query):
+            if kind:
+                counts[start] = whole
+            if one is not None:
+                named[kind].setdefault(start, []).append(Named(one, called, count))
         return counts, *named
 
     async def _titles(
-        self, conditions: Sequence[ColumnElement[bool]], starts: Sequence[date], unit: Unit
+        self, shelves: Sequence[UUID], narrowed: Sequence[ColumnElement[bool]], starts: Sequence[date], unit: Unit
     ) -> dict[date, list[str]]:
-        """Of the first memories of each bucket."""
+        """Of the first memories of each bucket.
+
+        Of each shelf by itself these are read in the order of the index; what is narrowed is planned for all shelves,
+        for which the plan knows how much lies there.
+        """
         begins = [_midnight(one) for one in starts]
         ends = [_midnight(_next(one, unit)) for one in starts]
         wanted = (
@@ -215,19 +233,29 @@ class TimelineRepository:
             .table_valued("first", "last")
             .render_derived("wanted")
         )
-        inside = (*conditions, Memory.begins >= wanted.c.first, Memory.begins < wanted.c.last)
-        earliest = select(Memory.title, Memory.begins, Memory.id).where(*inside)
+        shelf = func.unnest(literal(list(shelves), ARRAY(Uuid()))).table_valued("id").render_derived("shelf")
+        on_shelf = Memory.shelf_id.in_(shelves) if narrowed else Memory.shelf_id == shelf.c.id
+        each_of = wanted if narrowed else wanted.join(shelf, true())
+        inside = (Memory.begins >= wanted.c.first, Memory.begins < wanted.c.last)
+        there = (on_shelf, Memory.deleted_at.is_(None), *inside, *narrowed)
+        earliest = select(Memory.title, Memory.begins, Memory.id).where(*there)
         each = earliest.order_by(Memory.begins, Memory.id).limit(TITLES).lateral("each")
-        query = select(wanted.c.first, each.c.title).select_from(wanted.join(each, true()))
+        query = select(wanted.c.first, each.c.title).select_from(each_of.join(each, true()))
         found: dict[date, list[str]] = {}
         for first, title in await self._session.execute(query.order_by(each.c.begins, each.c.id)):
-            found.setdefault(first.date(), []).append(title)
+            titles = found.setdefault(first.date(), [])
+            if len(titles) < TITLES:
+                titles.append(title)
         return found
 
 
 def _on(shelves: Sequence[UUID], actor: Principal, filters: MemoryFilter) -> list[ColumnElement[bool]]:
     """The shelves are written out, so that the plan knows how much lies there."""
     return [Memory.shelf_id.in_(shelves), Memory.deleted_at.is_(None), *narrowing(actor.user_id, filters)]
+
+
+def _chosen(inside: Sequence[ColumnElement[bool]], unit: Unit) -> Select[Any]:
+    return select(Memory.id, Memory.location_id, _start(unit)).where(*inside)
 
 
 def _start(unit: Unit) -> Any:

@@ -1,8 +1,7 @@
 """What the product does. Built once, stateless, called by every door: HTTP, WebSocket, tasks and the command line."""
 
-import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from app.foundation import Foundation
 from app.realtime.answers import AnswerLog
@@ -27,6 +26,7 @@ from app.services.blobs import BlobService
 from app.services.callers import CallerService
 from app.services.candidates import CandidateService
 from app.services.chat import ChatService
+from app.services.checks import build_health
 from app.services.citations import Citations
 from app.services.documents import DocumentService
 from app.services.encryption import EncryptionService
@@ -37,6 +37,7 @@ from app.services.exports import ExportService
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.identities import IdentityService
+from app.services.imports import ImportService
 from app.services.indexing import Indexer, RenewalService
 from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
@@ -44,13 +45,14 @@ from app.services.limits import LimitService
 from app.services.locations import LocationService
 from app.services.logins import LoginService
 from app.services.mails import MailService
-from app.services.media import RENDER_MEDIA, MediaService
+from app.services.media import MediaService
 from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
 from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
+from app.services.photo_imports import PhotoImport
 from app.services.productions import Productions, build_productions
 from app.services.projects import ProjectService
 from app.services.proposals import ProposalService
@@ -62,8 +64,16 @@ from app.services.schedules import ScheduleService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
-from app.services.task_catalogue import ANSWER_MESSAGE, BUILT_IN, EXTRACT_MEMORIES, INGEST_DOCUMENT, foreign_handlers
-from app.services.task_types import TaskType, TaskTypes
+from app.services.task_catalogue import (
+    ANSWER_MESSAGE,
+    BUILT_IN,
+    EXTRACT_MEMORIES,
+    IMPORT_MEMORIES,
+    INGEST_DOCUMENT,
+    RENDER_MEDIA,
+    foreign_handlers,
+)
+from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
 from app.services.timeline import TimelineService
 from app.services.users import UserService
@@ -91,6 +101,7 @@ class Services:
     health: HealthService
     idempotency: IdempotencyService
     identities: IdentityService
+    imports: ImportService
     ingestion: IngestionService
     limits: LimitService
     locations: LocationService
@@ -108,7 +119,6 @@ class Services:
     proposals: ProposalService
     recovery: RecoveryService
     registration: RegistrationService
-    renewal: RenewalService
     replies: ReplyService
     retrieval: RetrievalService
     schedules: ScheduleService
@@ -127,45 +137,44 @@ class Services:
     def projects(self) -> ProjectService:
         return self.workspace.projects
 
+    @property
+    def renewal(self) -> RenewalService:
+        return self.productions.renewal
+
 
 def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presence: Presence) -> Services:
     """Wire every service; each takes only what it needs."""
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
-    indexer = Indexer(foundation.embedder, foundation.sparse)
-    ingestion = _build_ingestion(foundation, uow, indexer)
-    tasks = TaskService(uow, settings.preset, task_types := dict[str, TaskType]())  # filled below
+    work = _build_work(foundation, uow, blobs)
     known = KnownCallers()
     limits = build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
-    candidates = CandidateService(uow, foundation.embedder)
-    talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
+    talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
     workspace = build_workspace(foundation, uow, hub, blobs, ways_in.mails)
-    renewal = RenewalService(uow, indexer, batch_size=settings.embedding.batch_size)
-    productions = build_productions(foundation, uow, limits, renewal, workspace)
-    proposals = ProposalService(uow, candidates, foundation.llm, limits)
-    task_types |= _task_types(ingestion, talk.spirit, proposals, productions)
+    productions = _build_productions(foundation, uow, limits, work, talk, workspace)
     return Services(
         accounts=ways_in.accounts,
-        administration=AdministrationService(uow, ways_in.logins, tasks),
+        administration=AdministrationService(uow, ways_in.logins, work.tasks),
         admissions=AdmissionService(uow),
         answers=answers,
         api_keys=APIKeyService(uow, known, limits),
         audit=AuditService(uow, settings.audit.retention),
         blobs=blobs,
         callers=ways_in.callers,
-        candidates=candidates,
+        candidates=talk.candidates,
         chat=talk.chat,
-        documents=DocumentService(uow, blobs, tasks),
+        documents=DocumentService(uow, blobs, work.tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
-        execution=TaskExecution(uow, settings.task, task_types, settings.preset),
-        health=_build_health(foundation, uow),
+        execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
+        health=build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
+        imports=work.imports,
         ingestion=work.ingestion,
         limits=limits,
         locations=LocationService(uow),
@@ -174,22 +183,21 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         summaries=talk.summaries,
         messages=talk.messages,
         moderation=ModerationService(uow, known),
-        media=MediaService(uow, blobs, foundation.pictures, settings.media),
+        media=work.media,
         media_rendering=work.rendering,
         memories=MemoriesService(uow, retrieval, blobs, retention=settings.memory.retention),
         memory_indexing=MemoryIndexing(uow, work.indexer, foundation.embedder),
         people=PersonService(uow),
         productions=productions,
-        proposals=proposals,
+        proposals=talk.proposals,
         recovery=ways_in.recovery,
-        renewal=renewal,
         registration=RegistrationService(uow, ways_in.mails),
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
-        schedules=ScheduleService(uow, tasks.orders),
+        schedules=ScheduleService(uow, work.tasks.orders),
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=talk.spirit,
-        tasks=tasks,
+        tasks=work.tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
         workspace=workspace,
@@ -202,11 +210,15 @@ class Work:
 
     indexer: Indexer
     ingestion: IngestionService
+    imports: ImportService
+    media: MediaService
     rendering: MediaRendering
+    tasks: TaskService
     task_types: dict[str, TaskType]
 
 
 def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> Work:
+    settings = foundation.settings
     indexer = Indexer(foundation.embedder, foundation.sparse)
     ingestion = IngestionService(
         uow,
@@ -214,10 +226,20 @@ def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService)
         foundation.extractor,
         foundation.embedder,
         indexer,
-        batch_size=foundation.settings.embedding.batch_size,
+        batch_size=settings.embedding.batch_size,
     )
+    media = MediaService(uow, blobs, foundation.pictures, settings.media)
+    photos = PhotoImport(uow, media)
+    imports = ImportService(uow, blobs, media, photos, max_bytes=settings.memory.import_max_bytes)
     rendering = MediaRendering(uow, blobs, foundation.pictures)
-    return Work(indexer, ingestion, rendering, {kind.name: kind for kind in _task_types(ingestion, rendering)})
+    kinds = _task_types(
+        {
+            INGEST_DOCUMENT.name: ingestion.abandon,
+            IMPORT_MEMORIES.name: imports.abandon,
+            RENDER_MEDIA.name: rendering.abandon,
+        }
+    )
+    return Work(indexer, ingestion, imports, media, rendering, TaskService(uow, settings.preset, kinds), kinds)
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:
@@ -251,10 +273,12 @@ def _build_replies(foundation: Foundation, uow: OpenUnitOfWork, answers: AnswerS
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What is said in rooms, by people and by the spirit."""
+    """What is said in rooms, by people and by the spirit, and what may be remembered of it."""
 
+    candidates: CandidateService
     chat: ChatService
     messages: MessageService
+    proposals: ProposalService
     summaries: SummaryService
     spirit: SpiritService
 
@@ -272,7 +296,22 @@ def _build_talk(
     chat = ChatService(uow, hub, settings.chat, answers=state, tasks=tasks)
     summaries = SummaryService(uow, foundation.llm, limits, window=settings.chat.history_messages)
     spirit = SpiritService(uow, hub, answers, chat, summaries, state, settings.chat, guests_for=settings.jwt.guest_ttl)
-    return Talk(chat, MessageService(uow, settings.chat), summaries, spirit)
+    candidates = CandidateService(uow, foundation.embedder)
+    proposals = ProposalService(uow, candidates, foundation.llm, limits)
+    return Talk(candidates, chat, MessageService(uow, settings.chat), proposals, summaries, spirit)
+
+
+def _build_productions(
+    foundation: Foundation, uow: OpenUnitOfWork, limits: LimitService, work: Work, talk: Talk, workspace: Workspace
+) -> Productions:
+    """And complete the kinds of work with what the services say that are made last."""
+    renewal = RenewalService(uow, work.indexer, batch_size=foundation.settings.embedding.batch_size)
+    productions = build_productions(foundation, uow, limits, renewal, workspace)
+    kinds = work.task_types
+    kinds[ANSWER_MESSAGE.name] = replace(ANSWER_MESSAGE, abandon=talk.spirit.abandon)
+    for name, require in {EXTRACT_MEMORIES.name: talk.proposals.require_model, **productions.requirements}.items():
+        kinds[name] = replace(kinds[name], require=require)
+    return productions
 
 
 def _build_erasure(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> ErasureService:
@@ -342,46 +381,7 @@ def build_identities(
     )
 
 
-def _task_types(
-    ingestion: IngestionService, spirit: SpiritService, proposals: ProposalService, productions: Productions
-) -> TaskTypes:
-    """All work there is, what it takes, and what becomes of it when it ends without success."""
-    require = {EXTRACT_MEMORIES.name: proposals.require_model, **productions.requirements}
-    abandon = {INGEST_DOCUMENT.name: ingestion.abandon, ANSWER_MESSAGE.name: spirit.abandon}
-    own = [replace(kind, require=require.get(kind.name), abandon=abandon.get(kind.name)) for kind in BUILT_IN]
+def _task_types(abandon: Mapping[str, Abandon]) -> dict[str, TaskType]:
+    """All work there is; `abandon`: what becomes of it when it ends without success, by type."""
+    own = [replace(kind, abandon=abandon.get(kind.name)) for kind in BUILT_IN]
     return {kind.name: kind for kind in (*own, *(handler.kind for handler in foreign_handlers()))}
-
-
-def _build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:
-    async def database() -> None:
-        async with uow() as transaction:
-            await transaction.ping()
-
-    async def redis() -> None:
-        await foundation.redis.ping()
-
-    async def embedder() -> None:
-        await foundation.embedder.check()
-        await asyncio.to_thread(warm_up)  # what questions need besides, loaded once
-        if foundation.sparse is not None:
-            await foundation.sparse.check()
-
-    async def llm() -> None:
-        if foundation.llm is not None:
-            await foundation.llm.check()
-
-    async def queue() -> None:
-        async with uow() as transaction:
-            await transaction.tasks.check_backlog()
-
-    return HealthService(
-        {
-            "database": database,
-            "redis": redis,
-            "workspace": foundation.storage.check,
-            "embedder": embedder,
-            "llm": llm,
-            "queue": queue,
-        },
-        fresh_for={"embedder": timedelta(seconds=30), "llm": timedelta(seconds=30), "workspace": timedelta(seconds=5)},
-    )

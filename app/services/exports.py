@@ -3,8 +3,6 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
@@ -12,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from app.adapters.archives import ArchiveStream
+from app.adapters.archives import ArchiveStream, Entry
 from app.errors import NotFound, ServiceUnavailable
 from app.events import utc_now
 from app.models import AuditAction, Document, Media, Model, Project, Session, Task, User
@@ -28,6 +26,7 @@ from app.schemas.sessions import SessionRead
 from app.schemas.tasks import TaskRead
 from app.services.audit import record_by
 from app.services.blobs import BlobService
+from app.services.memory_exports import MemoryExportService
 from app.services.projects import require_owner
 
 PAGE: Final = 100
@@ -40,6 +39,7 @@ account.json              profile, settings, preferences, log-ins, linked accoun
 projects/<id>/            project.json: a project that you own, and its members; state.json; files/
 documents/<id>/           document.json; original/: the file as it was uploaded; text.txt: what was read in it
 sessions/<id>/            session.json; messages.jsonl: everything that was said in a room of your projects
+memories/                 your memories with their history, the people and places in them; /memories/imports reads it
 media/<id>/               media.json: a file of one of your memories; original/: as you uploaded it, or as others
                           show it who did
 messages-elsewhere.jsonl  what you said in rooms of others
@@ -69,19 +69,13 @@ _UNSAFE: Final = re.compile(r'[<>:"/\\|?*]')
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file of the archive: its content, or where that comes from piece by piece."""
-
-    name: str
-    content: bytes | AsyncIterator[bytes]
-    modified: datetime
-
-
 class ExportService:
-    def __init__(self, uow: OpenUnitOfWork, blobs: BlobService, states: ProjectStates) -> None:
+    def __init__(
+        self, uow: OpenUnitOfWork, blobs: BlobService, memories: MemoryExportService, states: ProjectStates
+    ) -> None:
         self._uow = uow
         self._blobs = blobs
+        self.memories = memories
         self._states = states
 
     async def export(self, actor: Principal) -> AsyncIterator[bytes]:
@@ -109,11 +103,8 @@ class ExportService:
     async def _archive(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
         archive = ArchiveStream()
         async for entry in entries:
-            if isinstance(entry.content, bytes):
-                yield await archive.add(entry.name, entry.content, modified=entry.modified)
-            else:
-                async for piece in archive.add_pieces(entry.name, entry.content, modified=entry.modified):
-                    yield piece
+            async for piece in archive.add_entry(entry):
+                yield piece
         yield await archive.add("manifest.sha256", archive.sums, modified=utc_now())
         yield await archive.finish()
 
@@ -125,6 +116,8 @@ class ExportService:
         for project in projects:
             async for entry in self._project(actor, project):
                 yield entry
+        async for entry in self.memories.entries(user.id, "memories/"):
+            yield entry
         async for media in self._pages(lambda uow, at: uow.media.list_owned(user.id, after=at, limit=PAGE)):
             for one in media:
                 async for entry in self._file(user.id, one):

@@ -35,6 +35,10 @@ SHOWN: Final = "shown"
 TOO_MUCH: Final = frozenset(("TOO_LARGE", "PARSE_TIMEOUT"))
 
 
+Told = Picture | Film
+"""What a file says of itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class MediaUpload:
     """Stored bytes, and what was said about them."""
@@ -166,7 +170,7 @@ class MediaService:
         if upload.blob.size == 0:
             raise InvalidInput("The file is empty.", field="file")
         media_type = recognise(upload.blob.head, upload.filename)
-        told = await self._inspect(upload.blob, media_type)
+        told = await self.inspect(upload.blob, media_type)
         async with self._uow() as uow:
             memory = await editable(uow, actor, memory_id)
             if upload.fields.fill:
@@ -174,12 +178,7 @@ class MediaService:
             same = await uow.media.find_same(memory_id, upload.blob.sha256)
             if same is not None:
                 return AddedMedia(await _seen(uow, actor, same), is_new=False)
-            await self._require_room(uow, memory_id)
-            await self._blobs.claim(uow, upload.blob.sha256)
-            media = _new_media(actor, memory_id, upload, media_type, told)
-            await uow.media.add(media)
-            if media.status == MediaStatus.PROCESSING:
-                await queue_rendering(uow, memory, media)
+            media = await self.attach(uow, actor, memory, upload, media_type, told)
             seen = await _seen(uow, actor, media)
             if await fill_memory(uow, actor, memory, media, upload.fields.fill):
                 await keep(uow, actor, memory, "updated")
@@ -187,7 +186,28 @@ class MediaService:
                 await tell_changed(uow, memory_id)
             return AddedMedia(seen, is_new=True)
 
-    async def _inspect(self, blob: StoredBlob, media_type: str) -> Picture | Film | None:
+    async def attach(
+        self,
+        uow: UnitOfWork,
+        actor: Principal,
+        memory: Memory,
+        upload: MediaUpload,
+        media_type: str,
+        told: Told | None,
+    ) -> Media:
+        """Within a transaction of others, which has locked the memory and tells that it changed. Raises Conflict."""
+        if not await self.has_room(uow, memory.id):
+            most = self._settings.per_memory
+            raise Conflict(f"A memory may have at most {most} files.", max_media=most)
+        await self._blobs.claim(uow, upload.blob.sha256)
+        media = _new_media(actor, memory.id, upload, media_type, told)
+        await uow.media.add(media)
+        if media.status == MediaStatus.PROCESSING:
+            await queue_rendering(uow, memory, media)
+        return media
+
+    async def inspect(self, blob: StoredBlob, media_type: str) -> Told | None:
+        """What a picture or a film says of itself. Raises InvalidInput, PayloadTooLarge: it is damaged, or too much."""
         try:
             if media_type in BOXED:
                 return await read_film(partial(self._read, blob.sha256), blob.size)
@@ -203,10 +223,8 @@ class MediaService:
     async def _read(self, sha256: str, start: int, end: int) -> bytes:
         return b"".join([piece async for piece in await self._blobs.open(sha256, start=start, end=end)])
 
-    async def _require_room(self, uow: UnitOfWork, memory_id: UUID) -> None:
-        most = self._settings.per_memory
-        if await uow.media.count(memory_id) >= most:
-            raise Conflict(f"A memory may have at most {most} files.", max_media=most)
+    async def has_room(self, uow: UnitOfWork, memory_id: UUID) -> bool:
+        return await uow.media.count(memory_id) < self._settings.per_memory
 
 
 async def tell_changed(uow: UnitOfWork, memory_id: UUID) -> None:
@@ -217,9 +235,7 @@ async def tell_changed(uow: UnitOfWork, memory_id: UUID) -> None:
         await uow.events.append(owner_id, event)
 
 
-def _new_media(
-    actor: Principal, memory_id: UUID, upload: MediaUpload, media_type: str, told: Picture | Film | None
-) -> Media:
+def _new_media(actor: Principal, memory_id: UUID, upload: MediaUpload, media_type: str, told: Told | None) -> Media:
     media = Media(
         id=uuid7(),
         memory_id=memory_id,

@@ -13,6 +13,7 @@ from app.adapters.embeddings import Embedder
 from app.adapters.extraction import Extracted
 from app.errors import ServiceUnavailable
 from app.repositories import OpenUnitOfWork
+from app.repositories.memories import IN_BULK
 from app.repositories.recall import Findable, Wanted
 from app.services.chunking import chunk
 from app.services.indexing import Indexer
@@ -55,7 +56,7 @@ class MemoryIndexing:
         while True:
             async with self._uow() as uow:
                 outdated = await uow.recall.list_outdated(*models, limit=BATCH_SIZE)
-                await uow.memories.want_indexing(outdated)
+                await uow.memories.want_indexing(outdated, priority=IN_BULK)
             if not outdated:
                 return
             await self.run_due()

@@ -27,6 +27,7 @@ class Productions:
     pictures: PictureService
     project_exports: ProjectExportService
     reembedding: ReembeddingService
+    renewal: RenewalService
 
     @property
     def requirements(self) -> Mapping[str, Require]:
@@ -50,4 +51,5 @@ def build_productions(
         pictures=PictureService(uow, foundation.images, workspace.files, previews, settings.images),
         project_exports=ProjectExportService(uow, workspace.exports, workspace.files),
         reembedding=ReembeddingService(uow, renewal),
+        renewal=renewal,
     )

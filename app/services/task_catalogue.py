@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Protocol
 import structlog
 
 from app.schemas.functions import CallFunctionParams
+from app.schemas.imports import ImportMemoriesParams
 from app.schemas.tasks import (
     AnswerMessageParams,
     DeleteAccountParams,
@@ -18,12 +19,13 @@ from app.schemas.tasks import (
     NoteCandidateParams,
     ReembedProjectParams,
     ReingestProjectParams,
+    RenderMediaParams,
     SummarizeDocumentParams,
     SummarizeRoomParams,
     SummarizeSessionParams,
     TextToImageParams,
 )
-from app.services import chat, documents, erasure, proposals, remembering, summaries
+from app.services import chat, documents, erasure, imports, media, proposals, remembering, summaries
 from app.services.running_tasks import RunningTask
 from app.services.task_types import TaskType
 
@@ -64,6 +66,13 @@ EXTRACT_MEMORIES: Final = TaskType(
     may_be_started=True,
     concurrency=2,  # mostly waiting for the language model
     uses=("temperature", "model"),
+)
+IMPORT_MEMORIES: Final = TaskType(
+    imports.IMPORT_MEMORIES,
+    "Brings in the memories of a file; queued by uploads.",
+    ImportMemoriesParams,
+    timeout=timedelta(hours=2),  # the largest file, on a slow machine
+    concurrency=2,  # mostly the database's work
 )
 INGEST_DOCUMENT: Final = TaskType(
     documents.INGEST_DOCUMENT,
@@ -115,6 +124,13 @@ SUMMARIZE_SESSION: Final = TaskType(
     timeout=timedelta(hours=2),
     uses=USED_BY_MODELS,
 )
+RENDER_MEDIA: Final = TaskType(
+    media.RENDER_MEDIA,
+    "Makes what is shown of a picture, and its thumbnails.",
+    RenderMediaParams,
+    is_internal=True,
+    concurrency=2,
+)
 REINGEST_PROJECT: Final = TaskType(
     documents.REINGEST_PROJECT,
     "Reads the documents of a project again.",
@@ -154,10 +170,12 @@ BUILT_IN: Final[Sequence[TaskType]] = (
     EXPORT_PROJECT,
     EXTRACT_MEMORIES,
     IMAGE_TO_IMAGE,
+    IMPORT_MEMORIES,
     INGEST_DOCUMENT,
     NOTE_CANDIDATE,
     REEMBED_PROJECT,
     REINGEST_PROJECT,
+    RENDER_MEDIA,
     SUMMARIZE_DOCUMENT,
     SUMMARIZE_ROOM,
     SUMMARIZE_SESSION,

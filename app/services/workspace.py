@@ -12,6 +12,7 @@ from app.services.deliveries import DeliveryService
 from app.services.exports import ExportService
 from app.services.files import FileService
 from app.services.mails import MailService
+from app.services.memory_exports import MemoryExportService
 from app.services.project_states import ProjectStateService
 from app.services.projects import ProjectService
 from app.services.task_history import TaskHistory
@@ -37,7 +38,7 @@ def build_workspace(
     sender, cipher = foundation.webhook_sender, make_cipher(settings)
     return Workspace(
         deliveries=DeliveryService(uow, settings.webhook, sender=sender, cipher=cipher, mails=mails),
-        exports=ExportService(uow, blobs, states),
+        exports=ExportService(uow, blobs, MemoryExportService(uow, blobs), states),
         files=FileService(uow, blobs, settings.project),
         projects=ProjectService(uow, states),
         states=ProjectStateService(uow, states, hub, settings.project),

@@ -10,6 +10,7 @@ from app.tasks.delete_account import DeleteAccount
 from app.tasks.export_project import ExportProject
 from app.tasks.extract_memories import ExtractMemories
 from app.tasks.image_to_image import ImageToImage
+from app.tasks.import_memories import ImportMemories
 from app.tasks.ingest_document import IngestDocument
 from app.tasks.note_candidate import NoteCandidate
 from app.tasks.reembed_project import ReembedProject
@@ -31,6 +32,7 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
         ExportProject(productions.project_exports),
         ExtractMemories(services.proposals),
         ImageToImage(productions.pictures),
+        ImportMemories(services.imports),
         IngestDocument(services.ingestion),
         NoteCandidate(services.candidates),
         ReembedProject(productions.reembedding),

@@ -539,6 +539,42 @@ export type IdentityRead = {
   updated_at: string;
 };
 
+/** `is_skipped`: nothing was made of what stands at this line. */
+export type ImportProblem = {
+  line: number;
+  message: string;
+  is_skipped: boolean;
+};
+
+/** A file of memories on its way in, for your eyes alone. Of its `records`, as far as they were read, `created` are new memories, `updated` said something else than the last time, `unchanged` said the same, and `failed` could not be read; the first hundred `problems` are kept. */
+export type ImportRead = {
+  id: string;
+  task_id: string | null;
+  filename: string | null;
+  format: "jsonl" | "csv" | "ical" | "archive" | "photos";
+  source: string;
+  timezone: string;
+  size: number;
+  status: TaskStatus;
+  progress: number;
+  records: number;
+  created: number;
+  updated: number;
+  unchanged: number;
+  failed: number;
+  problems: Array<ImportProblem>;
+  error: Record<string, unknown> | null;
+  created_at: string;
+  updated_at: string;
+  finished_at: string | null;
+};
+
+/** The import, and the task that does the work: its events tell how far it is. */
+export type ImportStarted = {
+  import: ImportRead;
+  task: TaskRead;
+};
+
 export type InfoRead = {
   name: string;
   version: string;
@@ -912,6 +948,11 @@ export type PageDocumentRead = {
 
 export type PageIdentityRead = {
   items: Array<IdentityRead>;
+  next_cursor: string | null;
+};
+
+export type PageImportRead = {
+  items: Array<ImportRead>;
   next_cursor: string | null;
 };
 

@@ -62,10 +62,11 @@ def _decode_legacy(data: bytes, declared: str | None) -> str:
             return data.decode(declared)
         except (LookupError, ValueError):
             pass
-    return data.decode(_likeliest(data), "replace")
+    return data.decode(likeliest_encoding(data), "replace")
 
 
-def _likeliest(data: bytes) -> str:
+def likeliest_encoding(data: bytes) -> str:
+    """Of bytes that are not UTF-8."""
     start = next((position for position, byte in enumerate(data) if byte > 127), 0)
     sample = data[max(0, start - SAMPLE_BYTES // 2) :][:SAMPLE_BYTES]
     matches = list(charset_normalizer.from_bytes(sample))

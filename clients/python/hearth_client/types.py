@@ -517,6 +517,38 @@ class IdentityRead(TypedDict):
     created_at: str
     updated_at: str
 
+class ImportProblem(TypedDict):
+    """`is_skipped`: nothing was made of what stands at this line."""
+
+    line: int
+    message: str
+    is_skipped: bool
+
+class ImportRead(TypedDict):
+    """A file of memories on its way in, for your eyes alone. Of its `records`, as far as they were read, `created` are new memories, `updated` said something else than the last time, `unchanged` said the same, and `failed` could not be read; the first hundred `problems` are kept."""
+
+    id: str
+    task_id: str | None
+    filename: str | None
+    format: Literal['jsonl', 'csv', 'ical', 'archive', 'photos']
+    source: str
+    timezone: str
+    size: int
+    status: TaskStatus
+    progress: float
+    records: int
+    created: int
+    updated: int
+    unchanged: int
+    failed: int
+    problems: list[ImportProblem]
+    error: dict[str, Any] | None
+    created_at: str
+    updated_at: str
+    finished_at: str | None
+
+ImportStarted = TypedDict('ImportStarted', {'import': 'ImportRead', 'task': 'TaskRead'})
+
 class InfoRead(TypedDict):
     name: str
     version: str
@@ -866,6 +898,10 @@ class PageDocumentRead(TypedDict):
 
 class PageIdentityRead(TypedDict):
     items: list[IdentityRead]
+    next_cursor: str | None
+
+class PageImportRead(TypedDict):
+    items: list[ImportRead]
     next_cursor: str | None
 
 class PageInviteListRead(TypedDict):
