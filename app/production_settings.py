@@ -22,5 +22,6 @@ class ImagesSettings(Group):
 class FunctionSettings(Group):
     timeout: Seconds = Field(timedelta(seconds=10), description="For one call, from the name to the runner's answer.")
     longest: Seconds = Field(timedelta(hours=24), description="How long a function may take at most.")
+    concurrency: int = Field(4, ge=1, description="Functions that one worker waits for; below TASK_CONCURRENCY.")
     ports: Ports = Field((80, 443, 8080, 8443), description="Ports that URLs of runners may name.")
     allowed_networks: Networks = Field((), description="Private networks that runners may be in: 10.1.0.0/16, ….")

@@ -50,6 +50,11 @@ class FunctionCallService:
         self._sender = sender
         self._calls: Gathering[UUID, FunctionCall | None] = Gathering(self._list, most=MOST_AT_ONCE)
 
+    @property
+    def concurrency(self) -> int:
+        """How many one worker waits for; each takes one of its places as long as that lasts."""
+        return self._settings.function.concurrency
+
     def require_acceptable(self, params: CallFunctionParams) -> None:
         """Raises InvalidInput: no such URL is called, or it may not take as long."""
         acceptable_url(params.url, self._settings.function.ports)

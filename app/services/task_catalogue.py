@@ -32,7 +32,6 @@ from app.services.task_types import TaskType
 log = structlog.get_logger(__name__)
 
 ENTRY_POINTS: Final = "hearth.tasks"
-MOST_FUNCTIONS: Final = 32  # that one worker waits for
 USED_BY_MODELS: Final = ("max_tokens", "temperature", "model")
 USED_BY_PICTURES: Final = ("resolution", "model")
 
@@ -48,7 +47,6 @@ CALL_FUNCTION: Final = TaskType(
     "Calls a function that runs outside, and waits for what its runner says and delivers.",
     CallFunctionParams,
     may_be_started=True,
-    concurrency=MOST_FUNCTIONS,  # waiting
     timeout=timedelta(hours=25),  # longer than any function may take
 )
 DELETE_ACCOUNT: Final = TaskType(

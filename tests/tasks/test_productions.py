@@ -10,9 +10,11 @@ from sqlalchemy import func, update
 
 from app.models import Task
 from app.resources import Resources
+from app.services.task_catalogue import BUILT_IN
 from tests.factories import User, execute, make_project, make_user, share
 from tests.library import with_model
 from tests.llm_server import Body, LanguageServer, Script, serve_language_model
+from tests.processes import REPOSITORY
 from tests.tasks.test_answer_message import open_room, say
 from tests.work import run_queued_tasks
 
@@ -144,3 +146,8 @@ async def test_owners_export_a_project_into_its_files(client: AsyncClient, owner
     refused = await start(client, editor, project["id"], "export_project")
     await run_queued_tasks(resources)
     assert (await read(client, editor, refused["id"]))["error"]["code"] == "PERMISSION_DENIED"
+
+
+def test_every_kind_of_work_that_people_start_is_described():
+    handlers = (REPOSITORY / "docs" / "tasks.md").read_text().partition("## Handlers")[2].partition("### Pictures")[0]
+    assert [kind.name for kind in BUILT_IN if kind.may_be_started and f"| `{kind.name}` |" not in handlers] == []
