@@ -7,6 +7,7 @@ of the event log and carry `seq`; ephemeral ones have no number, and the latest 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -15,6 +16,16 @@ from uuid_utils.compat import uuid7
 
 WORKERS = UUID(int=0)
 """The channel on which workers are told that there is something to do. It has no log: a worker also polls."""
+
+
+class Wanted(StrEnum):
+    """What there is to do for workers."""
+
+    ANYTHING = "anything"
+    TASKS = "tasks"  # to be begun
+    STOPS = "stops"  # of tasks that run
+    MAILS = "mails"
+    MEMORIES = "memories"  # to be indexed
 
 
 def utc_now() -> datetime:

@@ -1,5 +1,6 @@
 """The log of each channel: what happened there, numbered without gaps."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -23,7 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFound
-from app.events import WORKERS, DurableEvent, EphemeralEvent, Frame
+from app.events import WORKERS, DurableEvent, EphemeralEvent, Frame, Wanted
 from app.models import Base, Channel, EventRow
 
 # Built once, and of plain tables: every message and every step of a task runs these two, and this takes a fifth off.
@@ -50,6 +51,28 @@ _LIST_AFTER_EACH = text(
     bindparam("ids", type_=ARRAY(Uuid())),
     bindparam("seqs", type_=ARRAY(BigInteger())),
     bindparam("limits", type_=ARRAY(BigInteger())),
+)
+
+# Locked in the order of their ids, as everywhere that several are changed at once.
+_TAKE_NUMBERS = text(
+    """
+    WITH wanted AS (
+        SELECT * FROM unnest(:ids, :counts) AS wanted (channel_id, number)
+    ), locked AS (
+        SELECT channels.id, wanted.number FROM channels JOIN wanted ON wanted.channel_id = channels.id
+        ORDER BY channels.id FOR UPDATE OF channels
+    )
+    UPDATE channels SET last_seq = last_seq + locked.number FROM locked WHERE channels.id = locked.id
+    RETURNING channels.id, channels.last_seq
+    """
+).bindparams(bindparam("ids", type_=ARRAY(Uuid())), bindparam("counts", type_=ARRAY(BigInteger())))
+
+_STORE_EVENTS = text(
+    "INSERT INTO events (channel_id, seq, frame) SELECT * FROM unnest(:channel_ids, :seqs, :frames)"
+).bindparams(
+    bindparam("channel_ids", type_=ARRAY(Uuid())),
+    bindparam("seqs", type_=ARRAY(BigInteger())),
+    bindparam("frames", type_=ARRAY(Text())),
 )
 
 
@@ -83,6 +106,32 @@ class EventRepository:
         self.outgoing.append(Frame(channel_id, number, text))
         return number
 
+    async def append_all(self, events: Sequence[tuple[UUID, DurableEvent]]) -> None:
+        """`append` for events of several channels in two statements; in each channel they keep their order.
+
+        Raises:
+            NotFound: one of the rooms, projects or users was removed meanwhile.
+        """
+        if not events:
+            return
+        counts = Counter(channel_id for channel_id, _ in events)
+        taken = {"ids": list(counts), "counts": list(counts.values())}
+        last = {row.id: row.last_seq for row in await self._session.execute(_TAKE_NUMBERS, taken)}
+        frames = []
+        for channel_id, event in events:
+            if channel_id not in last:
+                raise NotFound("This was removed meanwhile.", channel_id=str(channel_id))
+            counts[channel_id] -= 1
+            number = last[channel_id] - counts[channel_id]
+            frames.append(Frame(channel_id, number, event.model_copy(update={"seq": number}).model_dump_json()))
+        stored = {
+            "channel_ids": [frame.channel_id for frame in frames],
+            "seqs": [frame.seq for frame in frames],
+            "frames": [frame.text for frame in frames],
+        }
+        await self._session.execute(_STORE_EVENTS, stored)
+        self.outgoing.extend(frames)
+
     async def rewrite(self, channel_id: UUID, seq: int, event: DurableEvent) -> None:
         """Put `event` in the place of the one with this number; nothing is done where the log has forgotten it."""
         text = event.model_copy(update={"seq": seq}).model_dump_json()
@@ -105,9 +154,11 @@ class EventRepository:
         """Tell who is there now; nothing is stored."""
         self.outgoing.append(Frame(channel_id, None, event.model_dump_json()))
 
-    def wake_workers(self) -> None:
-        """Say that there is work, once this transaction is committed."""
-        self.outgoing.append(Frame(WORKERS, None, "{}"))
+    def wake_workers(self, wanted: Wanted = Wanted.ANYTHING) -> None:
+        """Say that there is work of this kind, once this transaction is committed."""
+        frame = Frame(WORKERS, None, wanted)
+        if frame not in self.outgoing:
+            self.outgoing.append(frame)
 
     async def list_after(self, channel_id: UUID, seq: int, *, limit: int) -> Sequence[Frame]:
         query = (

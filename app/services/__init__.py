@@ -1,7 +1,7 @@
 """What the product does. Built once, stateless, called by every door: HTTP, WebSocket, tasks and the command line."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from app.foundation import Foundation
 from app.realtime.answers import AnswerLog
@@ -15,14 +15,6 @@ from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
-from app.schemas.imports import ImportMemoriesParams
-from app.schemas.tasks import (
-    AnswerMessageParams,
-    ExtractMemoriesParams,
-    IngestDocumentParams,
-    ReingestProjectParams,
-    RenderMediaParams,
-)
 from app.security import PasswordPolicy, Passwords, make_cipher, make_tokens
 from app.services.accounts import AccountService
 from app.services.administration import AdministrationService
@@ -33,10 +25,10 @@ from app.services.audit import AuditService
 from app.services.blobs import BlobService
 from app.services.callers import CallerService
 from app.services.candidates import CandidateService
-from app.services.chat import ANSWER_MESSAGE, ChatService
+from app.services.chat import ChatService
 from app.services.checks import build_health
 from app.services.citations import Citations
-from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
+from app.services.documents import DocumentService
 from app.services.encryption import EncryptionService
 from app.services.erasure import ErasureService
 from app.services.evidence import Evidence
@@ -45,7 +37,7 @@ from app.services.exports import ExportService
 from app.services.health import HealthService
 from app.services.idempotency import IdempotencyService
 from app.services.identities import IdentityService
-from app.services.imports import IMPORT_MEMORIES, ImportService
+from app.services.imports import ImportService
 from app.services.indexing import Indexer, RenewalService
 from app.services.ingestion import IngestionService
 from app.services.known_callers import KnownCallers
@@ -53,7 +45,7 @@ from app.services.limits import LimitService
 from app.services.locations import LocationService
 from app.services.logins import LoginService
 from app.services.mails import MailService
-from app.services.media import RENDER_MEDIA, MediaService
+from app.services.media import MediaService
 from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
 from app.services.memory_exports import MemoryExportService
@@ -63,15 +55,24 @@ from app.services.moderation import ModerationService
 from app.services.people import PersonService
 from app.services.photo_imports import PhotoImport
 from app.services.projects import ProjectService
-from app.services.proposals import EXTRACT_MEMORIES, ProposalService
+from app.services.proposals import ProposalService
 from app.services.recovery import RecoveryService
 from app.services.registration import RegistrationService
 from app.services.replies import ReplyService
 from app.services.retrieval import RetrievalService
+from app.services.schedules import ScheduleService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
-from app.services.task_types import TaskType
+from app.services.task_catalogue import (
+    ANSWER_MESSAGE,
+    BUILT_IN,
+    IMPORT_MEMORIES,
+    INGEST_DOCUMENT,
+    RENDER_MEDIA,
+    foreign_handlers,
+)
+from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
 from app.services.timeline import TimelineService
 from app.services.users import UserService
@@ -120,6 +121,7 @@ class Services:
     renewal: RenewalService
     replies: ReplyService
     retrieval: RetrievalService
+    schedules: ScheduleService
     sessions: SessionService
     spirit: SpiritService
     tasks: TaskService
@@ -139,7 +141,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
     talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
-    work.task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
+    work.task_types[ANSWER_MESSAGE.name] = replace(ANSWER_MESSAGE, abandon=talk.spirit.abandon)
     return Services(
         accounts=ways_in.accounts,
         administration=AdministrationService(uow, ways_in.logins, work.tasks),
@@ -154,7 +156,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         documents=DocumentService(uow, blobs, work.tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
-        execution=TaskExecution(uow, settings.task, work.task_types),
+        execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
         exports=ExportService(uow, blobs, MemoryExportService(uow, blobs)),
         health=build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
@@ -180,6 +182,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         registration=RegistrationService(uow, ways_in.mails),
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
+        schedules=ScheduleService(uow, work.tasks.orders),
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=talk.spirit,
         tasks=work.tasks,
@@ -216,8 +219,14 @@ def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService)
     photos = PhotoImport(uow, media)
     imports = ImportService(uow, blobs, media, photos, max_bytes=settings.memory.import_max_bytes)
     rendering = MediaRendering(uow, blobs, foundation.pictures)
-    kinds = {kind.name: kind for kind in _task_types(ingestion, imports, rendering)}
-    return Work(indexer, ingestion, imports, media, rendering, TaskService(uow, kinds), kinds)
+    kinds = _task_types(
+        {
+            INGEST_DOCUMENT.name: ingestion.abandon,
+            IMPORT_MEMORIES.name: imports.abandon,
+            RENDER_MEDIA.name: rendering.abandon,
+        }
+    )
+    return Work(indexer, ingestion, imports, media, rendering, TaskService(uow, settings.preset, kinds), kinds)
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:
@@ -343,43 +352,7 @@ def build_identities(
     )
 
 
-def _task_types(ingestion: IngestionService, imports: ImportService, rendering: MediaRendering) -> Sequence[TaskType]:
-    """The work there is; what becomes of it when it ends without success."""
-    return [
-        TaskType(
-            INGEST_DOCUMENT,
-            "Reads a document and makes its passages searchable; queued by uploads.",
-            IngestDocumentParams,
-            abandon=ingestion.abandon,
-        ),
-        TaskType(
-            REINGEST_PROJECT,
-            "Reads the documents of a project again.",
-            ReingestProjectParams,
-            may_be_started=True,
-        ),
-        TaskType(
-            EXTRACT_MEMORIES,
-            "Lets the language model propose to you what of a room's last messages to remember.",
-            ExtractMemoriesParams,
-            may_be_started=True,
-        ),
-        TaskType(
-            IMPORT_MEMORIES,
-            "Brings in the memories of a file; queued by uploads.",
-            ImportMemoriesParams,
-            abandon=imports.abandon,
-        ),
-        TaskType(
-            RENDER_MEDIA,
-            "Makes what is shown of a picture, and its thumbnails.",
-            RenderMediaParams,
-            abandon=rendering.abandon,
-            is_internal=True,
-        ),
-    ]
-
-
-def _answering(spirit: SpiritService) -> TaskType:
-    about = "Lets the spirit answer a message."
-    return TaskType(ANSWER_MESSAGE, about, AnswerMessageParams, abandon=spirit.abandon, is_internal=True)
+def _task_types(abandon: Mapping[str, Abandon]) -> dict[str, TaskType]:
+    """All work there is; `abandon`: what becomes of it when it ends without success, by type."""
+    own = [replace(kind, abandon=abandon.get(kind.name)) for kind in BUILT_IN]
+    return {kind.name: kind for kind in (*own, *(handler.kind for handler in foreign_handlers()))}

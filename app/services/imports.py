@@ -25,14 +25,15 @@ from app.schemas.documents import safe_filename
 from app.schemas.imports import ArchivedMedia, ImportFields
 from app.schemas.media import MediaFields
 from app.services.blobs import BlobService
-from app.services.execution import RunningTask
 from app.services.import_archives import Archived, memory_of, write_archived, write_links, write_people, write_places
 from app.services.import_reading import Batch, Reading
 from app.services.import_records import Outcome, write_records
 from app.services.media import MediaService, MediaUpload
 from app.services.moments import zone_of
 from app.services.photo_imports import PhotoImport
-from app.services.task_types import TaskWasCancelled, queue_task
+from app.services.running_tasks import RunningTask
+from app.services.task_endings import TaskWasCancelled
+from app.services.task_types import queue_task
 
 IMPORT_MEMORIES: Final = "import_memories"
 BATCH_SIZE: Final = 500  # records; so many are read again when a worker is killed

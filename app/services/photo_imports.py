@@ -23,11 +23,11 @@ from app.schemas.documents import safe_filename
 from app.schemas.media import MediaFields
 from app.schemas.memories import MemoryCreate, PlaceById
 from app.schemas.moments import Moment, parse_moment
-from app.services.execution import RunningTask
 from app.services.media import MediaService, MediaUpload, Told, tell_changed
 from app.services.media_filling import place_at
 from app.services.memory_changes import add_memory
 from app.services.moments import zone_of
+from app.services.running_tasks import RunningTask
 
 LONGEST_TITLE: Final = 300
 MOST_PROBLEMS: Final = 100

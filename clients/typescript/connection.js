@@ -282,4 +282,13 @@ export class ProjectFeed extends Channel {
   cancel(task_id) {
     return this._tell({ type: "cancel_task", task_id });
   }
+
+  /**
+   * Try a task again that has failed or was cancelled.
+   *
+   * @param {string} task_id
+   */
+  retry(task_id) {
+    return this._tell({ type: "retry_task", task_id });
+  }
 }

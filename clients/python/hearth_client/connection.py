@@ -211,3 +211,7 @@ class ProjectFeed(Channel):
 
     async def cancel(self, task_id: str) -> bool:
         return await self.tell({"type": "cancel_task", "task_id": task_id})
+
+    async def retry(self, task_id: str) -> bool:
+        """Try a task again that has failed or was cancelled."""
+        return await self.tell({"type": "retry_task", "task_id": task_id})
