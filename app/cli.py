@@ -49,12 +49,22 @@ def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")]
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    types: Annotated[str, typer.Option(help="Task types it works on, with commas, and `upkeep`; else all.")] = "",
+) -> None:
     """The worker alone: ingestion, answers in rooms, long-running tasks."""
+    if types:
+        os.environ["TASK_TYPES"] = types
     _load("app.parent").exit_with_parent()
     with _servers(_settings()) as settings:
         _load("app.observability").configure_logging(settings)
-        asyncio.run(_work(settings))
+        loop_factory = _load("uvicorn.loops.auto").auto_loop_factory()
+        try:
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                runner.run(_work(settings))
+        except _load("app.tasks.worker").UnknownTaskType as error:
+            complaints.print(escape(str(error)), style="red", highlight=False)
+            raise typer.Exit(2) from error
 
 
 @app.command()

@@ -3,7 +3,9 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from app.presets import PresetChanges, Quality
 
 Emoji = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[^\s\x00-\x20\x7f]+$", examples=["👍"])]
 MessageNumber = Annotated[int, Field(ge=0, le=2**62)]
@@ -83,7 +85,10 @@ class StartGeneration(Command):
     type: Literal["start_generation"]
     task_type: str = Field(max_length=100)
     params: dict[str, Any] = Field(default_factory=dict)
-    quality: Literal["draft", "standard", "high", "ultra"] | None = None
+    quality: Quality | None = None
+    preset: PresetChanges = PresetChanges()
+    run_at: AwareDatetime | None = None
+    after: list[UUID] = Field(default_factory=list, max_length=20)
 
 
 class CancelTask(Command):
@@ -91,9 +96,16 @@ class CancelTask(Command):
     task_id: UUID
 
 
+class RetryTask(Command):
+    """Of a task that has failed or was cancelled."""
+
+    type: Literal["retry_task"]
+    task_id: UUID
+
+
 MessageCommand = EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead
 RoomCommand = SendMessage | MessageCommand | Typing | Ping | Resume | Stop | Authenticate
-ProjectCommand = StartGeneration | CancelTask | Ping | Resume | Authenticate
+ProjectCommand = StartGeneration | CancelTask | RetryTask | Ping | Resume | Authenticate
 
 room_command: TypeAdapter[RoomCommand] = TypeAdapter(Annotated[RoomCommand, Field(discriminator="type")])
 project_command: TypeAdapter[ProjectCommand] = TypeAdapter(Annotated[ProjectCommand, Field(discriminator="type")])

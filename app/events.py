@@ -6,6 +6,7 @@ of the event log and carry `seq`; ephemeral ones have no number, and the latest 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
@@ -24,6 +25,17 @@ from app.project_events import WebhookPinged as WebhookPinged
 
 WORKERS = UUID(int=0)
 """The channel on which workers are told that there is something to do. It has no log: a worker also polls."""
+
+
+class Wanted(StrEnum):
+    """What there is to do for workers."""
+
+    ANYTHING = "anything"
+    TASKS = "tasks"  # to be begun
+    STOPS = "stops"  # of tasks that run
+    MAILS = "mails"
+    MEMORIES = "memories"  # to be indexed
+    WEBHOOKS = "webhooks"  # to be told
 
 
 @dataclass(frozen=True, slots=True)

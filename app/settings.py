@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.presets import PRESETS, Preset, PresetChanges, Quality
 from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
 from app.workspace_settings import ProjectSettings, WebhookSettings
@@ -228,9 +229,23 @@ class MediaSettings(Group):
 class TaskSettings(Group):
     concurrency: int = Field(8, ge=1, description="Tasks one worker runs at once.")
     lease: Seconds = Field(timedelta(seconds=10), description="A dead worker's task is taken over after this time.")
+    types: CommaSeparated = Field((), description="Work of these types alone; empty: of all. See docs/tasks.md.")
     max_attempts: int = Field(5, ge=1, description="Tries before a task counts as failed.")
     retry_delay: Seconds = Field(timedelta(seconds=2), description="Pause before the second try; it doubles each time.")
     poll_interval: Seconds = Field(timedelta(seconds=1), description="Look for work when no wake-up arrives.")
+
+
+class PresetSettings(Group):
+    """JSON, such as `{"steps": 12, "resolution": 768}`; what is left out stays as documented in docs/tasks.md."""
+
+    draft: PresetChanges = Field(PresetChanges(), description="Changes of what the quality `draft` means.")
+    standard: PresetChanges = Field(PresetChanges(), description="Changes of what the quality `standard` means.")
+    high: PresetChanges = Field(PresetChanges(), description="Changes of what the quality `high` means.")
+    ultra: PresetChanges = Field(PresetChanges(), description="Changes of what the quality `ultra` means.")
+
+    def of(self, quality: Quality, *changes: PresetChanges) -> Preset:
+        """What `quality` means here, with further `changes`."""
+        return PRESETS[quality].changed(getattr(self, quality), *changes)
 
 
 class RateLimitSettings(Group):
@@ -315,6 +330,7 @@ class Settings(BaseSettings):
     project: ProjectSettings = ProjectSettings()
     webhook: WebhookSettings = WebhookSettings()
     task: TaskSettings = TaskSettings()
+    preset: PresetSettings = PresetSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     http: HTTPSettings = HTTPSettings()
     audit: AuditSettings = AuditSettings()

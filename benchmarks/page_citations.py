@@ -20,10 +20,10 @@ from app.adapters.batching import FloatArray
 from app.adapters.extraction import Extracted
 from app.models import Chunk, Document, DocumentText
 from app.permissions import Principal
+from app.presets import PRESETS
 from app.resources import Resources, open_resources
 from app.schemas.search import SearchFields, SearchFilters
 from app.services import chunking
-from app.tasks.quality import PASSAGES
 from benchmarks.measuring import machine, prepared_settings
 from benchmarks.question_sets import SHARED, make_owner
 
@@ -34,11 +34,13 @@ Ingested = tuple[Extracted, Sequence[chunking.Chunk], FloatArray]
 
 async def read(resources: Resources, path: Path) -> Ingested:
     """As an ingestion does, without its task."""
-    size = PASSAGES["standard"]
+    size = PRESETS["standard"]
     embedder = resources.foundation.embedder
     found = await resources.foundation.extractor.extract(path, "application/pdf")
     spans = await embedder.token_spans(found.text)
-    parts = chunking.chunk(found, spans, max_tokens=min(size.max_tokens, embedder.max_tokens), overlap=size.overlap)
+    parts = chunking.chunk(
+        found, spans, max_tokens=min(size.passage_tokens, embedder.max_tokens), overlap=size.passage_overlap
+    )
     return found, parts, await embedder.embed_passages([part.text for part in parts])
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from app.api.asyncapi import asyncapi_document
@@ -75,6 +75,8 @@ def _written(value: Any) -> str:
         return f"{value.total_seconds():.15g}"
     if isinstance(value, tuple):
         return ",".join(_written(part) for part in value)
+    if isinstance(value, BaseModel):
+        return value.model_dump_json(exclude_none=True)
     return str(value)
 
 

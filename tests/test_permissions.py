@@ -147,6 +147,8 @@ async def make_world(client: AsyncClient) -> World:
     asked = await client.post("/api/v1/query", json={"question": "When is the lamp lit?"}, headers=owner.headers)
     devices = (await client.get("/api/v1/users/me/devices", headers=owner.headers)).json()["items"]
     seen = {"name": "Anna"}, {"name": "Cape", "coordinates": {"latitude": 45.5, "longitude": -122.6}}
+    nightly = {"task_type": "reingest_project", "name": "Nightly", "cron": "0 3 * * *"}
+    schedule = await create(f"/projects/{project['id']}/schedules", **nightly)
     private = await create("/memories", content="A secret.", people=seen[:1], location=seen[1])
     shared = await create("/memories", content="The lamp broke.", project_id=project["id"])
     plan = f"/api/v1/projects/{project['id']}/files/notes/plan.txt"
@@ -183,6 +185,8 @@ async def make_world(client: AsyncClient) -> World:
         "person": private["people"][0]["id"],
         "location_id": private["location"]["id"],
         "location": private["location"]["id"],
+        "schedule_id": schedule["id"],
+        "after": accepted["task"]["id"],
     }
     world.secrets = {"invite": invite, "email": stranger.email, "doomed_id": doomed["id"]}
     return world
@@ -231,6 +235,7 @@ MEDIA = f"{MEMORY}/media/{{media_id}}"
 CANDIDATE = f"{V1}/memories/candidates/{{candidate_id}}"
 PERSON = f"{V1}/people/{{person_id}}"
 LOCATION = f"{V1}/locations/{{location_id}}"
+SCHEDULE = f"{V1}/schedules/{{schedule_id}}"
 
 ROWS: dict[str, tuple[Expected, Body | None]] = {
     # operations
@@ -375,7 +380,16 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"GET {V1}/tasks/{{task_id}}": (in_project(viewer=200, owner=200), None),
     f"GET {V1}/tasks/{{task_id}}/events": (in_project(viewer=200, owner=200), None),
     f"DELETE {V1}/tasks/{{task_id}}": (in_project(viewer=403, owner=202), None),
+    f"POST {V1}/tasks/{{task_id}}/retry": (in_project(viewer=403, owner=409), None),  # the server started it itself
     f"GET {V1}/task-types": (personal(200), None),
+    f"POST {PROJECT}/schedules": (
+        in_project(viewer=403, owner=201),
+        json(task_type="reingest_project", name="Nightly", cron="0 3 * * *"),
+    ),
+    f"GET {V1}/schedules": (personal(200), None),
+    f"GET {SCHEDULE}": (in_project(viewer=200, owner=200), None),
+    f"PATCH {SCHEDULE}": (in_project(viewer=403, owner=200), json(is_paused=True)),
+    f"DELETE {SCHEDULE}": (in_project(viewer=403, owner=204), None),
     # administration
     f"GET {V1}/admin/users": (for_admins(200), None),
     f"GET {V1}/admin/users/{{user_id}}": (for_admins(200), None),
@@ -497,6 +511,7 @@ ROOM_COMMANDS: dict[str, Body] = {
 PROJECT_COMMANDS: dict[str, Body] = {
     "start_generation": json(task_type="reingest_project"),
     "cancel_task": json(task_id=known("task_id")),
+    "retry_task": json(task_id=known("task_id")),
     "resume": json(after_seq=0),
     "ping": json(),
     "authenticate": json(token="any"),
@@ -508,8 +523,9 @@ TALKING = READING | dict.fromkeys(IN_TALK, "ok") | OF_OTHERS
 HOSTING = TALKING | {"delete_message": "ok"}
 AUTHOR = HOSTING | {"edit_message": "ok"}
 LISTENING = READING | dict.fromkeys(IN_TALK, "PERMISSION_DENIED") | OF_OTHERS
-WORKING = READING | {"start_generation": "ok", "cancel_task": "ok"}
-WATCHING = READING | dict.fromkeys(("start_generation", "cancel_task"), "PERMISSION_DENIED")
+ON_TASKS = ("start_generation", "cancel_task", "retry_task")
+WORKING = READING | dict.fromkeys(ON_TASKS, "ok")
+WATCHING = READING | dict.fromkeys(ON_TASKS, "PERMISSION_DENIED")
 
 IN_ROOM: dict[str, int | dict[str, str]] = {
     "anonymous": 4401,

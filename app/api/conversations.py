@@ -14,6 +14,7 @@ from app.commands import (
     Ping,
     RemoveReaction,
     Resume,
+    RetryTask,
     SendMessage,
     StartGeneration,
     Stop,
@@ -26,6 +27,7 @@ from app.events import ErrorOccurred, Pong, SpiritThinking, SpiritToken, Welcome
 from app.permissions import Action, Principal, may
 from app.realtime.channels import Listener
 from app.resources import Resources
+from app.schemas.tasks import TaskCreate
 from app.services.chat import received
 from app.services.sessions import person_of
 
@@ -153,14 +155,17 @@ class ProjectConversation:
 
     async def carry_out(self, text: str) -> None:
         match project_command.validate_json(text):
-            case StartGeneration(task_type=task_type, params=params, quality=quality):
+            case StartGeneration() as order:
                 _require_write(self._actor)
                 await self._tasks.start(
-                    self._actor, self._project_id, task_type=task_type, params=params, quality=quality
+                    self._actor, self._project_id, TaskCreate.model_validate(order.model_dump(exclude={"type"}))
                 )
             case CancelTask(task_id=task_id):
                 _require_write(self._actor)
                 await self._tasks.cancel(self._actor, task_id)
+            case RetryTask(task_id=task_id):
+                _require_write(self._actor)
+                await self._tasks.retry(self._actor, task_id)
             case Resume(after_seq=after_seq):
                 await self._hub.follow(self.listener, after_seq)
             case Ping():

@@ -45,10 +45,16 @@ async def cancel_task(actor: Actor, services: ServicesDep, task_id: UUID) -> Tas
     return await services.tasks.cancel(actor, task_id)
 
 
+@router.post("/tasks/{task_id}/retry", status_code=status.HTTP_202_ACCEPTED, response_model=TaskRead)
+async def retry_task(actor: Actor, services: ServicesDep, task_id: UUID) -> Task:
+    """Queue it again, after it has failed or was cancelled; it goes on after the last step that it has finished."""
+    return await services.tasks.retry(actor, task_id)
+
+
 @router.get("/task-types")
 async def list_task_types(_: Actor, services: ServicesDep) -> Sequence[TaskTypeRead]:
     """The kinds of work, and the parameters they take."""
-    return [TaskTypeRead.model_validate(kind) for kind in services.tasks.types]
+    return services.tasks.types
 
 
 @router.post(
@@ -58,8 +64,6 @@ async def start_task(
     actor: Actor, services: ServicesDep, response: Response, project_id: UUID, data: TaskCreate
 ) -> Task:
     """Queue work; its progress goes to the project's channel."""
-    task = await services.tasks.start(
-        actor, project_id, task_type=data.task_type, params=data.params, quality=data.quality
-    )
+    task = await services.tasks.start(actor, project_id, data)
     response.headers["Location"] = f"/api/v1/tasks/{task.id}"
     return task

@@ -46,7 +46,7 @@ from app.models.sessions import (
     Session,
     SpiritMode,
 )
-from app.models.tasks import UNFINISHED, Task, TaskStatus
+from app.models.tasks import UNFINISHED, Task, TaskDependency, TaskSchedule, TaskStatus
 from app.models.users import (
     APIKey,
     Identity,
@@ -123,6 +123,8 @@ __all__ = [
     "Session",
     "SpiritMode",
     "Task",
+    "TaskDependency",
+    "TaskSchedule",
     "TaskStatus",
     "TermCount",
     "User",

@@ -37,8 +37,11 @@ from app.repositories.recall import RecallRepository
 from app.repositories.registration import RegistrationRepository
 from app.repositories.retrieval import RetrievalRepository
 from app.repositories.room_summaries import RoomSummaryRepository
+from app.repositories.schedules import ScheduleRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.statistics import StatisticsRepository
+from app.repositories.task_orders import TaskOrderRepository
+from app.repositories.task_queue import TaskQueue
 from app.repositories.tasks import TaskRepository
 from app.repositories.timeline import TimelineRepository
 from app.repositories.users import UserRepository
@@ -80,13 +83,16 @@ class UnitOfWork:
         self.posts = PostRepository(session, self.events.outgoing)
         self.people = PersonRepository(session)
         self.projects = ProjectRepository(session)
+        self.queue = TaskQueue(session)
         self.recall = RecallRepository(session)
         self.registration = RegistrationRepository(session)
         self.retrieval = RetrievalRepository(session)
         self.role_limits = RoleLimitRepository(session)
         self.room_summaries = RoomSummaryRepository(session)
+        self.schedules = ScheduleRepository(session)
         self.sessions = SessionRepository(session)
         self.statistics = StatisticsRepository(session)
+        self.task_orders = TaskOrderRepository(session)
         self.tasks = TaskRepository(session)
         self.timeline = TimelineRepository(session)
         self.users = UserRepository(session)

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from app.presets import Quality
 from app.schemas.common import Read
 from app.schemas.conditions import Where
 from app.schemas.documents import Metadata
 from app.schemas.memories import Tag
 from app.schemas.moments import When
-from app.schemas.tasks import Quality
 from app.schemas.texts import VISIBLE, Truth, Whole, is_visible, require_visible, shown_as
 
 MAX_QUESTION_LENGTH = 4000

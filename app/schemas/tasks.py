@@ -1,25 +1,38 @@
 """Long-running work on the wire."""
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.models import TaskStatus
+from app.presets import PresetChanges, Quality
 from app.schemas.common import Read, Timestamp
 from app.schemas.texts import Truth
 
-Quality = Literal["draft", "standard", "high", "ultra"]
+
+class TaskFailure(BaseModel):
+    """A try that went wrong before the last one."""
+
+    attempt: int
+    at: Timestamp
+    code: str
+    message: str
 
 
 class TaskRead(Read):
-    """`progress` runs from 0 to 1; `error` has `code`, `message` and `details`."""
+    """`preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`.
+
+    `failures`: earlier tries, the newest last; `waits_for`: so many tasks that it comes after have not succeeded yet;
+    `run_after`: it is not begun, or not tried again, before this time.
+    """
 
     id: UUID
     project_id: UUID
     task_type: str
     quality: str
     params: dict[str, Any]
+    preset: dict[str, Any]
     status: TaskStatus
     progress: float
     message: str
@@ -27,29 +40,37 @@ class TaskRead(Read):
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     attempts: int
+    failures: list[TaskFailure]
+    waits_for: int
+    run_after: Timestamp
+    schedule_id: UUID | None
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
 
 
-class TaskCreate(BaseModel):
+class TaskOrder(BaseModel):
     task_type: str = Field(max_length=100, examples=["reingest_project"])
     params: dict[str, Any] = Field(default_factory=dict)
     quality: Quality | None = Field(None, description="Your own setting `default_quality`, or else `standard`.")
+    preset: PresetChanges = Field(PresetChanges(), description="Single values that differ from those of the quality.")
+
+
+class TaskCreate(TaskOrder):
+    run_at: AwareDatetime | None = Field(None, description="Not before this time.")
+    after: list[UUID] = Field(
+        default_factory=list, max_length=20, description="Tasks of this project that have to succeed before it begins."
+    )
 
 
 class TaskTypeRead(Read):
-    """A kind of work. `params` is the JSON Schema of its parameters."""
+    """A kind of work. `params` is the JSON Schema of its parameters; `presets`: what each quality means for it."""
 
     name: str
     description: str
     may_be_started: bool
     params: dict[str, Any]
-
-    @field_validator("params", mode="before")
-    @classmethod
-    def _describe(cls, params: Any) -> Any:
-        return params.model_json_schema() if isinstance(params, type) and issubclass(params, BaseModel) else params
+    presets: dict[Quality, dict[str, int | float | str]]
 
 
 class IngestDocumentParams(BaseModel):

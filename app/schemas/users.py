@@ -10,9 +10,9 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from app.permissions import Role
+from app.presets import Quality
 from app.schemas.common import Read, Timestamp
 from app.schemas.documents import Metadata
-from app.schemas.tasks import Quality
 from app.schemas.texts import LINES, VISIBLE_LINE, require_line, require_lines, shown_as
 
 LONGEST_NAME: Final = 100

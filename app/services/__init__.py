@@ -1,7 +1,7 @@
 """What the product does. Built once, stateless, called by every door: HTTP, WebSocket, tasks and the command line."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from app.foundation import Foundation
 from app.realtime.answers import AnswerLog
@@ -15,13 +15,6 @@ from app.realtime.proven_keys import ProvenKeys
 from app.realtime.state import AnswerState, Tickets
 from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork
-from app.schemas.tasks import (
-    AnswerMessageParams,
-    ExtractMemoriesParams,
-    IngestDocumentParams,
-    ReingestProjectParams,
-    RenderMediaParams,
-)
 from app.security import PasswordPolicy, Passwords, make_cipher, make_tokens
 from app.services.accounts import AccountService
 from app.services.administration import AdministrationService
@@ -32,10 +25,10 @@ from app.services.audit import AuditService
 from app.services.blobs import BlobService
 from app.services.callers import CallerService
 from app.services.candidates import CandidateService
-from app.services.chat import ANSWER_MESSAGE, ChatService
+from app.services.chat import ChatService
 from app.services.checks import build_health
 from app.services.citations import Citations
-from app.services.documents import INGEST_DOCUMENT, REINGEST_PROJECT, DocumentService
+from app.services.documents import DocumentService
 from app.services.encryption import EncryptionService
 from app.services.erasure import ErasureService
 from app.services.evidence import Evidence
@@ -51,7 +44,7 @@ from app.services.limits import LimitService
 from app.services.locations import LocationService
 from app.services.logins import LoginService
 from app.services.mails import MailService
-from app.services.media import RENDER_MEDIA, MediaService
+from app.services.media import MediaService
 from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
 from app.services.memory_indexing import MemoryIndexing
@@ -59,15 +52,17 @@ from app.services.messages import MessageService
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
 from app.services.projects import ProjectService
-from app.services.proposals import EXTRACT_MEMORIES, ProposalService
+from app.services.proposals import ProposalService
 from app.services.recovery import RecoveryService
 from app.services.registration import RegistrationService
 from app.services.replies import ReplyService
 from app.services.retrieval import RetrievalService
+from app.services.schedules import ScheduleService
 from app.services.sessions import SessionService
 from app.services.spirit import SpiritService
 from app.services.summaries import SummaryService
-from app.services.task_types import TaskType
+from app.services.task_catalogue import ANSWER_MESSAGE, BUILT_IN, INGEST_DOCUMENT, RENDER_MEDIA, foreign_handlers
+from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
 from app.services.timeline import TimelineService
 from app.services.users import UserService
@@ -114,6 +109,7 @@ class Services:
     renewal: RenewalService
     replies: ReplyService
     retrieval: RetrievalService
+    schedules: ScheduleService
     sessions: SessionService
     spirit: SpiritService
     tasks: TaskService
@@ -135,7 +131,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     work = _build_work(foundation, uow, blobs)
-    tasks = TaskService(uow, work.task_types)
     known = KnownCallers()
     limits = build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
@@ -143,11 +138,11 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
     candidates = CandidateService(uow, foundation.embedder)
-    talk = _build_talk(foundation, uow, hub, tasks, answers, limits)
-    work.task_types[ANSWER_MESSAGE] = _answering(talk.spirit)
+    talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
+    work.task_types[ANSWER_MESSAGE.name] = replace(ANSWER_MESSAGE, abandon=talk.spirit.abandon)
     return Services(
         accounts=ways_in.accounts,
-        administration=AdministrationService(uow, ways_in.logins, tasks),
+        administration=AdministrationService(uow, ways_in.logins, work.tasks),
         admissions=AdmissionService(uow),
         answers=answers,
         api_keys=APIKeyService(uow, known, limits),
@@ -156,10 +151,10 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         callers=ways_in.callers,
         candidates=candidates,
         chat=talk.chat,
-        documents=DocumentService(uow, blobs, tasks),
+        documents=DocumentService(uow, blobs, work.tasks),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
-        execution=TaskExecution(uow, settings.task, work.task_types),
+        execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
         health=build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
@@ -182,9 +177,10 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         registration=RegistrationService(uow, ways_in.mails),
         replies=_build_replies(foundation, uow, answers),
         retrieval=retrieval,
+        schedules=ScheduleService(uow, work.tasks.orders),
         sessions=SessionService(uow, presence, ways_in.callers),
         spirit=talk.spirit,
-        tasks=tasks,
+        tasks=work.tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
         workspace=build_workspace(foundation, uow, hub, blobs, ways_in.mails),
@@ -199,6 +195,7 @@ class Work:
     ingestion: IngestionService
     rendering: MediaRendering
     task_types: dict[str, TaskType]
+    tasks: TaskService
 
 
 def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService) -> Work:
@@ -212,7 +209,10 @@ def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService)
         batch_size=foundation.settings.embedding.batch_size,
     )
     rendering = MediaRendering(uow, blobs, foundation.pictures)
-    return Work(indexer, ingestion, rendering, {kind.name: kind for kind in _task_types(ingestion, rendering)})
+    abandon = {INGEST_DOCUMENT.name: ingestion.abandon, RENDER_MEDIA.name: rendering.abandon}
+    task_types = _task_types(abandon)
+    tasks = TaskService(uow, foundation.settings.preset, task_types)
+    return Work(indexer, ingestion, rendering, task_types, tasks)
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:
@@ -337,37 +337,7 @@ def build_identities(
     )
 
 
-def _task_types(ingestion: IngestionService, rendering: MediaRendering) -> Sequence[TaskType]:
-    """The work there is; what becomes of it when it ends without success."""
-    return [
-        TaskType(
-            INGEST_DOCUMENT,
-            "Reads a document and makes its passages searchable; queued by uploads.",
-            IngestDocumentParams,
-            abandon=ingestion.abandon,
-        ),
-        TaskType(
-            REINGEST_PROJECT,
-            "Reads the documents of a project again.",
-            ReingestProjectParams,
-            may_be_started=True,
-        ),
-        TaskType(
-            EXTRACT_MEMORIES,
-            "Lets the language model propose to you what of a room's last messages to remember.",
-            ExtractMemoriesParams,
-            may_be_started=True,
-        ),
-        TaskType(
-            RENDER_MEDIA,
-            "Makes what is shown of a picture, and its thumbnails.",
-            RenderMediaParams,
-            abandon=rendering.abandon,
-            is_internal=True,
-        ),
-    ]
-
-
-def _answering(spirit: SpiritService) -> TaskType:
-    about = "Lets the spirit answer a message."
-    return TaskType(ANSWER_MESSAGE, about, AnswerMessageParams, abandon=spirit.abandon, is_internal=True)
+def _task_types(abandon: Mapping[str, Abandon]) -> dict[str, TaskType]:
+    """All work there is; `abandon`: what becomes of it when it ends without success, by type."""
+    own = [replace(kind, abandon=abandon.get(kind.name)) for kind in BUILT_IN]
+    return {kind.name: kind for kind in (*own, *(handler.kind for handler in foreign_handlers()))}

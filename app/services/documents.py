@@ -18,7 +18,7 @@ from app.repositories.documents import DocumentFilter
 from app.schemas.documents import DocumentFields, DocumentUpdate, DocumentUrlCreate
 from app.services.audit import record_by
 from app.services.blobs import BlobService
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.task_types import queue_task
 from app.services.tasks import TaskService
 from app.services.versions import Versions, require_version

@@ -16,7 +16,7 @@ from app.realtime.traces import Traces
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.services.blobs import BlobService
 from app.services.chat import rewrite
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.task_types import queue_task
 
 DELETE_ACCOUNT: Final = "delete_account"

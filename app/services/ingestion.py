@@ -15,9 +15,9 @@ from app.errors import AppError, ExtractionFailed, NotFound
 from app.models import ChunkDraft, Document, DocumentStatus, DocumentTextDraft, Task
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.services.chunking import Chunk, chunk
-from app.services.execution import RunningTask
 from app.services.indexing import Indexed, Indexer, require_findable
-from app.services.task_types import TaskWasCancelled
+from app.services.running_tasks import RunningTask
+from app.services.task_endings import TaskWasCancelled
 
 READ, SPLIT, EMBEDDED = 0.1, 0.15, 0.95  # of the whole way, when that step is done
 BATCHES_AT_ONCE = 2  # that are embedded: the last passages of one leave processors to the next

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from app.adapters.letters import Letter, LetterWriter
 from app.adapters.mail import Mail, MailNotSent, MailRefused, MailSender
 from app.errors import PermissionDenied
-from app.events import utc_now
+from app.events import Wanted, utc_now
 from app.models import MailPurpose, MailToken, OutgoingMail, User
 from app.models.encrypted import MAIL_CONTENT
 from app.permissions import Principal
@@ -82,7 +82,7 @@ class MailService:
         mail_id = uuid7()
         content = self._cipher.encrypt(order.model_dump_json().encode(), place=MAIL_CONTENT.place(mail_id))
         uow.mails.add(OutgoingMail(id=mail_id, content=content))
-        uow.events.wake_workers()
+        uow.events.wake_workers(Wanted.MAILS)
 
     def queue_verification(self, uow: UnitOfWork, user_id: UUID, email: str) -> None:
         """Ask whoever reads `email` to confirm that it is the account's address, or shall be."""

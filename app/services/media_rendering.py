@@ -10,9 +10,9 @@ from app.errors import AppError, ExtractionFailed, NotFound
 from app.models import Media, MediaStatus, Task
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.services.blobs import BlobService
-from app.services.execution import RunningTask
 from app.services.media import tell_changed
-from app.services.task_types import TaskWasCancelled
+from app.services.running_tasks import RunningTask
+from app.services.task_endings import TaskWasCancelled
 
 Stored = Sequence[tuple[Rendition, StoredBlob]]
 

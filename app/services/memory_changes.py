@@ -8,7 +8,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from app.errors import InvalidInput, NotFound, PermissionDenied
-from app.events import MemoryChanged, utc_now
+from app.events import MemoryChanged, Wanted, utc_now
 from app.models import AuditAction, Memory, Precision
 from app.permissions import Action, Principal, may
 from app.repositories import UnitOfWork
@@ -82,7 +82,7 @@ async def keep(
     await uow.memories.keep_version(memory, change, state_of(memory, around), changed_by=actor.user_id)
     if is_findable:
         await uow.memories.want_indexing([memory.id])
-        uow.events.wake_workers()
+        uow.events.wake_workers(Wanted.MEMORIES)
     seen = MemoryView(memory, around) if actor.user_id == memory.owner_id else await view_of(uow, actor, memory)
     event = MemoryChanged(user_id=memory.owner_id, memory_id=memory.id, change=change)
     await uow.events.append(memory.owner_id, event)

@@ -19,12 +19,12 @@ from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
 from app.schemas.moments import Moment, parse_moment
 from app.services.candidates import CandidateService, Proposal, said_at
-from app.services.execution import RunningTask
 from app.services.limits import LimitService
 from app.services.metering import asker_of, metered
 from app.services.moments import zone_of
 from app.services.people import folded
 from app.services.prompts import LONGEST_TURN
+from app.services.running_tasks import RunningTask
 from app.services.sessions import visible_room
 
 EXTRACT_MEMORIES: Final = "extract_memories"

@@ -26,11 +26,11 @@ from app.schemas.tasks import AnswerMessageParams
 from app.services.answers import AnswerService, Inquiry
 from app.services.chat import Answer, ChatService
 from app.services.citations import without_markers
-from app.services.execution import RunningTask
 from app.services.metering import asker_of
 from app.services.prompts import converse
+from app.services.running_tasks import RunningTask
 from app.services.summaries import Recollection, SummaryService
-from app.services.task_types import TaskWasCancelled
+from app.services.task_endings import TaskWasCancelled
 from app.settings import ChatSettings
 
 log = structlog.get_logger(__name__)
@@ -190,7 +190,7 @@ class SpiritService:
         """Whether somebody wants no more of it; else the worker stops, or has lost the task."""
         async with self._uow() as uow:
             now = await uow.tasks.get(task.id)
-        return now is not None and now.cancel_requested and now.attempts == task.attempt
+        return now is not None and now.cancel_requested and now.fence == task.fence
 
     async def _post(self, call: Call, voice: "Voice", answer: Answer) -> Mapping[str, Any]:
         message = await self._chat.post_spirit(voice.session_id, answer, in_reply_to=voice.in_reply_to)

@@ -20,10 +20,10 @@ from app.events import utc_now
 from app.models import Message, RoomSummary, Session, Task
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
-from app.services.execution import RunningTask
 from app.services.limits import LimitService
 from app.services.metering import asker_of, metered
 from app.services.prompts import LONGEST_TURN, turns_of
+from app.services.running_tasks import RunningTask
 from app.services.task_types import queue_task
 
 log = structlog.get_logger(__name__)

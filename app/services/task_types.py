@@ -1,39 +1,78 @@
-"""The kinds of long-running work, and what becomes of one that ends without success."""
+"""The kinds of long-running work: what they take, how they are tried, and what becomes of one that fails."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
-from app.errors import AppError
-from app.events import TaskFailed, TaskProgress
+from app.errors import AppError, RateLimited
+from app.events import TaskProgress, Wanted
 from app.models import Task
+from app.presets import Preset, PresetChanges, Quality
 from app.repositories import UnitOfWork
+from app.settings import PresetSettings
 
 Abandon = Callable[[UnitOfWork, Task, AppError], Awaitable[None]]
 
+PAYS_TO_WAIT: Final = (408, 425, 429)  # of the statuses below 500: the same may go well a little later
 
-class TaskWasCancelled(AppError):
-    status, code = 409, "TASK_CANCELLED"
 
-    def __init__(self) -> None:
-        super().__init__("The task was cancelled.")
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a task is begun, and how long it waits in between: `delay`, then twice as long, and so on.
+
+    What is left out is as the settings `TASK_MAX_ATTEMPTS` and `TASK_RETRY_DELAY` say.
+    """
+
+    attempts: int | None = None
+    delay: timedelta | None = None
+    longest_delay: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskType:
-    """Work that can be queued. `abandon` tidies up in the transaction that ends a task without success."""
+    """Work that can be queued.
+
+    `concurrency` bounds how many run at once in one worker, `most_at_once` how many in all workers together. `uses`
+    names the values of a preset (`PresetChanges`) that the work depends on, which a request may then override;
+    `presets` are changes of them for this type. `abandon` tidies up in the transaction that ends it without success.
+    """
 
     name: str
     description: str
     params: type[BaseModel]
     may_be_started: bool = False  # by users; the rest is queued by services
-    abandon: Abandon | None = None
     is_internal: bool = False  # not shown to users
+    timeout: timedelta = timedelta(minutes=10)  # of one attempt
+    concurrency: int = 4
+    most_at_once: int | None = None
+    priority: int = 0  # of what users start; the higher, the sooner
+    retries: RetryPolicy = RetryPolicy()
+    uses: tuple[str, ...] = ()
+    presets: Mapping[Quality, PresetChanges] | None = None
+    abandon: Abandon | None = None
 
 
 TaskTypes = Mapping[str, TaskType]
+
+
+def preset_of(kind: TaskType | None, settings: PresetSettings, quality: Quality, *changes: PresetChanges) -> Preset:
+    """What `quality` means for this kind of work: settings change the defaults, types those, and requests these."""
+    of_type = (kind.presets or {}).get(quality, PresetChanges()) if kind else PresetChanges()
+    return settings.of(quality, of_type, *changes)
+
+
+def may_pass(error: AppError) -> bool:
+    """Whether trying again later makes sense: outages and bugs, and limits that are lifted by waiting."""
+    return error.status >= 500 or error.status in PAYS_TO_WAIT
+
+
+def wait_wanted(error: AppError) -> timedelta:
+    """How long the other side asked to be left alone."""
+    return error.retry_after if isinstance(error, RateLimited) else timedelta(0)
 
 
 def queue_task(uow: UnitOfWork, task: Task) -> None:
@@ -41,7 +80,7 @@ def queue_task(uow: UnitOfWork, task: Task) -> None:
     task.id = task.id or uuid7()
     uow.tasks.add(task)
     announce_state(uow, task, message="queued")
-    uow.events.wake_workers()
+    uow.events.wake_workers(Wanted.TASKS)
 
 
 def announce_state(uow: UnitOfWork, task: Task, *, message: str) -> None:
@@ -55,20 +94,3 @@ def announce_state(uow: UnitOfWork, task: Task, *, message: str) -> None:
             message=message,
         )
         uow.events.announce(task.project_id, event)
-
-
-async def announce_failure(uow: UnitOfWork, task: Task, error: AppError, task_types: TaskTypes) -> None:
-    """Tidy up after `task`, and tell its project why it ended; last thing in a transaction."""
-    task_type = task_types.get(task.task_type)
-    if task_type is not None and task_type.abandon is not None:
-        await task_type.abandon(uow, task, error)
-    if not task.is_internal:
-        event = TaskFailed(
-            project_id=task.project_id,
-            task_id=task.id,
-            task_type=task.task_type,
-            error_code=error.code,
-            message=error.message,
-            details=error.details,
-        )
-        await uow.events.append(task.project_id, event)

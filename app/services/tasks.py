@@ -1,30 +1,43 @@
 """What users see of long-running work, and what they may do about it. Workers use `execution.py`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
 from uuid import UUID
 
-from pydantic import ValidationError
-
-from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied
-from app.events import TaskState
+from app.errors import Conflict, NotFound, PermissionDenied
+from app.events import TaskState, Wanted
 from app.models import AuditAction, Task, TaskStatus
 from app.permissions import Action, Principal, may
+from app.presets import QUALITIES
 from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.schemas.tasks import TaskCreate, TaskTypeRead
 from app.services.audit import record_by
-from app.services.task_types import TaskType, TaskTypes, TaskWasCancelled, announce_failure, queue_task
-
-STANDARD: Final = "standard"
+from app.services.task_endings import TaskWasCancelled, announce_failure
+from app.services.task_orders import TaskOrders, count_waited_for
+from app.services.task_types import TaskTypes, announce_state, preset_of
+from app.settings import PresetSettings
 
 
 class TaskService:
-    def __init__(self, uow: OpenUnitOfWork, task_types: TaskTypes) -> None:
+    def __init__(self, uow: OpenUnitOfWork, presets: PresetSettings, task_types: TaskTypes) -> None:
         self._uow = uow
+        self._presets = presets
         self._task_types = task_types
+        self.orders = TaskOrders(uow, presets, task_types)
 
     @property
-    def types(self) -> Sequence[TaskType]:
-        return [kind for kind in self._task_types.values() if not kind.is_internal]
+    def types(self) -> Sequence[TaskTypeRead]:
+        """The kinds of work that users may see, and what each quality means for them."""
+        shown = sorted((kind for kind in self._task_types.values() if not kind.is_internal), key=lambda kind: kind.name)
+        return [
+            TaskTypeRead(
+                name=kind.name,
+                description=kind.description,
+                may_be_started=kind.may_be_started,
+                params=kind.params.model_json_schema(),
+                presets={name: preset_of(kind, self._presets, name).only(kind.uses) for name in QUALITIES},
+            )
+            for kind in shown
+        ]
 
     async def get(self, actor: Principal, task_id: UUID) -> Task:
         """Raises NotFound."""
@@ -63,29 +76,38 @@ class TaskService:
             for task in tasks
         ]
 
-    async def start(
-        self, actor: Principal, project_id: UUID, *, task_type: str, params: Mapping[str, Any], quality: str | None
-    ) -> Task:
+    async def start(self, actor: Principal, project_id: UUID, order: TaskCreate) -> Task:
         """Queue work of a type that users may start; without a `quality`, in the one that the actor set as theirs.
 
         Raises:
             NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor.
-            InvalidInput: no such type, or parameters that it does not take.
+            InvalidInput: no such type, parameters that it does not take, or tasks to come after that are not there.
+            Conflict: a task that it is to come after has failed, or was cancelled.
         """
-        checked = self._check(task_type, params)
+        return await self.orders.start(actor, project_id, order)
+
+    async def retry(self, actor: Principal, task_id: UUID) -> Task:
+        """Queue a task again that has failed or was cancelled; it goes on after the last step that it has finished.
+
+        Raises:
+            NotFound, PermissionDenied
+            Conflict: it has not ended so, is not of a type that users start, or comes after one that has ended so.
+        """
         async with self._uow() as uow:
-            role = await uow.projects.get_editing_role(actor.user_id, project_id)
-            if role is None:
-                raise NotFound("Project not found", project_id=str(project_id))
-            if not may(actor, Action.EDIT, role):
-                raise PermissionDenied("Viewers of a project cannot start tasks in it.", project_id=str(project_id))
-            chosen = quality or await _default_quality(uow, actor)
-            task = Task(
-                project_id=project_id, owner_id=actor.user_id, task_type=task_type, params=checked, quality=chosen
-            )
-            queue_task(uow, task)
-            await uow.flush()
-            return task
+            task = await _visible(uow, actor, task_id)
+            if not may(actor, Action.EDIT, await uow.projects.get_editing_role(actor.user_id, task.project_id)):
+                raise PermissionDenied("Viewers of a project cannot retry its tasks.", task_id=str(task_id))
+            kind = self._task_types.get(task.task_type)
+            if kind is None or not kind.may_be_started:
+                raise Conflict("Work of this type is started by the server itself.", task_type=task.task_type)
+            after = [first for _, first in await uow.tasks.list_predecessor_ids([task_id])]
+            waits_for = await count_waited_for(uow, task.project_id, after)
+            again = await uow.tasks.restart(task_id, waits_for=waits_for)
+            if again is None:
+                raise Conflict("Only what has failed or was cancelled can be tried again.", status=task.status)
+            announce_state(uow, again, message="queued again")
+            uow.events.wake_workers(Wanted.TASKS)
+            return again
 
     async def cancel(self, actor: Principal, task_id: UUID) -> Task:
         """End a task that waits, or make whoever works on it stop within a second; a cancelled one stays as it is.
@@ -112,6 +134,11 @@ class TaskService:
                 record_by(uow, admin, AuditAction.TASK_CANCELLED, target_type="task", target_id=task_id)
         return _cancelled(task)
 
+    async def release_due(self) -> bool:
+        """Let tasks into the line whose time has come; whether there were any."""
+        async with self._uow() as uow:
+            return await uow.tasks.release_due()
+
     async def cancel_serial(self, serial_key: str) -> None:
         """Cancel whatever runs or waits under a serial key."""
         async with self._uow() as uow:
@@ -122,20 +149,8 @@ class TaskService:
         for task in changed:
             if task.status == TaskStatus.CANCELLED:
                 await announce_failure(uow, task, TaskWasCancelled(), self._task_types)
-        uow.events.wake_workers()
+        uow.events.wake_workers(Wanted.STOPS)
         return changed
-
-    def _check(self, task_type: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        startable = {name: kind for name, kind in self._task_types.items() if kind.may_be_started}
-        if task_type not in startable:
-            known = ", ".join(sorted(startable))
-            raise InvalidInput(f"There is no task type {task_type!r} to start; there are: {known}.", field="task_type")
-        try:
-            return startable[task_type].params.model_validate(params).model_dump(mode="json")
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(["params", *(str(part) for part in first["loc"])])
-            raise InvalidInput(f"{field}: {first['msg']}", field=field) from error
 
 
 async def _visible(uow: UnitOfWork, actor: Principal, task_id: UUID) -> Task:
@@ -153,8 +168,3 @@ def _cancelled(task: Task) -> Task:
     if task.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED):
         raise Conflict("The task has ended already.", task_id=str(task.id), status=task.status)
     return task
-
-
-async def _default_quality(uow: UnitOfWork, actor: Principal) -> str:
-    user = await uow.users.get(actor.user_id)
-    return str(user.settings.get("default_quality", STANDARD)) if user else STANDARD

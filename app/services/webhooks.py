@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from app.adapters.webhook_sender import WebhookSender
 from app.errors import Conflict, NotFound
-from app.events import WebhookPinged, utc_now
+from app.events import Wanted, WebhookPinged, utc_now
 from app.models import AuditAction, DeliveryStatus, Webhook, WebhookDelivery
 from app.models.encrypted import WEBHOOK_PREVIOUS_SECRET, WEBHOOK_SECRET
 from app.permissions import Action, Principal
@@ -135,7 +135,7 @@ class WebhookService:
             )
             uow.webhooks.add(delivery)
             await uow.flush()
-            uow.events.wake_workers()
+            uow.events.wake_workers(Wanted.WEBHOOKS)
             return delivery
 
     async def list_deliveries(
@@ -177,7 +177,7 @@ class WebhookService:
             if delivery.event_type == "progress":
                 delivery.task_id = None  # so that what comes now does not take its place
             await uow.flush()
-            uow.events.wake_workers()
+            uow.events.wake_workers(Wanted.WEBHOOKS)
             return delivery
 
 

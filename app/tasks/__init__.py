@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from app.services import Services
+from app.services.task_catalogue import TaskHandler, foreign_handlers
 from app.tasks.answer_message import AnswerMessage
 from app.tasks.delete_account import DeleteAccount
-from app.tasks.dispatcher import TaskHandler
 from app.tasks.extract_memories import ExtractMemories
 from app.tasks.ingest_document import IngestDocument
 from app.tasks.note_candidate import NoteCandidate
@@ -15,8 +15,8 @@ from app.tasks.summarize_room import SummarizeRoom
 
 
 def build_handlers(services: Services) -> Sequence[TaskHandler]:
-    """Everything that a worker can do."""
-    return [
+    """Everything that a worker can do, what other packages bring along included."""
+    own: list[TaskHandler] = [
         AnswerMessage(services.spirit),
         DeleteAccount(services.erasure),
         ExtractMemories(services.proposals),
@@ -26,3 +26,4 @@ def build_handlers(services: Services) -> Sequence[TaskHandler]:
         RenderMedia(services.media_rendering),
         SummarizeRoom(services.summaries),
     ]
+    return [*own, *(make(services) for make in foreign_handlers())]

@@ -1,22 +1,17 @@
 """Lets the spirit answer a message in a room."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
-
 from app.schemas.tasks import AnswerMessageParams
-from app.services.chat import ANSWER_MESSAGE
-from app.services.execution import RunningTask
+from app.services.running_tasks import RunningTask
 from app.services.spirit import SpiritService
+from app.services.task_catalogue import ANSWER_MESSAGE
+from app.services.task_types import TaskType
 
 
 class AnswerMessage:
-    task_type: ClassVar[str] = ANSWER_MESSAGE
-    params: ClassVar[type[BaseModel]] = AnswerMessageParams
-    concurrency: ClassVar[int] = 8  # mostly waiting for the language model
-    timeout: ClassVar[timedelta] = timedelta(minutes=10)
+    kind: ClassVar[TaskType] = ANSWER_MESSAGE
 
     def __init__(self, spirit: SpiritService) -> None:
         self._spirit = spirit

@@ -1,21 +1,17 @@
 """Removes what a deleted account leaves behind."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
-
 from app.schemas.tasks import DeleteAccountParams
-from app.services.erasure import DELETE_ACCOUNT, ErasureService
-from app.services.execution import RunningTask
+from app.services.erasure import ErasureService
+from app.services.running_tasks import RunningTask
+from app.services.task_catalogue import DELETE_ACCOUNT
+from app.services.task_types import TaskType
 
 
 class DeleteAccount:
-    task_type: ClassVar[str] = DELETE_ACCOUNT
-    params: ClassVar[type[BaseModel]] = DeleteAccountParams
-    concurrency: ClassVar[int] = 1
-    timeout: ClassVar[timedelta] = timedelta(hours=2)
+    kind: ClassVar[TaskType] = DELETE_ACCOUNT
 
     def __init__(self, erasure: ErasureService) -> None:
         self._erasure = erasure

@@ -1,41 +1,26 @@
 """Gives tasks to their handlers, and stops those that are cancelled, lost, or handed back."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import Enum
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from app.errors import AppError, InvalidInput, ServiceUnavailable
-from app.services.execution import RunningTask, TaskExecution, TaskLost
+from app.services.execution import TaskExecution
+from app.services.running_tasks import RunningTask, TaskLost
+from app.services.task_catalogue import TaskHandler
+from app.services.task_types import may_pass
+from app.tasks.shares import Shares
 
 log = structlog.get_logger(__name__)
 
 STOP_PATIENCE = 10.0  # seconds; a handler that takes longer to stop is left to the end of its lease
-
-
-class TaskHandler(Protocol):
-    """One kind of work: translates parameters, and calls one service method."""
-
-    task_type: ClassVar[str]
-    params: ClassVar[type[BaseModel]]
-    concurrency: ClassVar[int]  # at once in one worker
-    timeout: ClassVar[timedelta]  # for one attempt
-
-    async def process(self, task: RunningTask, params: Any) -> Mapping[str, Any]:
-        """Do the work and return its result; safe to run again from its last finished step.
-
-        `params` is an instance of the class's `params`. Work whose result must be stored exactly once calls
-        `await task.finish(uow, result)` in the transaction that stores it. A stop arrives as `asyncio.CancelledError`.
-
-        Raises:
-            AppError: with a status below 500 nothing would be better next time; else it is tried again.
-        """
 
 
 class StopReason(Enum):
@@ -77,41 +62,43 @@ class Dispatcher:
         concurrency: int,
         on_free: Callable[[], None] = lambda: None,
     ) -> None:
-        self._handlers = {handler.task_type: handler for handler in handlers}
+        self._handlers = {handler.kind.name: handler for handler in handlers}
         self._execution = execution
         self._concurrency = concurrency
         self._on_free = on_free
         self._slots: set[Slot] = set()
+        self._shares = Shares()
 
     @property
     def is_idle(self) -> bool:
         return not self._slots
 
-    def free_types(self) -> list[str]:
-        """Types of which another task could start here."""
-        if len(self._slots) >= self._concurrency:
-            return []
-        busy = [slot.running.task_type for slot in self._slots]
-        return [name for name, handler in self._handlers.items() if busy.count(name) < handler.concurrency]
+    def rooms(self) -> dict[str, int]:
+        """How many further tasks of each type could start here; types of which none could are left out."""
+        busy = Counter(slot.running.task_type for slot in self._slots)
+        rooms = {name: handler.kind.concurrency - busy[name] for name, handler in self._handlers.items()}
+        return {name: room for name, room in rooms.items() if room > 0}
 
     async def start_next(self) -> bool:
-        """Take a task, if there is one that could start here, and begin it."""
-        types = self.free_types()
-        running = await self._execution.lease(types) if types else None
-        if running is None:
+        """Take as many tasks as could start here and are there, and begin them; whether there were any."""
+        free, rooms = self._concurrency - len(self._slots), self.rooms()
+        if free <= 0 or not rooms:
             return False
-        slot = Slot(running)
-        self._slots.add(slot)
-        slot.job = asyncio.create_task(self._occupy(slot))
+        taken = await self._execution.lease(rooms, most=free, shares=self._shares.current())
+        for running in taken:
+            slot = Slot(running)
+            self._slots.add(slot)
+            self._shares.add(running.project_id)
+            slot.job = asyncio.create_task(self._occupy(slot))
         await asyncio.sleep(0)  # a job that is cancelled before its first step never ends in an orderly way
-        return True
+        return bool(taken)
 
     async def renew(self) -> None:
         """Keep what runs here, and stop what was cancelled or taken over."""
         if self.is_idle:
             return
         slots = {slot.running.id: slot for slot in self._slots}
-        ours = await self._execution.renew({task_id: slot.running.attempt for task_id, slot in slots.items()})
+        ours = await self._execution.renew({task_id: slot.running.fence for task_id, slot in slots.items()})
         for task_id, slot in slots.items():
             if task_id not in ours:
                 slot.stop(StopReason.LOST)
@@ -148,7 +135,7 @@ class Dispatcher:
             slot.stop_reason = StopReason.LOST
             return partial(self._write_stopped, slot)
         except AppError as error:
-            return partial(self._execution.fail if error.status < 500 else self._execution.retry, running, error)
+            return partial(self._execution.retry if may_pass(error) else self._execution.fail, running, error)
         except TimeoutError:
             return partial(self._execution.retry, running, ServiceUnavailable("It took too long."))
         except Exception:
@@ -159,10 +146,10 @@ class Dispatcher:
     async def _process(self, running: RunningTask) -> Mapping[str, Any]:
         handler = self._handlers[running.task_type]
         try:
-            params = handler.params.model_validate(running.params)
+            params = handler.kind.params.model_validate(running.params)
         except ValidationError as error:
             raise InvalidInput(f"The parameters do not fit: {error.errors()[0]['msg']}", field="params") from error
-        async with running.reporting(), asyncio.timeout(handler.timeout.total_seconds()):
+        async with running.reporting(), asyncio.timeout(handler.kind.timeout.total_seconds()):
             return await handler.process(running, params)
 
     async def _write_stopped(self, slot: Slot) -> None:

@@ -1,21 +1,17 @@
 """Lets the language model propose what of a conversation to remember."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
-
 from app.schemas.tasks import ExtractMemoriesParams
-from app.services.execution import RunningTask
-from app.services.proposals import EXTRACT_MEMORIES, ProposalService
+from app.services.proposals import ProposalService
+from app.services.running_tasks import RunningTask
+from app.services.task_catalogue import EXTRACT_MEMORIES
+from app.services.task_types import TaskType
 
 
 class ExtractMemories:
-    task_type: ClassVar[str] = EXTRACT_MEMORIES
-    params: ClassVar[type[BaseModel]] = ExtractMemoriesParams
-    concurrency: ClassVar[int] = 2  # mostly waiting for the language model
-    timeout: ClassVar[timedelta] = timedelta(minutes=10)
+    kind: ClassVar[TaskType] = EXTRACT_MEMORIES
 
     def __init__(self, proposals: ProposalService) -> None:
         self._proposals = proposals

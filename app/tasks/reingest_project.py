@@ -1,21 +1,17 @@
 """Queues the reading of all of a project's documents, after a change of the embedding model for example."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
-
 from app.schemas.tasks import ReingestProjectParams
-from app.services.documents import REINGEST_PROJECT, DocumentService
-from app.services.execution import RunningTask
+from app.services.documents import DocumentService
+from app.services.running_tasks import RunningTask
+from app.services.task_catalogue import REINGEST_PROJECT
+from app.services.task_types import TaskType
 
 
 class ReingestProject:
-    task_type: ClassVar[str] = REINGEST_PROJECT
-    params: ClassVar[type[BaseModel]] = ReingestProjectParams
-    concurrency: ClassVar[int] = 1
-    timeout: ClassVar[timedelta] = timedelta(minutes=10)
+    kind: ClassVar[TaskType] = REINGEST_PROJECT
 
     def __init__(self, documents: DocumentService) -> None:
         self._documents = documents

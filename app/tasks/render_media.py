@@ -1,22 +1,17 @@
 """Makes what is shown of a picture."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
-
 from app.schemas.tasks import RenderMediaParams
-from app.services.execution import RunningTask
-from app.services.media import RENDER_MEDIA
 from app.services.media_rendering import MediaRendering
+from app.services.running_tasks import RunningTask
+from app.services.task_catalogue import RENDER_MEDIA
+from app.services.task_types import TaskType
 
 
 class RenderMedia:
-    task_type: ClassVar[str] = RENDER_MEDIA
-    params: ClassVar[type[BaseModel]] = RenderMediaParams
-    concurrency: ClassVar[int] = 2
-    timeout: ClassVar[timedelta] = timedelta(minutes=10)
+    kind: ClassVar[TaskType] = RENDER_MEDIA
 
     def __init__(self, rendering: MediaRendering) -> None:
         self._rendering = rendering

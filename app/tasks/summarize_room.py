@@ -1,21 +1,17 @@
 """Sums up what was said in a room, for the spirit."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
-
 from app.schemas.tasks import SummarizeRoomParams
-from app.services.execution import RunningTask
-from app.services.summaries import SUMMARIZE_ROOM, SummaryService
+from app.services.running_tasks import RunningTask
+from app.services.summaries import SummaryService
+from app.services.task_catalogue import SUMMARIZE_ROOM
+from app.services.task_types import TaskType
 
 
 class SummarizeRoom:
-    task_type: ClassVar[str] = SUMMARIZE_ROOM
-    params: ClassVar[type[BaseModel]] = SummarizeRoomParams
-    concurrency: ClassVar[int] = 2  # mostly waiting for the language model, which people wait for more urgently
-    timeout: ClassVar[timedelta] = timedelta(minutes=10)
+    kind: ClassVar[TaskType] = SUMMARIZE_ROOM
 
     def __init__(self, summaries: SummaryService) -> None:
         self._summaries = summaries

@@ -9,14 +9,15 @@ from typing import Any
 import structlog
 
 from app.adapters.graphs import cpu_count
-from app.events import WORKERS
+from app.events import WORKERS, Wanted
 from app.realtime.cancellation import cancel_until_done
 from app.realtime.hub import Hub
 from app.realtime.outbox import CutOff
 from app.resources import Resources
+from app.services.task_catalogue import TaskHandler
 from app.settings import Settings
 from app.tasks import build_handlers
-from app.tasks.dispatcher import Dispatcher, TaskHandler
+from app.tasks.dispatcher import Dispatcher
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +25,13 @@ RENEWALS_PER_LEASE = 4  # how often a lease is renewed before it would run out
 RENEWAL_PAUSE = 0.05  # seconds; wake-ups closer together than this count as one
 SWEEP_INTERVAL = 600.0  # seconds
 RETRY_PAUSE = 1.0  # seconds
+UPKEEP = "upkeep"  # stands among the types of a worker for what is no task
 NICENESS = 5  # of this process: whoever waits for an answer of the server goes first
 STEP_PATIENCE = 3.0  # seconds for a step to end when the worker stops
+
+
+class UnknownTaskType(Exception):
+    """The message names those that there are."""
 
 
 def worker_settings(settings: Settings) -> Settings:
@@ -35,31 +41,46 @@ def worker_settings(settings: Settings) -> Settings:
 
 
 async def run_worker(resources: Resources, stop: asyncio.Event) -> None:
-    """Work until `stop` is set; then hand back what is not finished, so that another worker goes on at once."""
-    worker = Worker(resources, build_handlers(resources.services))
+    """Work until `stop` is set; then hand back what is not finished, so that another worker goes on at once.
+
+    Raises:
+        UnknownTaskType: the settings name a type that there is not.
+    """
+    types = resources.settings.task.types
+    handlers = chosen(build_handlers(resources.services), types)
+    worker = Worker(resources, handlers, does_upkeep=not types or UPKEEP in types)
     log.info("worker.started")
     await worker.run(stop)
     log.info("worker.stopped")
 
 
+def chosen(handlers: Sequence[TaskHandler], types: Sequence[str]) -> Sequence[TaskHandler]:
+    """Those of `types`, or all where none are named. Raises UnknownTaskType."""
+    known = {handler.kind.name: handler for handler in handlers}
+    unknown = set(types) - {*known, UPKEEP}
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise UnknownTaskType(f"There is no task type {names}; there are: {', '.join([*sorted(known), UPKEEP])}.")
+    return [handler for name, handler in known.items() if not types or name in types]
+
+
 class Worker:
-    def __init__(self, resources: Resources, handlers: Sequence[TaskHandler]) -> None:
+    """`does_upkeep`: also sends mails, indexes memories and tidies up."""
+
+    def __init__(self, resources: Resources, handlers: Sequence[TaskHandler], *, does_upkeep: bool = True) -> None:
+        self._does_upkeep = does_upkeep
         self._hub: Hub = resources.hub
         self._services = resources.services
         self._settings = resources.settings
-        self._work_wanted = asyncio.Event()
-        self._renewal_wanted = asyncio.Event()
-        self._mails_wanted = asyncio.Event()
-        self._memories_wanted = asyncio.Event()
-        self._webhooks_wanted = asyncio.Event()
+        self._wanted = {wanted: asyncio.Event() for wanted in Wanted if wanted is not Wanted.ANYTHING}
         self._deliveries = resources.services.workspace.deliveries
-        self._deliveries.on_free = self._webhooks_wanted.set
+        self._deliveries.on_free = self._wanted[Wanted.WEBHOOKS].set
         self._taking = asyncio.Lock()
         self._dispatcher = Dispatcher(
             handlers,
             resources.services.execution,
             concurrency=resources.settings.task.concurrency,
-            on_free=self._work_wanted.set,
+            on_free=self._wanted[Wanted.TASKS].set,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -68,13 +89,11 @@ class Worker:
         never = asyncio.Event()
         loops = [
             asyncio.create_task(_repeat(self._listen, never, RETRY_PAUSE, patience=0)),
-            asyncio.create_task(_repeat(self._take_work, self._work_wanted, poll)),
-            asyncio.create_task(_repeat(self._renew, self._renewal_wanted, renewal)),
-            asyncio.create_task(_repeat(self._services.mails.send_due, self._mails_wanted, poll)),
-            asyncio.create_task(_repeat(self._deliveries.send_due, self._webhooks_wanted, poll)),
-            asyncio.create_task(_repeat(self._services.memory_indexing.run_due, self._memories_wanted, poll)),
-            asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
-            asyncio.create_task(_repeat(self._renew_passages, never, SWEEP_INTERVAL)),
+            asyncio.create_task(_repeat(self._take_work, self._wanted[Wanted.TASKS], poll)),
+            asyncio.create_task(_repeat(self._renew, self._wanted[Wanted.STOPS], renewal)),
+            asyncio.create_task(_repeat(self._services.schedules.fire_due, never, poll)),
+            asyncio.create_task(_repeat(self._release_due, never, poll)),
+            *(self._begin_upkeep(poll) if self._does_upkeep else ()),
         ]
         try:
             await stop.wait()
@@ -85,6 +104,21 @@ class Worker:
             await asyncio.gather(*loops, return_exceptions=True)
             await self._dispatcher.stop()
             await self._deliveries.stop()
+
+    def _begin_upkeep(self, poll: float) -> Sequence[asyncio.Task[None]]:
+        """What belongs to no task."""
+        never = asyncio.Event()
+        return [
+            asyncio.create_task(_repeat(self._services.mails.send_due, self._wanted[Wanted.MAILS], poll)),
+            asyncio.create_task(_repeat(self._services.memory_indexing.run_due, self._wanted[Wanted.MEMORIES], poll)),
+            asyncio.create_task(_repeat(self._deliveries.send_due, self._wanted[Wanted.WEBHOOKS], poll)),
+            asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
+            asyncio.create_task(_repeat(self._renew_passages, never, SWEEP_INTERVAL)),
+        ]
+
+    async def _release_due(self) -> None:
+        if await self._services.tasks.release_due():
+            self._wanted[Wanted.TASKS].set()
 
     async def _take_work(self) -> None:
         is_taken = True
@@ -105,12 +139,12 @@ class Worker:
         async with self._hub.attach(WORKERS) as listener:
             await self._hub.follow(listener)
             while True:
-                await listener.outbox.take()
-                self._work_wanted.set()
-                self._renewal_wanted.set()
-                self._mails_wanted.set()
-                self._memories_wanted.set()
-                self._webhooks_wanted.set()
+                self._wake(await listener.outbox.take())
+
+    def _wake(self, wanted: str) -> None:
+        for name, event in self._wanted.items():
+            if wanted in (name, Wanted.ANYTHING):
+                event.set()
 
     async def _renew_passages(self) -> None:
         """After a change of the embedding model, for example."""

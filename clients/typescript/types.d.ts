@@ -938,6 +938,11 @@ export type PageRegistrationInviteRead = {
   next_cursor: string | null;
 };
 
+export type PageScheduleRead = {
+  items: Array<ScheduleRead>;
+  next_cursor: string | null;
+};
+
 export type PageSessionRead = {
   items: Array<SessionRead>;
   next_cursor: string | null;
@@ -1104,6 +1109,26 @@ export type Pong = {
 
 /** How exactly is known when something happened. */
 export type Precision = "exact" | "day" | "month" | "year";
+
+/** Single values that differ from those of a preset; what is left out stays as it is. */
+export type PresetChanges = {
+  /** Steps of an image or video model. */
+  steps?: number | null;
+  /** Side of a square picture, in pixels. */
+  resolution?: number | null;
+  /** Passages that a language model is given. */
+  retrieval_depth?: number | null;
+  /** Of one answer of a language model. */
+  max_tokens?: number | null;
+  /** Of a language model. */
+  temperature?: number | null;
+  /** Name of a model; empty: the server's own choice. */
+  model?: string | null;
+  /** Longest passage that a document is cut into. */
+  passage_tokens?: number | null;
+  /** Tokens that neighbouring passages share. */
+  passage_overlap?: number | null;
+};
 
 export type ProjectCreate = {
   name: string;
@@ -1316,6 +1341,12 @@ export type Resume = {
   after_seq: number;
 };
 
+/** Of a task that has failed or was cancelled. */
+export type RetryTask = {
+  type: "retry_task";
+  task_id: string;
+};
+
 /** Of an account. A guest has a name and one room, no address and no password. */
 export type Role = "user" | "admin" | "guest";
 
@@ -1330,6 +1361,50 @@ export type RoleLimitUpdate = {
   role: Role;
   budget: "requests" | "uploads" | "queries" | "messages" | "tokens";
   rate: string | null;
+};
+
+export type ScheduleCreate = {
+  task_type: string;
+  params?: Record<string, unknown>;
+  /** Your own setting `default_quality`, or else `standard`. */
+  quality?: "draft" | "standard" | "high" | "ultra" | null;
+  /** Single values that differ from those of the quality. */
+  preset?: PresetChanges;
+  name: string;
+  /** When, in the time of `timezone`, as Debian's cron understands it. */
+  cron: string;
+  timezone?: string;
+};
+
+/** `next_run_at` is null while it is paused; `pause_reason` says why, when it was not somebody's wish. */
+export type ScheduleRead = {
+  id: string;
+  project_id: string;
+  owner_id: string;
+  name: string;
+  task_type: string;
+  params: Record<string, unknown>;
+  quality: string;
+  preset: Record<string, unknown>;
+  cron: string;
+  timezone: string;
+  is_paused: boolean;
+  pause_reason: string;
+  next_run_at: string | null;
+  last_run_at: string | null;
+  created_at: string;
+  updated_at: string;
+};
+
+/** What is left out stays as it is. */
+export type ScheduleUpdate = {
+  name?: string | null;
+  cron?: string | null;
+  timezone?: string | null;
+  params?: Record<string, unknown> | null;
+  quality?: "draft" | "standard" | "high" | "ultra" | null;
+  preset?: PresetChanges | null;
+  is_paused?: boolean | null;
 };
 
 /** What an API key may be used for; a signed-in person has all of them. */
@@ -1506,6 +1581,9 @@ export type StartGeneration = {
   task_type: string;
   params?: Record<string, unknown>;
   quality?: "draft" | "standard" | "high" | "ultra" | null;
+  preset?: PresetChanges;
+  run_at?: string | null;
+  after?: Array<string>;
 };
 
 /** The state is now of this `version` and was of the one before; 0 is none. `changes` is the merge patch (RFC 7396) that leads from one to the other; null where the state was replaced, or the patch is long: then, or after a version that was not told of, the state is read over HTTP. */
@@ -1565,6 +1643,12 @@ export type TaskCreate = {
   params?: Record<string, unknown>;
   /** Your own setting `default_quality`, or else `standard`. */
   quality?: "draft" | "standard" | "high" | "ultra" | null;
+  /** Single values that differ from those of the quality. */
+  preset?: PresetChanges;
+  /** Not before this time. */
+  run_at?: string | null;
+  /** Tasks of this project that have to succeed before it begins. */
+  after?: Array<string>;
 };
 
 /** Durable. */
@@ -1581,6 +1665,14 @@ export type TaskFailed = {
   details: Record<string, unknown>;
 };
 
+/** A try that went wrong before the last one. */
+export type TaskFailure = {
+  attempt: number;
+  at: string;
+  code: string;
+  message: string;
+};
+
 export type TaskProgress = {
   type: "progress";
   id: string;
@@ -1593,13 +1685,14 @@ export type TaskProgress = {
   preview_url: string | null;
 };
 
-/** `progress` runs from 0 to 1; `error` has `code`, `message` and `details`. */
+/** `preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`. `failures`: earlier tries, the newest last; `waits_for`: so many tasks that it comes after have not succeeded yet; `run_after`: it is not begun, or not tried again, before this time. */
 export type TaskRead = {
   id: string;
   project_id: string;
   task_type: string;
   quality: string;
   params: Record<string, unknown>;
+  preset: Record<string, unknown>;
   status: TaskStatus;
   progress: number;
   message: string;
@@ -1607,6 +1700,10 @@ export type TaskRead = {
   result: Record<string, unknown> | null;
   error: Record<string, unknown> | null;
   attempts: number;
+  failures: Array<TaskFailure>;
+  waits_for: number;
+  run_after: string;
+  schedule_id: string | null;
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
@@ -1637,12 +1734,13 @@ export type TaskState = {
 
 export type TaskStatus = "queued" | "running" | "succeeded" | "failed" | "cancelled";
 
-/** A kind of work. `params` is the JSON Schema of its parameters. */
+/** A kind of work. `params` is the JSON Schema of its parameters; `presets`: what each quality means for it. */
 export type TaskTypeRead = {
   name: string;
   description: string;
   may_be_started: boolean;
   params: Record<string, unknown>;
+  presets: Record<string, Record<string, number | string>>;
 };
 
 /** A small copy of a picture: `small` has at most 320 pixels on its longer side, `large` 1280. */
@@ -1867,4 +1965,4 @@ export type ProjectEvent = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCo
 
 export type RoomCommand = SendMessage | EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead | Typing | Ping | Resume | Stop | Authenticate;
 
-export type ProjectCommand = StartGeneration | CancelTask | Ping | Resume | Authenticate;
+export type ProjectCommand = StartGeneration | CancelTask | RetryTask | Ping | Resume | Authenticate;

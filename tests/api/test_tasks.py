@@ -62,11 +62,11 @@ async def test_only_known_types_with_fitting_parameters_can_be_started(client, a
     project = await make_project(client, ada)
     types = (await client.get("/api/v1/task-types", headers=ada.headers)).json()
     by_name = {kind["name"]: kind for kind in types}
-    assert {name: kind["may_be_started"] for name, kind in by_name.items()} == {
-        "ingest_document": False,
-        "reingest_project": True,
-    }
+    startable = {name: kind["may_be_started"] for name, kind in by_name.items()}
+    assert startable.items() >= {"ingest_document": False, "reingest_project": True}.items()
+    assert "answer_message" not in startable
     assert by_name["reingest_project"]["params"]["properties"]["only_failed"]["type"] == "boolean"
+    assert by_name["ingest_document"]["presets"]["draft"] == {"passage_tokens": 254, "passage_overlap": 0}
 
     unknown = await start(client, ada, project["id"], "make_coffee")
     assert code_of(unknown) == (422, "VALIDATION_ERROR")
@@ -105,6 +105,44 @@ async def test_cancelling_twice_is_the_same_and_what_has_ended_cannot_be_cancell
     await run_queued_tasks(resources)
     assert code_of(await client.delete(path, headers=ada.headers)) == (409, "CONFLICT")
     assert code_of(await client.delete(f"{TASKS}/{uuid4()}", headers=ada.headers)) == (404, "RESOURCE_NOT_FOUND")
+
+
+async def test_a_task_of_anybody_is_tried_again_by_those_who_may_change_its_project(client, ada):
+    project = await make_project(client, ada)
+    path = (await start(client, ada, project["id"])).headers["location"]
+    assert code_of(await client.post(f"{path}/retry", headers=ada.headers)) == (409, "CONFLICT")
+    await client.delete(path, headers=ada.headers)
+    again = await client.post(f"{path}/retry", headers=ada.headers)
+    assert (again.status_code, again.json()["status"], again.json()["error"]) == (202, "queued", None)
+
+
+async def test_a_schedule_is_made_listed_changed_and_deleted(client, ada):
+    project = await make_project(client, ada)
+    path, body = f"/api/v1/projects/{project['id']}/schedules", {"task_type": "reingest_project", "name": "Nightly"}
+    refused = await client.post(path, json=body | {"cron": "0 0 31 2 *"}, headers=ada.headers)
+    assert code_of(refused) == (422, "VALIDATION_ERROR")
+    assert "Bad day-of-month" in refused.json()["error"]["details"]["errors"][0]["msg"]
+    assert (
+        await client.post(path, json=body | {"cron": "0 3 * * *", "params": {"x": 1}}, headers=ada.headers)
+    ).is_error
+    made = await client.post(path, json=body | {"cron": "0 3 * * *", "timezone": "Asia/Tokyo"}, headers=ada.headers)
+    assert made.status_code == 201, made.text
+    assert made.json()["next_run_at"][11:16] == "18:00"
+    where = made.headers["location"]
+    changed = await client.patch(
+        where, json={"cron": "30 3 * * *"}, headers=ada.headers | {"If-Match": made.headers["etag"]}
+    )
+    assert (changed.json()["next_run_at"][11:16], changed.json()["name"]) == ("18:30", "Nightly")
+    stale = await client.patch(
+        where, json={"is_paused": True}, headers=ada.headers | {"If-Match": made.headers["etag"]}
+    )
+    assert stale.status_code == 412
+    paused = await client.patch(where, json={"is_paused": True}, headers=ada.headers)
+    assert (paused.json()["is_paused"], paused.json()["next_run_at"]) == (True, None)
+    listed = await client.get("/api/v1/schedules", params={"project_id": project["id"]}, headers=ada.headers)
+    assert [schedule["id"] for schedule in listed.json()["items"]] == [made.json()["id"]]
+    assert (await client.delete(where, headers=ada.headers)).status_code == 204
+    assert (await client.get(where, headers=ada.headers)).status_code == 404
 
 
 async def test_lists_are_filtered_and_paged(client, resources, ada):

@@ -15,9 +15,10 @@ from uuid_utils.compat import uuid7
 from app.models import Project, Task, User
 from app.permissions import Principal
 from app.resources import Resources
-from app.services.execution import RunningTask, TaskExecution
+from app.services.execution import TaskExecution
 from app.services.projects import add_project
-from app.services.task_types import queue_task
+from app.services.running_tasks import RunningTask
+from app.services.task_types import TaskType, queue_task
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.worker import Worker
 
@@ -41,6 +42,19 @@ class Probe:
     timeout: timedelta = timedelta(seconds=20)
     task_type: str = field(default_factory=lambda: f"probe_{uuid4().hex}")
     params: type[BaseModel] = NoParams
+    most_at_once: int | None = None
+
+    @property
+    def kind(self) -> TaskType:
+        return TaskType(
+            self.task_type,
+            "Whatever a test wants.",
+            self.params,
+            may_be_started=True,
+            timeout=self.timeout,
+            concurrency=self.concurrency,
+            most_at_once=self.most_at_once,
+        )
 
     async def process(self, task: RunningTask, params: NoParams) -> Mapping[str, Any]:
         return await self.work(task)
@@ -78,6 +92,12 @@ async def read_task(resources: Resources, task_id: UUID) -> Task:
         task = await uow.tasks.get(task_id)
     assert task is not None
     return task
+
+
+async def lease_one(execution: TaskExecution, task_type: str) -> RunningTask | None:
+    """The next task of a type, if there is one that could start now."""
+    taken = await execution.lease({task_type: 1}, most=1)
+    return taken[0] if taken else None
 
 
 async def run_once(resources: Resources, probe: Probe, execution: TaskExecution | None = None) -> None:

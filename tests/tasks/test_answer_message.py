@@ -24,7 +24,7 @@ from app.tasks.worker import Worker
 from tests.factories import User, execute, make_project, make_user
 from tests.library import BEES, LIGHTHOUSE, add_text, with_model
 from tests.llm_server import LanguageServer, Script, serve_language_model
-from tests.tasks.probes import Place, heard, until
+from tests.tasks.probes import Place, heard, lease_one, until
 from tests.work import run_queued_tasks
 
 QUESTION = "How high is the tower of the lighthouse on Gull Rock?"
@@ -196,7 +196,7 @@ async def test_a_worker_that_stops_leaves_the_answer_to_another(client, told, mo
 
 async def test_the_half_answer_of_a_killed_worker_is_marked_when_nobody_goes_on_with_it(client, told, model, ada, room):
     asked = await say(client, ada.headers, room, QUESTION)
-    task = await told.services.execution.lease([ANSWER_MESSAGE])
+    task = await lease_one(told.services.execution, ANSWER_MESSAGE)
     assert task is not None
     state = AnswerState(told.foundation.redis, prefix=told.settings.redis.prefix)
     await state.append(UUID(room["id"]), UUID(asked["id"]), "It is forty")

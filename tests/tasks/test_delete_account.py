@@ -38,7 +38,7 @@ from app.services.erasure import DELETE_ACCOUNT, ERASED_TEXT, FORMER_MEMBER, Era
 from app.services.execution import TaskExecution
 from tests.factories import PASSWORD, User, execute, login, make_key, make_project, make_user, register, share
 from tests.processes import environment_of, start_process
-from tests.tasks.probes import until
+from tests.tasks.probes import lease_one, until
 from tests.tasks.test_ingest_document import Killed, mortal
 from tests.work import run_queued_tasks
 
@@ -389,7 +389,7 @@ async def test_whatever_transaction_an_attempt_ends_in_the_next_one_finishes_the
     settings = alone.settings.task.model_copy(update={"lease": timedelta(0), "max_attempts": 1000})
     deaths = 0
     for last in itertools.count(1):
-        task = await TaskExecution(alone.uow, settings, {}).lease([DELETE_ACCOUNT])
+        task = await lease_one(TaskExecution(alone.uow, settings, {}), DELETE_ACCOUNT)
         if task is None:
             break
         dying = mortal(alone.uow, last, is_committed=is_committed)

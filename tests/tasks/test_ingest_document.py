@@ -24,7 +24,7 @@ from app.settings import TaskSettings
 from app.tasks.worker import run_worker
 from tests.documents import make_pdf, make_scan
 from tests.processes import environment_of, start_process
-from tests.tasks.probes import Place, heard, make_place, until
+from tests.tasks.probes import Place, heard, lease_one, make_place, until
 from tests.work import run_queued_tasks
 
 LONG_PAGES = [
@@ -147,12 +147,12 @@ async def test_whatever_transaction_an_attempt_ends_in_the_next_one_finishes_it(
         text = f"{last}. " + " ".join(f"Lamp {number} is lit at dusk and burns until dawn." for number in range(8))
         document = (await upload(alone, place, text.encode(), "lamps.txt")).document
         doomed = IngestionService(mortal(alone.uow, last, is_committed=is_committed), *parts, batch_size=2)
-        running = await execution.lease(["ingest_document"])
+        running = await lease_one(execution, "ingest_document")
         try:
             await doomed.ingest(running, document.id, size)
         except Killed:
             await asyncio.sleep(0.005)
-            again = await execution.lease(["ingest_document"])
+            again = await lease_one(execution, "ingest_document")
             if again is not None:  # it was not done yet
                 await IngestionService(alone.uow, *parts, batch_size=2).ingest(again, document.id, size)
             chunks = await check_passages(alone, place, document.id)

@@ -14,11 +14,12 @@ from sqlalchemy import update
 
 from app.errors import InvalidInput, ServiceUnavailable
 from app.models import EventRow, TaskStatus
-from app.repositories.tasks import Report
+from app.repositories.task_queue import Report
 from app.resources import Resources
-from app.services.execution import RunningTask, TaskExecution, TaskLost
+from app.services.execution import TaskExecution
+from app.services.running_tasks import RunningTask, TaskLost
 from app.settings import TaskSettings
-from tests.tasks.probes import Place, Probe, heard, make_place, queue, read_task, run_once, until, working
+from tests.tasks.probes import Place, Probe, heard, lease_one, make_place, queue, read_task, run_once, until, working
 
 
 def execution_with(resources: Resources, **settings: Any) -> TaskExecution:
@@ -36,7 +37,7 @@ async def test_many_workers_take_every_task_exactly_once(committed):
     taken: list[Any] = []
 
     async def work() -> None:
-        while running := await committed.services.execution.lease([probe.task_type]):
+        while running := await lease_one(committed.services.execution, probe.task_type):
             taken.append(running.id)
             await committed.services.execution.succeed(running, {"by": "one of eight"})
 
@@ -48,10 +49,11 @@ async def test_many_workers_take_every_task_exactly_once(committed):
 async def test_tasks_with_one_serial_key_run_one_at_a_time_in_their_order(committed):
     place, probe = await make_place(committed), Probe()
     queued = [await queue(committed, place, probe.task_type, serial_key=f"room:{probe.task_type}") for _ in range(3)]
-    lease = committed.services.execution.lease
+    execution = committed.services.execution
     done = []
     for _ in queued:
-        taken = [running for running in await asyncio.gather(*(lease([probe.task_type]) for _ in range(6))) if running]
+        asked = [lease_one(execution, probe.task_type) for _ in range(6)]
+        taken = [running for running in await asyncio.gather(*asked) if running]
         assert len(taken) == 1
         await committed.services.execution.succeed(taken[0], {})
         done.append(taken[0].id)
@@ -62,10 +64,10 @@ async def test_a_task_that_waits_for_another_try_keeps_its_place_in_line(committ
     place, probe = await make_place(committed), Probe()
     first = await queue(committed, place, probe.task_type, serial_key=probe.task_type)
     await queue(committed, place, probe.task_type, serial_key=probe.task_type)
-    running = await committed.services.execution.lease([probe.task_type])
+    running = await lease_one(committed.services.execution, probe.task_type)
     assert running.id == first
     await committed.services.execution.retry(running, ServiceUnavailable("away"))
-    assert await committed.services.execution.lease([probe.task_type]) is None
+    assert await lease_one(committed.services.execution, probe.task_type) is None
 
 
 async def test_urgent_tasks_come_first_and_busy_projects_last(committed):
@@ -74,7 +76,7 @@ async def test_urgent_tasks_come_first_and_busy_projects_last(committed):
     second = await queue(committed, busy, probe.task_type)
     late = await queue(committed, quiet, probe.task_type)
     urgent = await queue(committed, busy, probe.task_type, priority=1)
-    taken = [(await committed.services.execution.lease([probe.task_type])).id for _ in range(4)]
+    taken = [(await lease_one(committed.services.execution, probe.task_type)).id for _ in range(4)]
     assert taken == [urgent, late, first, second]
 
 
@@ -82,14 +84,14 @@ async def test_a_dead_workers_task_is_taken_over_and_it_writes_nothing_more(comm
     place, probe = await make_place(committed), Probe()
     task_id = await queue(committed, place, probe.task_type)
     execution = execution_with(committed, lease=timedelta(milliseconds=200))
-    dead = await execution.lease([probe.task_type])
-    assert await execution.lease([probe.task_type]) is None, "its lease has not run out"
+    dead = await lease_one(execution, probe.task_type)
+    assert await lease_one(execution, probe.task_type) is None, "its lease has not run out"
     await asyncio.sleep(0.25)
-    alive = await execution.lease([probe.task_type])
+    alive = await lease_one(execution, probe.task_type)
     assert (alive.id, alive.attempt) == (task_id, 2)
 
-    assert dead.id not in await execution.renew({dead.id: dead.attempt})
-    assert await execution.renew({alive.id: alive.attempt}) == {task_id: False}
+    assert dead.id not in await execution.renew({dead.id: dead.fence})
+    assert await execution.renew({alive.id: alive.fence}) == {task_id: False}
     with pytest.raises(TaskLost):
         await execution.succeed(dead, {"by": "the dead"})
     with pytest.raises(TaskLost):
@@ -97,7 +99,7 @@ async def test_a_dead_workers_task_is_taken_over_and_it_writes_nothing_more(comm
             await dead.hold(uow)
     await execution.fail(dead, ServiceUnavailable("from the grave"))
     async with committed.uow() as uow:
-        assert not await uow.tasks.set_progress(dead.id, dead.attempt, Report(0.9, "from the grave"))
+        assert not await uow.queue.set_progress(dead.id, dead.fence, Report(0.9, "from the grave"))
     await execution.succeed(alive, {"by": "the living"})
     task = await read_task(committed, task_id)
     assert (task.status, task.result, task.message) == ("succeeded", {"by": "the living"}, "")
@@ -108,12 +110,12 @@ async def test_a_lease_is_renewed_while_another_transaction_holds_the_row(commit
     await queue(committed, place, probe.task_type)
     await queue(committed, place, probe.task_type)
     execution = committed.services.execution
-    held, other = await execution.lease([probe.task_type]), await execution.lease([probe.task_type])
+    held, other = await lease_one(execution, probe.task_type), await lease_one(execution, probe.task_type)
     before = (await read_task(committed, other.id)).leased_until
     async with committed.uow() as uow:
         await held.hold(uow)
         async with asyncio.timeout(1):
-            ours = await execution.renew({held.id: held.attempt, other.id: other.attempt})
+            ours = await execution.renew({held.id: held.fence, other.id: other.fence})
     assert ours == {held.id: False, other.id: False}
     assert (await read_task(committed, other.id)).leased_until > before
 
@@ -130,7 +132,7 @@ async def test_a_temporary_failure_is_tried_again_later_and_in_the_end_says_why(
         task = await read_task(committed, task_id)
         assert (task.status, task.attempts, task.error) == ("queued", 1, None)
         assert frames[-1]["message"] == task.message == "The model is away. Trying again soon."
-        assert await execution.lease([probe.task_type]) is None, "its time has not come"
+        assert await lease_one(execution, probe.task_type) is None, "its time has not come"
         await asyncio.sleep(0.25)
         await run_once(committed, probe, execution)
     task = await read_task(committed, task_id)
@@ -166,9 +168,9 @@ async def test_a_task_that_kills_its_workers_fails_in_the_end(committed):
     task_id = await queue(committed, place, probe.task_type)
     execution = execution_with(committed, max_attempts=2, lease=timedelta(milliseconds=10))
     for _ in range(2):
-        assert await execution.lease([probe.task_type]) is not None
+        assert await lease_one(execution, probe.task_type) is not None
         await asyncio.sleep(0.05)
-    assert await execution.lease([probe.task_type]) is None
+    assert await lease_one(execution, probe.task_type) is None
     task = await read_task(committed, task_id)
     assert (task.status, task.error["code"]) == ("failed", "SERVICE_UNAVAILABLE")
     assert "2 times" in task.error["message"]
@@ -225,7 +227,7 @@ async def test_a_worker_that_stops_hands_its_tasks_back_at_once_and_uncounted(co
         await until(lambda: has_status(committed, task_id, TaskStatus.RUNNING))
     task = await read_task(committed, task_id)
     assert (task.status, task.attempts, task.leased_until) == ("queued", 0, None)
-    running = await committed.services.execution.lease([probe.task_type])
+    running = await lease_one(committed.services.execution, probe.task_type)
     assert (running.id, running.attempt) == (task_id, 1)
 
 

@@ -883,6 +883,10 @@ class PageRegistrationInviteRead(TypedDict):
     items: list[RegistrationInviteRead]
     next_cursor: str | None
 
+class PageScheduleRead(TypedDict):
+    items: list[ScheduleRead]
+    next_cursor: str | None
+
 class PageSessionRead(TypedDict):
     items: list[SessionRead]
     next_cursor: str | None
@@ -1035,6 +1039,18 @@ class Pong(TypedDict):
     project_id: str | None
 
 Precision: TypeAlias = Literal['exact', 'day', 'month', 'year']
+
+class PresetChanges(TypedDict):
+    """Single values that differ from those of a preset; what is left out stays as it is."""
+
+    steps: NotRequired[int | None]
+    resolution: NotRequired[int | None]
+    retrieval_depth: NotRequired[int | None]
+    max_tokens: NotRequired[int | None]
+    temperature: NotRequired[float | None]
+    model: NotRequired[str | None]
+    passage_tokens: NotRequired[int | None]
+    passage_overlap: NotRequired[int | None]
 
 class ProjectCreate(TypedDict):
     name: str
@@ -1224,6 +1240,12 @@ class Resume(TypedDict):
     type: Literal['resume']
     after_seq: int
 
+class RetryTask(TypedDict):
+    """Of a task that has failed or was cancelled."""
+
+    type: Literal['retry_task']
+    task_id: str
+
 Role: TypeAlias = Literal['user', 'admin', 'guest']
 
 class RoleLimitRead(TypedDict):
@@ -1237,6 +1259,46 @@ class RoleLimitUpdate(TypedDict):
     role: Role
     budget: Literal['requests', 'uploads', 'queries', 'messages', 'tokens']
     rate: str | None
+
+class ScheduleCreate(TypedDict):
+    task_type: str
+    params: NotRequired[dict[str, Any]]
+    quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+    preset: NotRequired[PresetChanges]
+    name: str
+    cron: str
+    timezone: NotRequired[str]
+
+class ScheduleRead(TypedDict):
+    """`next_run_at` is null while it is paused; `pause_reason` says why, when it was not somebody's wish."""
+
+    id: str
+    project_id: str
+    owner_id: str
+    name: str
+    task_type: str
+    params: dict[str, Any]
+    quality: str
+    preset: dict[str, Any]
+    cron: str
+    timezone: str
+    is_paused: bool
+    pause_reason: str
+    next_run_at: str | None
+    last_run_at: str | None
+    created_at: str
+    updated_at: str
+
+class ScheduleUpdate(TypedDict):
+    """What is left out stays as it is."""
+
+    name: NotRequired[str | None]
+    cron: NotRequired[str | None]
+    timezone: NotRequired[str | None]
+    params: NotRequired[dict[str, Any] | None]
+    quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+    preset: NotRequired[PresetChanges | None]
+    is_paused: NotRequired[bool | None]
 
 Scope: TypeAlias = Literal['read', 'write', 'admin']
 
@@ -1388,6 +1450,9 @@ class StartGeneration(TypedDict):
     task_type: str
     params: NotRequired[dict[str, Any]]
     quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+    preset: NotRequired[PresetChanges]
+    run_at: NotRequired[str | None]
+    after: NotRequired[list[str]]
 
 class StateChanged(TypedDict):
     """The state is now of this `version` and was of the one before; 0 is none. `changes` is the merge patch (RFC 7396) that leads from one to the other; null where the state was replaced, or the patch is long: then, or after a version that was not told of, the state is read over HTTP."""
@@ -1439,6 +1504,9 @@ class TaskCreate(TypedDict):
     task_type: str
     params: NotRequired[dict[str, Any]]
     quality: NotRequired[Literal['draft', 'standard', 'high', 'ultra'] | None]
+    preset: NotRequired[PresetChanges]
+    run_at: NotRequired[str | None]
+    after: NotRequired[list[str]]
 
 class TaskFailed(TypedDict):
     """Durable."""
@@ -1454,6 +1522,14 @@ class TaskFailed(TypedDict):
     message: str
     details: dict[str, Any]
 
+class TaskFailure(TypedDict):
+    """A try that went wrong before the last one."""
+
+    attempt: int
+    at: str
+    code: str
+    message: str
+
 class TaskProgress(TypedDict):
     type: Literal['progress']
     id: str
@@ -1466,13 +1542,14 @@ class TaskProgress(TypedDict):
     preview_url: str | None
 
 class TaskRead(TypedDict):
-    """`progress` runs from 0 to 1; `error` has `code`, `message` and `details`."""
+    """`preset`: what the quality means here; `progress` runs from 0 to 1; `error` has `code`, `message`, `details`. `failures`: earlier tries, the newest last; `waits_for`: so many tasks that it comes after have not succeeded yet; `run_after`: it is not begun, or not tried again, before this time."""
 
     id: str
     project_id: str
     task_type: str
     quality: str
     params: dict[str, Any]
+    preset: dict[str, Any]
     status: TaskStatus
     progress: float
     message: str
@@ -1480,6 +1557,10 @@ class TaskRead(TypedDict):
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     attempts: int
+    failures: list[TaskFailure]
+    waits_for: int
+    run_after: str
+    schedule_id: str | None
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -1510,12 +1591,13 @@ class TaskState(TypedDict):
 TaskStatus: TypeAlias = Literal['queued', 'running', 'succeeded', 'failed', 'cancelled']
 
 class TaskTypeRead(TypedDict):
-    """A kind of work. `params` is the JSON Schema of its parameters."""
+    """A kind of work. `params` is the JSON Schema of its parameters; `presets`: what each quality means for it."""
 
     name: str
     description: str
     may_be_started: bool
     params: dict[str, Any]
+    presets: dict[str, dict[str, int | float | str]]
 
 class ThumbnailRead(TypedDict):
     """A small copy of a picture: `small` has at most 320 pixels on its longer side, `large` 1280."""
@@ -1728,4 +1810,4 @@ ProjectEvent: TypeAlias = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCom
 
 RoomCommand: TypeAlias = SendMessage | EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead | Typing | Ping | Resume | Stop | Authenticate
 
-ProjectCommand: TypeAlias = StartGeneration | CancelTask | Ping | Resume | Authenticate
+ProjectCommand: TypeAlias = StartGeneration | CancelTask | RetryTask | Ping | Resume | Authenticate
