@@ -69,15 +69,14 @@ def _no_cursor() -> object:
 
 
 def _normal_prefix(prefix: str) -> str:
-    return unicodedata.normalize("NFC", require_storable(prefix))
+    normal = unicodedata.normalize("NFC", require_storable(prefix))
+    if len(normal.encode()) > LONGEST_PATH:
+        raise ValueError(f"must have at most {LONGEST_PATH:,} bytes")
+    return normal
 
 
-ProjectPath = Annotated[
-    str,
-    Field(max_length=LONGEST_PATH, description="Such as `notes/plan.txt`."),
-    AfterValidator(normal_path),
-]
-PathPrefix = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_normal_prefix)]
+ProjectPath = Annotated[str, Field(description="Such as `notes/plan.txt`."), AfterValidator(normal_path)]
+PathPrefix = Annotated[str, AfterValidator(_normal_prefix)]
 PathCursor = Annotated[
     str | None, BeforeValidator(_decode_cursor), WithJsonSchema({"type": "string", "pattern": CURSOR})
 ]
