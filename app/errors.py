@@ -54,6 +54,15 @@ class Conflict(AppError):
     status, code = 409, "CONFLICT"
 
 
+class ProjectArchived(Conflict):
+    """What is in the project can be read, and not changed."""
+
+    code = "PROJECT_ARCHIVED"
+
+    def __init__(self, project_id: object) -> None:
+        super().__init__("The project is archived, and so read-only: unarchive it first.", project_id=str(project_id))
+
+
 class SessionFull(AppError):
     status, code = 409, "SESSION_FULL"
 

@@ -6,13 +6,22 @@ of the event log and carry `seq`; ephemeral ones have no number, and the latest 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
-from uuid_utils.compat import uuid7
+from pydantic import Field
+
+from app.event_base import Event as Event
+from app.event_base import Timestamp as Timestamp
+from app.event_base import Told as Told
+from app.event_base import utc_now as utc_now
+from app.project_events import FileChanged as FileChanged
+from app.project_events import ProjectEvent as ProjectEvent
+from app.project_events import ProjectUpdated as ProjectUpdated
+from app.project_events import StateChanged as StateChanged
+from app.project_events import WebhookDisabled as WebhookDisabled
+from app.project_events import WebhookPinged as WebhookPinged
 
 WORKERS = UUID(int=0)
 """The channel on which workers are told that there is something to do. It has no log: a worker also polls."""
@@ -26,10 +35,7 @@ class Wanted(StrEnum):
     STOPS = "stops"  # of tasks that run
     MAILS = "mails"
     MEMORIES = "memories"  # to be indexed
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+    WEBHOOKS = "webhooks"  # to be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +45,6 @@ class Frame:
     channel_id: UUID
     seq: int | None
     text: str
-
-
-Timestamp = Annotated[
-    datetime, PlainSerializer(lambda at: at.astimezone(UTC).isoformat().replace("+00:00", "Z"), when_used="json")
-]
-
-
-class Told(BaseModel):
-    """What clients are told has all its fields, always."""
-
-    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
-
-
-class Event(Told):
-    type: str
-    id: UUID = Field(default_factory=uuid7)
-    timestamp: Timestamp = Field(default_factory=utc_now)
 
 
 class Person(Told):
@@ -98,6 +87,7 @@ class TaskState(Told):
     status: str
     progress: float
     message: str
+    preview_url: str | None = None
 
 
 class Welcome(Event):
@@ -258,11 +248,10 @@ class SpiritToken(RoomEvent):
     offset: int | None = None
 
 
-# --- events of a project's tasks ----------------------------------------------------------------------------------
+# --- events of a project -------------------------------------------------------------------------------------------
 
 
-class TaskEvent(Event):
-    project_id: UUID
+class TaskEvent(ProjectEvent):
     task_id: UUID
     task_type: str
 
@@ -358,6 +347,7 @@ DurableRoomEvent = (
     | SessionUpdated
     | SpiritBusy
 )
-DurableEvent = DurableRoomEvent | TaskStarted | TaskCompleted | TaskFailed | MemoryChanged | MemoriesImported
-EphemeralEvent = UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken | TaskProgress
+DurableProjectEvent = TaskStarted | TaskCompleted | TaskFailed | ProjectUpdated | FileChanged | WebhookDisabled
+DurableEvent = DurableRoomEvent | DurableProjectEvent | MemoryChanged | MemoriesImported
+EphemeralEvent = UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken | TaskProgress | StateChanged
 PersonalEvent = Welcome | ErrorOccurred | Pong

@@ -21,6 +21,7 @@ from app.adapters.pictures import Pictures
 from app.adapters.reranker import Reranker, open_reranker
 from app.adapters.sparse import SparseEncoder, open_sparse_encoder
 from app.adapters.storage import LocalStorage, Storage
+from app.adapters.webhook_sender import WebhookSender
 from app.repositories.engine import create_engine
 from app.settings import RedisSettings, Settings
 
@@ -45,6 +46,7 @@ class Foundation:
     llm: LanguageModel | None
     provider: OpenIDProvider | None
     mail_sender: MailSender | None
+    webhook_sender: WebhookSender
 
 
 def create_redis(settings: RedisSettings) -> Redis:
@@ -111,6 +113,8 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         pictures = await stack.enter_async_context(Pictures(settings.media))
         provider = await stack.enter_async_context(open_provider(settings.oidc))
         mail_sender = open_mail_sender(settings)
+        webhook_sender = WebhookSender(settings.webhook)
+        stack.callback(webhook_sender.close)
         yield Foundation(
             settings=settings,
             engine=engine,
@@ -126,4 +130,5 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             llm=llm,
             provider=provider,
             mail_sender=mail_sender,
+            webhook_sender=webhook_sender,
         )

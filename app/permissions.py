@@ -52,7 +52,8 @@ class Action(StrEnum):
     READ_HOSTED = "see a room's invites, and who is muted or removed there"
     READ = "read documents, tasks, projects; search and ask"
     EDIT = "add, change and delete documents and tasks, open rooms"
-    MANAGE_PROJECT = "rename or delete a project, choose its members"
+    MANAGE_PROJECT = "rename, archive or delete a project, choose its members, its webhooks"
+    READ_MANAGED = "see a project's webhooks and what they were told, export the project"
     MANAGE_SELF = "change one's profile, make projects and API keys"
     SECURE_SELF = "change one's password or address, end log-ins, export and delete the account"
     ADMINISTER = "users, invites, limits, statistics, the audit log"
@@ -76,6 +77,7 @@ RULES: Final[Mapping[Action, Rule]] = {
     Action.READ:           Rule(CallerKind.ACCOUNT, Scope.READ,         None),
     Action.EDIT:           Rule(CallerKind.ACCOUNT, Scope.WRITE,        ProjectRole.EDITOR),
     Action.MANAGE_PROJECT: Rule(CallerKind.ACCOUNT, Scope.WRITE,        ProjectRole.OWNER),
+    Action.READ_MANAGED:   Rule(CallerKind.ACCOUNT, Scope.READ,         ProjectRole.OWNER),
     Action.MANAGE_SELF:    Rule(CallerKind.ACCOUNT, Scope.WRITE,        None),
     Action.SECURE_SELF:    Rule(CallerKind.PERSON,  Scope.WRITE,        None),
     Action.ADMINISTER:     Rule(CallerKind.ADMIN,   Scope.ADMIN,        None),

@@ -1,13 +1,20 @@
-"""How settings are written in the environment: lists with commas, times in seconds, rates."""
+"""How settings are grouped, and written in the environment: lists with commas, times in seconds, rates."""
 
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from app.rates import parse_rate
+
+
+class Group(BaseModel):
+    """Settings that belong to one component."""
+
+    # The environment is full of other programs' names, such as LOG_DIR and PASSWORD_STORE_DIR.
+    model_config = {"frozen": True, "extra": "ignore"}
 
 
 def _split_commas(value: object) -> object:

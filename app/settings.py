@@ -12,21 +12,15 @@ from pathlib import Path
 from typing import Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.presets import PRESETS, Preset, PresetChanges, Quality
 from app.setting_problems import problems_of
-from app.setting_values import CommaSeparated, Networks, Ports, Rate, Seconds, Secrets
+from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
+from app.workspace_settings import ProjectSettings, WebhookSettings
 
 FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
-
-
-class Group(BaseModel):
-    """Settings that belong to one component."""
-
-    # The environment is full of other programs' names, such as LOG_DIR and PASSWORD_STORE_DIR.
-    model_config = {"frozen": True, "extra": "ignore"}
 
 
 class DatabaseSettings(Group):
@@ -334,6 +328,8 @@ class Settings(BaseSettings):
     answer: AnswerSettings = AnswerSettings()
     memory: MemorySettings = MemorySettings()
     media: MediaSettings = MediaSettings()
+    project: ProjectSettings = ProjectSettings()
+    webhook: WebhookSettings = WebhookSettings()
     task: TaskSettings = TaskSettings()
     preset: PresetSettings = PresetSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()

@@ -34,7 +34,7 @@ from tests.processes import LiveServer, start_server
 
 REPOSITORY = Path(__file__).parent.parent
 NO_LIMIT = "1000000/minute"
-ENDLESS = re.compile(r"/chat/[^/]*/events$")
+ENDLESS = re.compile(r"/(chat|tasks)/[^/]*/events$")
 SHARED = Path(os.environ.get("HEARTH_SHARED", REPOSITORY.parent / "shared")) / "data"
 
 

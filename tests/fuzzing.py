@@ -12,7 +12,8 @@ from schemathesis.schemas import BaseSchema
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 KNOWN_IDS_SHARE = 0.5  # of the ids in paths; the others are made up, or were seen in earlier answers
-ENDLESS = ("GET /api/v1/chat/{session_id}/events",)  # streams, whose end nobody can wait for
+ENDLESS = ("GET /api/v1/chat/{session_id}/events", "GET /api/v1/tasks/{task_id}/events")
+"""Streams, whose end nobody can wait for."""
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 

@@ -138,8 +138,16 @@ async def follow(
     client: AsyncClient, room: str, headers: dict[str, str], *, query: str = "", last_event_id: int | None = None
 ) -> AsyncIterator[Follower]:
     """`GET /chat/{room}/events`."""
+    async with follow_path(client, f"chat/{room}", headers, query=query, last_event_id=last_event_id) as follower:
+        yield follower
+
+
+@asynccontextmanager
+async def follow_path(
+    client: AsyncClient, path: str, headers: dict[str, str], *, query: str = "", last_event_id: int | None = None
+) -> AsyncIterator[Follower]:
+    """`GET /{path}/events`."""
     known = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
-    path = f"/api/v1/chat/{room}/events{query}"
-    async with client.stream("GET", path, headers=headers | known) as response:
+    async with client.stream("GET", f"/api/v1/{path}/events{query}", headers=headers | known) as response:
         assert response.status_code == 200, await response.aread()
         yield Follower(response)

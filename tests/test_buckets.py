@@ -7,7 +7,7 @@ from httpx import AsyncClient
 
 from app.migrations import migrate
 from tests.conftest import cloned_database
-from tests.factories import User, make_user
+from tests.factories import User, make_project, make_user
 from tests.media import attach, fetch, make_photo, opened, see
 from tests.memories import remember
 from tests.object_store import serve_objects
@@ -34,6 +34,20 @@ async def see_a_photo(client: AsyncClient, ada: User, folder: Path) -> None:
     assert opened((await fetch(client, ada, media, "thumbnails/small")).content).size == (20, 40)
     assert count_files(folder) == 3  # thumbnails of one so small are one
     path = f"/api/v1/memories/{memory['id']}/media/{media['id']}"
+    assert (await client.delete(path, headers=ada.headers)).status_code == 204
+    assert count_files(folder) == 0
+
+
+async def see_a_file(client: AsyncClient, ada: User, folder: Path) -> None:
+    """Put into a project, sent in part, shown small, replaced, and gone from the bucket in the end."""
+    project = (await make_project(client, ada))["id"]
+    path = f"/api/v1/projects/{project}/files/pier.png"
+    assert (await client.put(path, content=make_photo(), headers=ada.headers)).status_code == 201
+    small = await client.get(path.replace("/files/", "/previews/"), headers=ada.headers, params={"size": 16})
+    assert max(opened(small.content).size) == 16
+    assert (await client.put(path, content=TEXT, headers=ada.headers)).status_code == 200
+    part = await client.get(path, headers=ada.headers | {"Range": "bytes=4-8"})
+    assert (part.status_code, part.content, count_files(folder)) == (206, b"ferry", 1)
     assert (await client.delete(path, headers=ada.headers)).status_code == 204
     assert count_files(folder) == 0
 
@@ -69,4 +83,5 @@ async def test_documents_are_kept_read_and_sent_from_a_bucket(settings, tmp_path
             assert (await client.delete(path, headers=ada.headers)).status_code == 204
             assert not kept.exists()
             await see_a_photo(client, ada, tmp_path / "objects")
+            await see_a_file(client, ada, tmp_path / "objects")
             assert (await client.get("/api/v1/health")).json()["checks"]["workspace"]["status"] == "healthy"

@@ -154,8 +154,15 @@ async def make_world(client: AsyncClient) -> World:
     brought = await client.post(
         "/api/v1/memories/imports", files={"file": ("diary.csv", b"title\nA lamp\n")}, headers=owner.headers
     )
+    plan = f"/api/v1/projects/{project['id']}/files/notes/plan.txt"
+    assert (await client.put(plan, content=b"Light it.", headers=owner.headers)).status_code == 201
+    webhook = await create(f"/projects/{project['id']}/webhooks", url="http://8.8.8.8/hooks")
+    delivery = await create(f"/projects/{project['id']}/webhooks/{webhook['id']}/ping")
     files = [await attach(client, owner, memory["id"], b"A note.") for memory in (private, shared)]
     world.ids = {
+        "webhook_id": webhook["id"],
+        "delivery_id": delivery["id"],
+        "path": "notes/plan.txt",
         "project_id": project["id"],
         "document_id": accepted["document"]["id"],
         "task_id": accepted["task"]["id"],
@@ -221,6 +228,8 @@ def known(name: str) -> Callable[[World], str]:
 
 
 PROJECT = f"{V1}/projects/{{project_id}}"
+WEBHOOK = f"{PROJECT}/webhooks/{{webhook_id}}"
+DELIVERY = f"{WEBHOOK}/deliveries/{{delivery_id}}"
 DOCUMENT = f"{V1}/documents/{{document_id}}"
 SESSION = f"{V1}/sessions/{{session_id}}"
 MESSAGES = f"{V1}/chat/{{session_id}}/messages"
@@ -292,6 +301,32 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     ),
     f"DELETE {PROJECT}/members/{{user_id}}": (in_project(viewer=403, editor=403, owner=204), None),
     f"POST {PROJECT}/tasks": (in_project(viewer=403, owner=202), json(task_type="reingest_project")),
+    f"POST {PROJECT}/archive": (in_project(viewer=403, editor=403, owner=200), None),
+    f"POST {PROJECT}/unarchive": (in_project(viewer=403, editor=403, owner=200), None),
+    f"GET {PROJECT}/stats": (in_project(viewer=200, owner=200), None),
+    f"GET {PROJECT}/export": (in_project(viewer=403, editor=403, owner=200), None),
+    f"GET {PROJECT}/state": (in_project(viewer=200, owner=200), None),
+    f"PUT {PROJECT}/state": (in_project(viewer=403, owner=200), json(scene=1)),
+    f"PATCH {PROJECT}/state": (in_project(viewer=403, owner=200), json(scene=None)),
+    f"DELETE {PROJECT}/state": (in_project(viewer=403, owner=204), None),
+    f"GET {PROJECT}/files": (in_project(viewer=200, owner=200), None),
+    f"PUT {PROJECT}/files/{{path}}": (in_project(viewer=403, owner=200), json(text="New.")),
+    f"GET {PROJECT}/files/{{path}}": (in_project(viewer=200, owner=200), None),
+    f"DELETE {PROJECT}/files/{{path}}": (in_project(viewer=403, owner=204), None),
+    f"GET {PROJECT}/previews/{{path}}": (in_project(viewer=200, owner=200), None),
+    f"POST {PROJECT}/webhooks": (
+        in_project(viewer=403, editor=403, owner=201),
+        json(url="http://8.8.8.8/hooks", events=["complete"]),
+    ),
+    f"GET {PROJECT}/webhooks": (in_project(viewer=403, editor=403, owner=200), None),
+    f"GET {WEBHOOK}": (in_project(viewer=403, editor=403, owner=200), None),
+    f"PATCH {WEBHOOK}": (in_project(viewer=403, editor=403, owner=200), json(description="Changed.")),
+    f"DELETE {WEBHOOK}": (in_project(viewer=403, editor=403, owner=204), None),
+    f"POST {WEBHOOK}/secret": (in_project(viewer=403, editor=403, owner=200), None),
+    f"POST {WEBHOOK}/ping": (in_project(viewer=403, editor=403, owner=202), None),
+    f"GET {WEBHOOK}/deliveries": (in_project(viewer=403, editor=403, owner=200), None),
+    f"GET {DELIVERY}": (in_project(viewer=403, editor=403, owner=200), None),
+    f"POST {DELIVERY}/replay": (in_project(viewer=403, editor=403, owner=409), None),  # it is on its way
     # documents
     f"POST {V1}/documents": (in_project(viewer=403, owner=202), json(text="New.", project_id=known("project_id"))),
     f"POST {V1}/ingest": (in_project(viewer=403, owner=202), json(text="Newer.", project_id=known("project_id"))),
@@ -351,6 +386,7 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     # tasks
     f"GET {V1}/tasks": (personal(200), None),
     f"GET {V1}/tasks/{{task_id}}": (in_project(viewer=200, owner=200), None),
+    f"GET {V1}/tasks/{{task_id}}/events": (in_project(viewer=200, owner=200), None),
     f"DELETE {V1}/tasks/{{task_id}}": (in_project(viewer=403, owner=202), None),
     f"POST {V1}/tasks/{{task_id}}/retry": (in_project(viewer=403, owner=409), None),  # the server started it itself
     f"GET {V1}/task-types": (personal(200), None),
@@ -448,7 +484,7 @@ async def test_a_route_lets_in_whom_its_row_says_and_nobody_else(
     log_ins = {key: await redis.get(key) for key in await redis.keys(f"{resources.settings.redis.prefix}login:*")}
     wrong = []
     for name, (columns, body) in sorted(
-        (ROWS | SHARED_ROWS).items(), key=lambda item: item[0].startswith("DELETE")
+        (ROWS | SHARED_ROWS).items(), key=lambda item: item[0].startswith(("PUT", "DELETE"))
     ):  # files go, too
         for caller, status in {**columns, **in_guise(name, columns)}.items():
             await shared_connection.exec_driver_sql("SAVEPOINT before_the_call")

@@ -63,6 +63,7 @@ def test_every_setting_is_read_from_the_environment_under_its_name(monkeypatch: 
     different |= {"JWT_PREVIOUS_SECRETS": SECRET, "LOG_LEVEL": "error", "LOG_FORMAT": "json"}
     different |= {"EMBEDDING_PRECISION": "fp32", "LLM_TEMPERATURE": "0.5", "COOKIE_SECURE": "always"}
     different |= {"TRUSTED_PROXIES": "10.0.0.0/8", "FETCH_ALLOWED_NETWORKS": "10.1.0.0/16"}
+    different |= {"WEBHOOK_ALLOWED_NETWORKS": "10.2.0.0/16", "PROJECT_STATE_MAX_DEPTH": "20"}
     different |= {"AUDIT_RETENTION": "90000", "EMBEDDING_SPARSE": "off"}
     different |= {"STORAGE_BACKEND": "s3", "STORAGE_ENDPOINT": "https://s3.example.org"}
     different |= {

@@ -108,7 +108,7 @@ class Fetcher:
         """The answer of one server, its body still to be read; `stack` closes it."""
         with _failures_told():
             async with asyncio.timeout_at(deadline):
-                addresses = await self._acceptable_addresses(url)
+                addresses = await self.acceptable_addresses(url)
                 for address in addresses:
                     with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
                         return await stack.enter_async_context(self._connected(url, address))
@@ -137,7 +137,8 @@ class Fetcher:
             finally:
                 await response.aclose()
 
-    async def _acceptable_addresses(self, url: httpx.URL) -> Sequence[str]:
+    async def acceptable_addresses(self, url: httpx.URL) -> Sequence[str]:
+        """Where `url` may be asked for. Raises InvalidInput: nowhere."""
         host = url.raw_host.decode().strip("[]")
         try:
             addresses = [host] if _IPV4.fullmatch(host) or ":" in host else await self._resolve(host, _port(url))

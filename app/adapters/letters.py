@@ -21,6 +21,7 @@ class Letter(StrEnum):
     ACCOUNT_EXISTS = "account_exists"
     ADDRESS_TAKEN = "address_taken"
     INVITED = "invited"
+    WEBHOOK_DISABLED = "webhook_disabled"
 
 
 SUBJECTS: Final[Mapping[Letter, str]] = {
@@ -31,6 +32,7 @@ SUBJECTS: Final[Mapping[Letter, str]] = {
     Letter.ACCOUNT_EXISTS: "You have an account already",
     Letter.ADDRESS_TAKEN: "Your address was asked for",
     Letter.INVITED: "You are invited to make an account",
+    Letter.WEBHOOK_DISABLED: "A webhook was switched off",
 }
 
 

@@ -11,12 +11,14 @@ from app.api import (
     chat,
     devices,
     documents,
+    files,
     health,
     imports,
     locations,
     media,
     memories,
     people,
+    project_states,
     projects,
     query,
     schedules,
@@ -24,6 +26,7 @@ from app.api import (
     tasks,
     tickets,
     users,
+    webhooks,
 )
 from app.api.admin import router as admin_router
 from app.api.audit import router as audit_router
@@ -32,6 +35,7 @@ from app.api.limits import check_limits
 from app.api.oidc import router as oidc_router
 from app.api.recovery import router as recovery_router
 from app.api.role_limits import router as role_limits_router
+from app.api.task_followers import router as task_followers_router
 
 V1: Final = (
     health.router,
@@ -43,6 +47,9 @@ V1: Final = (
     users.router,
     api_keys.router,
     projects.router,
+    project_states.router,
+    files.router,
+    webhooks.router,
     documents.router,
     query.router,
     candidates.router,  # before memories, one of which could have this name
@@ -56,6 +63,7 @@ V1: Final = (
     chat.router,
     followers_router,
     tasks.router,
+    task_followers_router,
     role_limits_router,
     admin_router,
     audit_router,

@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from app import __version__
 from app.commands import ProjectCommand, RoomCommand
-from app.events import DurableEvent, EphemeralEvent, PersonalEvent, RoomEvent, TaskEvent
+from app.events import DurableEvent, EphemeralEvent, PersonalEvent, ProjectEvent, RoomEvent
 from app.realtime.outbox import CloseCode
 
 Json = dict[str, Any]
@@ -56,7 +56,7 @@ ROOM_EVENTS: Final[Sequence[Model]] = [
     event for event in (*get_args(DurableEvent), *get_args(EphemeralEvent)) if issubclass(event, RoomEvent)
 ]
 PROJECT_EVENTS: Final[Sequence[Model]] = [
-    event for event in (*get_args(DurableEvent), *get_args(EphemeralEvent)) if issubclass(event, TaskEvent)
+    event for event in (*get_args(DurableEvent), *get_args(EphemeralEvent)) if issubclass(event, ProjectEvent)
 ]
 CHANNELS: Final = {
     "room": (
@@ -69,7 +69,7 @@ CHANNELS: Final = {
     "project": (
         "/ws/{project_id}",
         "project_id",
-        "The tasks of a project. With the id of a room the same as `/ws/chat/{session_id}`.",
+        "A project: its tasks, its state, its files. With the id of a room the same as `/ws/chat/{session_id}`.",
         [*SHARED, *PROJECT_EVENTS],
         get_args(ProjectCommand),
     ),

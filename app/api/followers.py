@@ -3,7 +3,7 @@
 import asyncio
 import json
 from datetime import timedelta
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, ClassVar, Final, Literal, Protocol
 from uuid import UUID
 
 from fastapi import Header, Query
@@ -84,22 +84,24 @@ async def follow_room_events(
 class RoomStream(Response):
     """One follower, from the welcome until either side ends it."""
 
-    def __init__(self, actor: Principal, session_id: UUID, resources: Resources, after_seq: int | None) -> None:
+    _channel_name: ClassVar[Literal["session_id", "project_id"]] = "session_id"  # what frames call the channel
+
+    def __init__(self, actor: Principal, channel_id: UUID, resources: Resources, after_seq: int | None) -> None:
         super().__init__()
         self._actor = actor
-        self._session_id = session_id
+        self._channel_id = channel_id
         self._resources = resources
         self._after_seq = after_seq
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wire: Wire | None = scope.get("extensions", {}).get(WIRE)
-        async with self._resources.hub.attach(self._session_id) as listener:
+        async with self._resources.hub.attach(self._channel_id) as listener:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             if wire is not None:
                 wire.watch(DEAD_AFTER)
                 wire.on_stop = lambda: listener.outbox.cut_off(CloseCode.RESTARTING)
             try:
-                with self._resources.visits.stay(self._actor, self._session_id, listener.outbox):
+                with self._resources.visits.stay(self._actor, self._channel_id, listener.outbox):
                     await self._follow(listener, receive, send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             except CutOff as cut_off:
@@ -116,9 +118,8 @@ class RoomStream(Response):
         Raises:
             CutOff: the server ends it.
         """
-        conversation = RoomConversation(self._actor, self._session_id, listener, self._resources)
         writing = asyncio.create_task(self._write(listener, send))
-        beginning = asyncio.create_task(conversation.begin(self._after_seq))
+        beginning = asyncio.create_task(self._begin(listener))
         leaving = asyncio.create_task(_disconnect(receive))
         end = listener.outbox.end
         waited_for: set[asyncio.Future[Any]] = {writing, beginning, leaving, end}
@@ -132,15 +133,20 @@ class RoomStream(Response):
         finally:
             await cancel_until_done([writing, beginning, leaving])
 
+    async def _begin(self, listener: Listener) -> None:
+        """Welcome, then what was missed, then live."""
+        conversation = RoomConversation(self._actor, self._channel_id, listener, self._resources)
+        await conversation.begin(self._after_seq)
+
     async def _write(self, listener: Listener, send: Send) -> None:
         while True:
             try:
                 async with asyncio.timeout(SILENCE):
                     text = await listener.outbox.take()
             except TimeoutError:
-                await _send(send, PING)
+                await send_piece(send, PING)
             else:
-                await _send(send, self._encoded(text))
+                await send_piece(send, self._encoded(text))
 
     def _encoded(self, text: str) -> bytes:
         """A welcome has the number that it stands at as its id: whoever hears nothing else comes back with that."""
@@ -155,21 +161,21 @@ class RoomStream(Response):
     async def _explain(self, code: CloseCode, send: Send) -> bool:
         """End the stream and say why; False for a client that reads nothing, and so cannot be told."""
         event = ErrorOccurred(
-            session_id=self._session_id,
+            **{self._channel_name: self._channel_id},
             error_code=code.name,
             message=REASONS.get(code, "The stream has ended."),
             details={"close_code": int(code)},
         )
         try:
             async with asyncio.timeout(LAST_WORDS):
-                await _send(send, self._encoded(event.model_dump_json()))
+                await send_piece(send, self._encoded(event.model_dump_json()))
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             return False
         return True
 
 
-async def _send(send: Send, body: bytes) -> None:
+async def send_piece(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 

@@ -15,7 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import auth, chat, documents, health, media, oidc, query, recovery, sessions
+from app.api import auth, chat, documents, files, health, media, oidc, query, recovery, sessions
 from app.api.callers import Caller
 from app.api.deps import CallerDep, ResourcesDep
 from app.errors import AppError, InvalidCredentials, RateLimited
@@ -50,7 +50,7 @@ SAYING: Final[Sequence[Endpoint]] = (
 )
 TIGHTER: Final[Sequence[tuple[Budget, Sequence[Endpoint]]]] = (
     (Budget.LOGIN, LIMITED_LIKE_LOGIN),
-    (Budget.UPLOADS, (documents.create_document, documents.reingest_document, media.create_media)),
+    (Budget.UPLOADS, (documents.create_document, documents.reingest_document, files.put_file, media.create_media)),
     (Budget.QUERIES, (query.search, query.answer_question)),
     (Budget.MESSAGES, SAYING),
 )

@@ -1,20 +1,28 @@
 """Projects and their members over HTTP."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Response, status
+from fastapi import Query, Response, status
+from fastapi.responses import StreamingResponse
 
 from app.api.conditional import ConditionalDep, IfMatch
 from app.api.deps import Actor, Cursor, Limit, ServicesDep
 from app.api.routing import Router
 from app.models import Project
+from app.repositories.statistics import ProjectCounts
 from app.schemas.common import ErrorResponse, Page
-from app.schemas.projects import MemberPut, MemberRead, ProjectCreate, ProjectRead, ProjectUpdate
+from app.schemas.projects import MemberPut, MemberRead, ProjectCreate, ProjectRead, ProjectStatistics, ProjectUpdate
 from app.services.projects import Membership
 
 router = Router(prefix="/projects", tags=["projects"])
 
+DEFAULT_STAYS: dict[int | str, dict[str, Any]] = {
+    409: {"model": ErrorResponse, "description": "The default project cannot be archived"}
+}
+ARCHIVE_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A ZIP archive", "content": {"application/zip": {"schema": {"type": "string"}}}}
+}
 MEMBER_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": MemberRead, "description": "The role was changed"},
     409: {"model": ErrorResponse, "description": "The project would be left without its owner"},
@@ -33,10 +41,14 @@ async def create_project(
 
 @router.get("")
 async def list_projects(
-    actor: Actor, services: ServicesDep, cursor: Cursor = None, limit: Limit = 20
+    actor: Actor,
+    services: ServicesDep,
+    archived: Annotated[bool | None, Query(description="Only those that are archived, or only the others.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
 ) -> Page[ProjectRead]:
     """Your projects and those shared with you, the newest first."""
-    rows = await services.projects.list(actor, before=cursor, limit=limit + 1)
+    rows = await services.projects.list(actor, is_archived=archived, before=cursor, limit=limit + 1)
     return Page[ProjectRead].of(rows, limit)
 
 
@@ -63,6 +75,39 @@ async def update_project(
 async def delete_project(actor: Actor, services: ServicesDep, project_id: UUID, expected: IfMatch) -> None:
     """Owners delete a project with its documents, rooms and tasks; the default project stays."""
     await services.projects.delete(actor, project_id, expected=expected)
+
+
+@router.post("/{project_id}/archive", response_model=ProjectRead, responses=DEFAULT_STAYS)
+async def archive_project(
+    actor: Actor, services: ServicesDep, project_id: UUID, conditional: ConditionalDep
+) -> Project:
+    """Owners make a project read-only, and close its rooms; what runs already goes on to its end."""
+    return conditional.tag(await services.projects.archive(actor, project_id))
+
+
+@router.post("/{project_id}/unarchive", response_model=ProjectRead)
+async def unarchive_project(
+    actor: Actor, services: ServicesDep, project_id: UUID, conditional: ConditionalDep
+) -> Project:
+    """Owners let a project be worked in again; the rooms that were closed with it are open."""
+    return conditional.tag(await services.projects.unarchive(actor, project_id))
+
+
+@router.get("/{project_id}/stats", response_model=ProjectStatistics)
+async def get_project_statistics(actor: Actor, services: ServicesDep, project_id: UUID) -> ProjectCounts:
+    """How much there is in it."""
+    return await services.projects.count(actor, project_id)
+
+
+@router.get("/{project_id}/export", response_class=StreamingResponse, responses=ARCHIVE_ANSWER)
+async def export_project(actor: Actor, services: ServicesDep, project_id: UUID) -> StreamingResponse:
+    """Owners take all of a project with them as one ZIP archive, made while it is downloaded."""
+    pieces = await services.exports.export_project(actor, project_id)
+    headers = {
+        "Content-Disposition": f'attachment; filename="project-{project_id}.zip"',
+        "Cache-Control": "no-store",
+    }
+    return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
 
 @router.get("/{project_id}/members")

@@ -14,6 +14,7 @@ from app.models.documents import (
     TermCount,
 )
 from app.models.events import Channel, EventRow
+from app.models.files import LONGEST_PATH, ProjectFile
 from app.models.idempotency import IdempotentRequest
 from app.models.imports import MemoryImport, MemoryOrigin
 from app.models.media import Media, MediaRendition, MediaStatus
@@ -60,8 +61,10 @@ from app.models.users import (
     RoleLimit,
     User,
 )
+from app.models.webhooks import DeliveryStatus, Webhook, WebhookDelivery
 
 __all__ = [
+    "LONGEST_PATH",
     "UNFINISHED",
     "APIKey",
     "Answer",
@@ -74,6 +77,7 @@ __all__ = [
     "Chunk",
     "ChunkDraft",
     "ChunkTerms",
+    "DeliveryStatus",
     "Document",
     "DocumentStatus",
     "DocumentText",
@@ -110,6 +114,7 @@ __all__ = [
     "PersonName",
     "Precision",
     "Project",
+    "ProjectFile",
     "Reaction",
     "ReadMarker",
     "RefreshToken",
@@ -126,4 +131,6 @@ __all__ = [
     "TaskStatus",
     "TermCount",
     "User",
+    "Webhook",
+    "WebhookDelivery",
 ]

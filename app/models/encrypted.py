@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.models.idempotency import IdempotentRequest
 from app.models.users import Identity, OutgoingMail
+from app.models.webhooks import Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +43,14 @@ IDENTITY_ACCESS_TOKEN: Final = _of(Identity.access_token)
 IDENTITY_REFRESH_TOKEN: Final = _of(Identity.refresh_token)
 MAIL_CONTENT: Final = _of(OutgoingMail.content)
 IDEMPOTENT_BODY: Final = _of(IdempotentRequest.body)
+WEBHOOK_SECRET: Final = _of(Webhook.secret)
+WEBHOOK_PREVIOUS_SECRET: Final = _of(Webhook.previous_secret)
 
-ENCRYPTED: Final = (IDENTITY_ACCESS_TOKEN, IDENTITY_REFRESH_TOKEN, MAIL_CONTENT, IDEMPOTENT_BODY)
+ENCRYPTED: Final = (
+    IDENTITY_ACCESS_TOKEN,
+    IDENTITY_REFRESH_TOKEN,
+    MAIL_CONTENT,
+    IDEMPOTENT_BODY,
+    WEBHOOK_SECRET,
+    WEBHOOK_PREVIOUS_SECRET,
+)

@@ -1,14 +1,18 @@
 """Projects own documents, rooms and tasks, and are shared with members."""
 
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import ForeignKey, Index, String, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, query_expression
 
 from app.models.base import Base, Model
 
 
 class Project(Model):
+    """Since `archived_at` it is there to be read; `closed_rooms` were closed by that, and open again after it."""
+
     __tablename__ = "projects"
     __table_args__ = (
         Index(None, "owner_id"),
@@ -19,6 +23,8 @@ class Project(Model):
     name: Mapped[str] = mapped_column(String(100))
     description: Mapped[str] = mapped_column(String(2000), default="", server_default="")
     is_default: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    archived_at: Mapped[datetime | None]
+    closed_rooms: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()), default=list, server_default=text("'{}'"))
     role: Mapped[str | None] = query_expression()
     """No column: the caller's role, where the query was asked on behalf of one."""
 

@@ -131,3 +131,29 @@ for i, key in ipairs(KEYS) do
 end
 return {tightest[1], tightest[2], math.max(tightest[3] - tightest[5], 0), tightest[4]}
 """
+
+# KEYS[1]: hash with a project's state. ARGV: the version that it has to have ('0': there is none; '': any), the new
+# text, life in milliseconds. A life begins with the time as its version, so that no version comes twice.
+# Returns the version before and the new one; nothing when the state has another version.
+PUT_STATE = """
+local current = redis.call('HGET', KEYS[1], 'version') or '0'
+if ARGV[1] ~= '' and ARGV[1] ~= current then return {} end
+local version
+if current == '0' then
+    local clock = redis.call('TIME')
+    version = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
+else
+    version = string.format('%.0f', tonumber(current) + 1)
+end
+redis.call('HSET', KEYS[1], 'version', version, 'text', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {current, version}
+"""
+
+# KEYS[1], ARGV[1] as before. Returns the version before; nothing when the state has another version.
+DELETE_STATE = """
+local current = redis.call('HGET', KEYS[1], 'version') or '0'
+if ARGV[1] ~= '' and ARGV[1] ~= current then return {} end
+redis.call('DEL', KEYS[1])
+return {current}
+"""

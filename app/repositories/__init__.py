@@ -19,6 +19,7 @@ from app.repositories.encrypted import EncryptedRepository
 from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.exports import ExportRepository
+from app.repositories.files import FileRepository
 from app.repositories.idempotency import IdempotencyRepository
 from app.repositories.identities import IdentityRepository
 from app.repositories.imports import ImportRepository
@@ -45,6 +46,7 @@ from app.repositories.task_queue import TaskQueue
 from app.repositories.tasks import TaskRepository
 from app.repositories.timeline import TimelineRepository
 from app.repositories.users import UserRepository
+from app.repositories.webhooks import WebhookRepository
 
 Publish = Callable[[Frame], None]
 
@@ -70,6 +72,7 @@ class UnitOfWork:
         self.erasure = ErasureRepository(session)
         self.events = EventRepository(session)
         self.exports = ExportRepository(session)
+        self.files = FileRepository(session)
         self.idempotency = IdempotencyRepository(session)
         self.identities = IdentityRepository(session)
         self.imports = ImportRepository(session)
@@ -95,6 +98,7 @@ class UnitOfWork:
         self.tasks = TaskRepository(session)
         self.timeline = TimelineRepository(session)
         self.users = UserRepository(session)
+        self.webhooks = WebhookRepository(session)
         return self
 
     async def __aexit__(

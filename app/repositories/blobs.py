@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from sqlalchemy import func, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Document, Media, MediaRendition, MemoryImport
+from app.models import Document, Media, MediaRendition, MemoryImport, ProjectFile
 
-NAMING = (Document.sha256, Media.sha256, MediaRendition.sha256, MemoryImport.sha256)
+NAMING = (Document.sha256, Media.sha256, MediaRendition.sha256, MemoryImport.sha256, ProjectFile.sha256)
 """What is in none of these columns is removed: whatever else comes to name bytes goes in here."""
 
 

@@ -38,6 +38,7 @@ from app.models import (
     Task,
     TaskStatus,
     User,
+    Webhook,
 )
 from app.permissions import ProjectRole, Role
 
@@ -84,6 +85,7 @@ class ErasureRepository:
             delete(Participant).where(or_(Participant.user_id == user_id, Participant.session_id.in_(rooms)))
         )
         await self._execute(delete(Invite).where(or_(Invite.created_by == user_id, Invite.session_id.in_(rooms))))
+        await self._execute(delete(Webhook).where(Webhook.project_id.in_(owned)))
         unfinished = update(Task).where(Task.project_id.in_(owned), Task.status.in_(UNFINISHED))
         queued = Task.status == TaskStatus.QUEUED
         await self._execute(unfinished.where(queued).values(status=TaskStatus.CANCELLED, cancel_requested=True))

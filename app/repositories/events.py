@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
@@ -22,9 +22,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
 
 from app.errors import NotFound
-from app.events import WORKERS, DurableEvent, EphemeralEvent, Frame, Wanted
+from app.events import (
+    WORKERS,
+    DurableEvent,
+    EphemeralEvent,
+    Frame,
+    ProjectEvent,
+    TaskCompleted,
+    TaskEvent,
+    TaskFailed,
+    Wanted,
+)
 from app.models import Base, Channel, EventRow
 
 # Built once, and of plain tables: every message and every step of a task runs these two, and this takes a fifth off.
@@ -36,6 +47,32 @@ _take_number = (
     .returning(_channels.c.last_seq)
 )
 _store_event = insert(_events)
+
+# Events, and their way to the webhooks that want them, in one round trip. Whoever hears how a task ended need not hear
+# any more how far it was.
+_STORE_FOR_WEBHOOKS = text(
+    """
+    WITH told AS MATERIALIZED (
+        SELECT * FROM unnest(:channel_ids, :seqs, :frames, :heads, :message_ids, :types, :task_ids, :ended_tasks)
+        AS told (channel_id, seq, frame, head, message_id, event_type, task_id, ended_task)
+    ), stored AS (
+        INSERT INTO events (channel_id, seq, frame) SELECT channel_id, seq, frame FROM told
+    ), overtaken AS (
+        DELETE FROM webhook_deliveries
+        WHERE task_id = ANY (:ended_tasks) AND event_type = 'progress' AND status = 'pending'
+    )
+    INSERT INTO webhook_deliveries (id, webhook_id, message_id, event_type, task_id, frame)
+    SELECT (told.head || substr(replace(gen_random_uuid()::text, '-', ''), 17))::uuid, webhooks.id, told.message_id,
+           told.event_type, told.task_id, told.frame
+    FROM told JOIN webhooks ON webhooks.project_id = told.channel_id
+    WHERE webhooks.is_active AND told.event_type = ANY (webhooks.events)
+    RETURNING id
+    """
+).bindparams(
+    *(bindparam(name, type_=ARRAY(Uuid())) for name in ("channel_ids", "message_ids", "task_ids", "ended_tasks")),
+    *(bindparam(name, type_=ARRAY(Text())) for name in ("frames", "heads", "types")),
+    bindparam("seqs", type_=ARRAY(BigInteger())),
+)
 
 _LIST_AFTER_EACH = text(
     """
@@ -67,14 +104,6 @@ _TAKE_NUMBERS = text(
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())), bindparam("counts", type_=ARRAY(BigInteger())))
 
-_STORE_EVENTS = text(
-    "INSERT INTO events (channel_id, seq, frame) SELECT * FROM unnest(:channel_ids, :seqs, :frames)"
-).bindparams(
-    bindparam("channel_ids", type_=ARRAY(Uuid())),
-    bindparam("seqs", type_=ARRAY(BigInteger())),
-    bindparam("frames", type_=ARRAY(Text())),
-)
-
 
 class EventRepository:
     """`outgoing` is what this transaction has to say; the unit of work publishes it after the commit."""
@@ -102,9 +131,31 @@ class EventRepository:
         """Number `event` (or give it the number already taken) and store it with this transaction."""
         number = await self.next_seq(channel_id) if seq is None else seq
         text = event.model_copy(update={"seq": number}).model_dump_json()
-        await self._session.execute(_store_event, {"channel_id": channel_id, "seq": number, "frame": text})
-        self.outgoing.append(Frame(channel_id, number, text))
+        frame = Frame(channel_id, number, text)
+        if isinstance(event, ProjectEvent):
+            await self._store_for_webhooks([(frame, event)])
+        else:
+            await self._session.execute(_store_event, {"channel_id": channel_id, "seq": number, "frame": text})
+        self.outgoing.append(frame)
         return number
+
+    async def _store_for_webhooks(self, told: Sequence[tuple[Frame, DurableEvent]]) -> None:
+        """Store numbered events, of projects among others, with all that is to be delivered of them."""
+        task_ids = [event.task_id if isinstance(event, TaskEvent) else None for _, event in told]
+        ends = [isinstance(event, TaskCompleted | TaskFailed) for _, event in told]
+        columns = {
+            "channel_ids": [frame.channel_id for frame, _ in told],
+            "seqs": [frame.seq for frame, _ in told],
+            "frames": [frame.text for frame, _ in told],
+            "heads": [uuid7().hex[:16] for _ in told],
+            "message_ids": [event.id for _, event in told],
+            "types": [event.type for _, event in told],
+            "task_ids": task_ids,
+            "ended_tasks": [task_id if has_ended else None for task_id, has_ended in zip(task_ids, ends, strict=True)],
+        }
+        found = await self._session.execute(_STORE_FOR_WEBHOOKS, columns)
+        if found.first() is not None:
+            self.wake_workers(Wanted.WEBHOOKS)
 
     async def append_all(self, events: Sequence[tuple[UUID, DurableEvent]]) -> None:
         """`append` for events of several channels in two statements; in each channel they keep their order.
@@ -117,20 +168,16 @@ class EventRepository:
         counts = Counter(channel_id for channel_id, _ in events)
         taken = {"ids": list(counts), "counts": list(counts.values())}
         last = {row.id: row.last_seq for row in await self._session.execute(_TAKE_NUMBERS, taken)}
-        frames = []
+        told: list[tuple[Frame, DurableEvent]] = []
         for channel_id, event in events:
             if channel_id not in last:
                 raise NotFound("This was removed meanwhile.", channel_id=str(channel_id))
             counts[channel_id] -= 1
             number = last[channel_id] - counts[channel_id]
-            frames.append(Frame(channel_id, number, event.model_copy(update={"seq": number}).model_dump_json()))
-        stored = {
-            "channel_ids": [frame.channel_id for frame in frames],
-            "seqs": [frame.seq for frame in frames],
-            "frames": [frame.text for frame in frames],
-        }
-        await self._session.execute(_STORE_EVENTS, stored)
-        self.outgoing.extend(frames)
+            text = event.model_copy(update={"seq": number}).model_dump_json()
+            told.append((Frame(channel_id, number, text), event))
+        await self._store_for_webhooks(told)
+        self.outgoing.extend(frame for frame, _ in told)
 
     async def rewrite(self, channel_id: UUID, seq: int, event: DurableEvent) -> None:
         """Put `event` in the place of the one with this number; nothing is done where the log has forgotten it."""
@@ -168,6 +215,22 @@ class EventRepository:
             .limit(limit)
         )
         return [Frame(channel_id, number, text) for number, text in await self._session.execute(query)]
+
+    async def list_of_task(
+        self, project_id: UUID, task_id: UUID, *, since: datetime, after_seq: int
+    ) -> Sequence[Frame]:
+        """What the log of a project has of one of its tasks, which was made at `since`."""
+        query = (
+            select(EventRow.seq, EventRow.frame)
+            .where(
+                EventRow.channel_id == project_id,
+                EventRow.seq > after_seq,
+                EventRow.created_at >= since,
+                EventRow.frame.contains(f'"task_id":"{task_id}"'),
+            )
+            .order_by(EventRow.seq)
+        )
+        return [Frame(project_id, number, text) for number, text in await self._session.execute(query)]
 
     async def list_after_each(self, asked: Sequence[tuple[UUID, int, int]]) -> Sequence[Sequence[Frame]]:
         """`list_after` for many channels in one question: of each its id, the number, and how many at most."""

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import with_expression
 
+from app.errors import ProjectArchived
 from app.models import Channel, Member, Project, Session, User
 from app.permissions import Principal, ProjectRole
 from app.repositories.pages import newest_first
@@ -33,8 +34,12 @@ class ProjectRepository:
         await self._session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
         return await self.get_visible(actor, project_id)  # asked again, so that the role is the one after the wait
 
-    async def list_visible(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Project]:
+    async def list_visible(
+        self, actor: Principal, *, is_archived: bool | None = None, before: UUID | None, limit: int
+    ) -> Sequence[Project]:
         query = _visible_to(actor.user_id)
+        if is_archived is not None:
+            query = query.where(Project.archived_at.is_not(None) if is_archived else Project.archived_at.is_(None))
         return await newest_first(self._session, query, Project, before=before, limit=limit)
 
     async def get_visible_or_default(self, actor: Principal, project_id: UUID | None) -> Project | None:
@@ -53,6 +58,15 @@ class ProjectRepository:
         query = select(Member.role).where(Member.project_id == project_id, Member.user_id == user_id)
         role = await self._session.scalar(query)
         return None if role is None else ProjectRole(role)
+
+    async def get_editing_role(self, user_id: UUID, project_id: UUID) -> ProjectRole | None:
+        """The same, before something in the project is changed. Raises ProjectArchived: nothing is."""
+        query = select(Member.role, Project.archived_at).join(Project, Project.id == Member.project_id)
+        found = await self._session.execute(query.where(Project.id == project_id, Member.user_id == user_id))
+        row = found.one_or_none()
+        if row is not None and row.archived_at is not None:
+            raise ProjectArchived(project_id)
+        return None if row is None else ProjectRole(row.role)
 
     async def delete(self, project: Project) -> None:
         """With all that belongs to it, the logs of its rooms included."""

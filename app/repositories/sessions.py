@@ -97,6 +97,18 @@ class SessionRepository:
 
     # --- people ---
 
+    async def set_open(
+        self, project_id: UUID, session_ids: Sequence[UUID] | None, *, is_open: bool
+    ) -> Sequence[Session]:
+        """Open or close rooms of a project, or all of them; those that this changes, locked, by their ids."""
+        rooms = select(Session).where(Session.project_id == project_id, Session.is_active.is_(not is_open))
+        rooms = rooms if session_ids is None else rooms.where(Session.id.in_(session_ids))
+        found = (await self._session.scalars(rooms.order_by(Session.id).with_for_update())).all()
+        for room in found:
+            room.is_active = is_open
+        await self._session.flush()
+        return found
+
     async def is_known(self, session_id: UUID, user_id: UUID) -> bool:
         """Whether somebody was let into the room, or is a member of its project; shown out or not."""
         let_in = select(Participant.user_id).where(Participant.session_id == session_id, Participant.user_id == user_id)

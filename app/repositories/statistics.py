@@ -1,13 +1,30 @@
 """How much there is: numbers, never what it is about."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import Select, case, column, func, literal, select, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import UNFINISHED, Chunk, Document, Login, Message, Model, Project, Session, Task, TaskStatus, User
+from app.models import (
+    UNFINISHED,
+    Chunk,
+    Document,
+    Login,
+    Member,
+    Memory,
+    Message,
+    Model,
+    Project,
+    ProjectFile,
+    Session,
+    Task,
+    TaskStatus,
+    User,
+    Webhook,
+)
 
 COUNTED_EXACTLY = 10_000  # rows; of larger tables PostgreSQL's own estimate is taken
 
@@ -54,6 +71,23 @@ class Queue:
     oldest_age: timedelta | None
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectCounts:
+    """Of one project; numbers by status where there are such. `memories`: that are shared with it."""
+
+    documents: Mapping[str, int]
+    documents_bytes: int
+    passages: int
+    sessions: int
+    messages: int
+    tasks: Mapping[str, int]
+    files: int
+    files_bytes: int
+    memories: int
+    members: int
+    webhooks: int
+
+
 class StatisticsRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -77,6 +111,45 @@ class StatisticsRepository:
         """Exactly as long as they are small."""
         counts = [_count_up_to(entity).scalar_subquery() for entity in (Project, Session, Chunk, Message)]
         return Sizes(*(await self._session.execute(select(*counts))).one())
+
+    async def count_project(self, project_id: UUID) -> ProjectCounts:
+        """By the indexes over projects."""
+        documents = select(Document.status, func.count(), func.coalesce(func.sum(Document.size), 0))
+        rows = await self._session.execute(documents.where(Document.project_id == project_id).group_by(Document.status))
+        by_status = {status: (count, int(size)) for status, count, size in rows}
+        tasks = select(Task.status, func.count().label("number")).where(
+            Task.project_id == project_id, ~Task.is_internal
+        )
+        grouped = await self._session.execute(tasks.group_by(Task.status))
+        said = select(func.count()).select_from(Message).join(Session, Session.id == Message.session_id)
+        counts = [
+            said.where(Session.project_id == project_id, Message.deleted_at.is_(None)).scalar_subquery().label("said"),
+            *(
+                select(func.count())
+                .where(entity.project_id == project_id)
+                .scalar_subquery()
+                .label(entity.__tablename__)
+                for entity in (Chunk, Session, ProjectFile, Memory, Member, Webhook)
+            ),
+            select(func.coalesce(func.sum(ProjectFile.size), 0))
+            .where(ProjectFile.project_id == project_id)
+            .scalar_subquery()
+            .label("files_bytes"),
+        ]
+        found = (await self._session.execute(select(*counts))).one()
+        return ProjectCounts(
+            documents={status: count for status, (count, _) in by_status.items()},
+            documents_bytes=sum(size for _, size in by_status.values()),
+            passages=found.chunks,
+            sessions=found.sessions,
+            messages=found.said,
+            tasks={row.status: row.number for row in grouped},
+            files=found.project_files,
+            files_bytes=int(found.files_bytes),
+            memories=found.memories,
+            members=found.members,
+            webhooks=found.webhooks,
+        )
 
     async def get_queue(self) -> Queue:
         waiting = Task.status == TaskStatus.QUEUED

@@ -26,6 +26,7 @@ STORE: Final = text(
     JOIN users ON users.id = wanted.owner_id
     JOIN members ON members.project_id = wanted.project_id AND members.user_id = wanted.owner_id
         AND members.role = ANY (string_to_array(wanted.roles, ','))
+    JOIN projects ON projects.id = wanted.project_id AND projects.archived_at IS NULL
     ORDER BY wanted.id
     RETURNING tasks.*
     """

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import User
+from app.models import Project, User
 from app.permissions import Role
 from app.repositories.pages import newest_first
 
@@ -47,6 +47,12 @@ class UserRepository:
     async def get_by_email(self, email: str) -> User | None:
         """`email` is in lower case, as it is stored."""
         return await self._session.scalar(select(User).where(User.email == email))
+
+    async def get_owner(self, project_id: UUID) -> User | None:
+        """Of a project."""
+        return await self._session.scalar(
+            select(User).join(Project, Project.owner_id == User.id).where(Project.id == project_id)
+        )
 
     async def list(self, narrowing: UserFilter, *, before: UUID | None, limit: int) -> Sequence[User]:
         """For admins; the newest first."""

@@ -7,6 +7,7 @@ from app.security.passwords import LONGEST_PASSWORD, Passwords, Verdict
 from app.security.secrets import SecretKind, csrf_token_of, digest_of, is_same_secret, is_secret, make_secret
 from app.security.strength import PasswordPolicy
 from app.security.tokens import Claims, Tokens, TokenType, make_tokens
+from app.security.webhook_signatures import make_webhook_secret, sign_webhook
 
 __all__ = [
     "LONGEST_PASSWORD",
@@ -33,5 +34,7 @@ __all__ = [
     "make_cipher",
     "make_secret",
     "make_tokens",
+    "make_webhook_secret",
     "read_id_token",
+    "sign_webhook",
 ]

@@ -48,7 +48,6 @@ from app.services.mails import MailService
 from app.services.media import MediaService
 from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
-from app.services.memory_exports import MemoryExportService
 from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
 from app.services.moderation import ModerationService
@@ -76,6 +75,7 @@ from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
 from app.services.timeline import TimelineService
 from app.services.users import UserService
+from app.services.workspace import Workspace, build_workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,6 @@ class Services:
     encryption: EncryptionService
     erasure: ErasureService
     execution: TaskExecution
-    exports: ExportService
     health: HealthService
     idempotency: IdempotencyService
     identities: IdentityService
@@ -114,7 +113,6 @@ class Services:
     memories: MemoriesService
     memory_indexing: MemoryIndexing
     people: PersonService
-    projects: ProjectService
     proposals: ProposalService
     recovery: RecoveryService
     registration: RegistrationService
@@ -127,6 +125,15 @@ class Services:
     tasks: TaskService
     timeline: TimelineService
     users: UserService
+    workspace: Workspace
+
+    @property
+    def exports(self) -> ExportService:
+        return self.workspace.exports
+
+    @property
+    def projects(self) -> ProjectService:
+        return self.workspace.projects
 
 
 def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presence: Presence) -> Services:
@@ -157,7 +164,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
-        exports=ExportService(uow, blobs, MemoryExportService(uow, blobs)),
         health=build_health(foundation, uow),
         idempotency=IdempotencyService(uow, make_cipher(settings)),
         identities=build_identities(foundation, uow, ways_in.accounts, ways_in.logins),
@@ -175,7 +181,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         memories=MemoriesService(uow, retrieval, blobs, retention=settings.memory.retention),
         memory_indexing=MemoryIndexing(uow, work.indexer, foundation.embedder),
         people=PersonService(uow),
-        projects=ProjectService(uow),
         proposals=ProposalService(uow, talk.candidates, foundation.llm, limits),
         recovery=ways_in.recovery,
         renewal=RenewalService(uow, work.indexer, batch_size=settings.embedding.batch_size),
@@ -188,6 +193,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         tasks=work.tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
+        workspace=build_workspace(foundation, uow, hub, blobs, ways_in.mails),
     )
 
 

@@ -270,7 +270,7 @@ def _first_line(head: bytes) -> str:
 
 async def _editable_project(uow: UnitOfWork, actor: Principal, project_id: UUID | None) -> UUID:
     chosen = project_id or (await uow.projects.get_default(actor.user_id)).id
-    role = await uow.projects.get_role(actor.user_id, chosen)
+    role = await uow.projects.get_editing_role(actor.user_id, chosen)
     if role is None:
         raise NotFound("Project not found", project_id=str(chosen))
     if not may(actor, Action.EDIT, role):
@@ -290,6 +290,6 @@ async def _editable(uow: UnitOfWork, actor: Principal, document_id: UUID) -> Doc
     document = await uow.documents.lock_visible(actor, document_id)
     if document is None:
         raise NotFound("Document not found", document_id=str(document_id))
-    if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, document.project_id)):
+    if not may(actor, Action.EDIT, await uow.projects.get_editing_role(actor.user_id, document.project_id)):
         raise PermissionDenied("Viewers of a project cannot change it.", document_id=str(document_id))
     return document

@@ -110,6 +110,7 @@ class ErasureService:
 
     async def _delete_project(self, task: RunningTask, project_id: UUID) -> None:
         await self._repeat(task, lambda uow: self._delete_documents(uow, project_id))
+        await self._repeat(task, lambda uow: self._delete_files(uow, project_id))
         async with self._uow() as uow:
             rooms = await uow.erasure.list_rooms(project_id)
         for room_id in rooms:
@@ -130,6 +131,12 @@ class ErasureService:
         for sha256 in sorted({document.sha256 for document in documents}):  # in order, so that two do not block
             await self._blobs.discard_within(uow, sha256)
         return len(documents)
+
+    async def _delete_files(self, uow: UnitOfWork, project_id: UUID) -> int:
+        digests = await uow.files.delete_some(project_id, limit=DOCUMENTS_AT_ONCE)
+        for sha256 in sorted(set(digests)):
+            await self._blobs.discard_within(uow, sha256)
+        return len(digests)
 
     async def _delete_memories(self, uow: UnitOfWork, user_id: UUID) -> int:
         """Those in the bin, too; their files go before the commit, as those of documents."""

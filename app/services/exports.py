@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
@@ -10,10 +11,11 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from app.adapters.archives import ArchiveStream, Entry
-from app.errors import NotFound
+from app.errors import NotFound, ServiceUnavailable
 from app.events import utc_now
 from app.models import AuditAction, Document, Media, Model, Project, Session, Task, User
-from app.permissions import Principal, ProjectRole
+from app.permissions import Action, Principal, ProjectRole
+from app.realtime.project_state import ProjectStates
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.documents import DocumentRead, safe_filename
 from app.schemas.exports import ExportedAccount, ExportedActivity, ExportedMember, ExportedProject
@@ -25,6 +27,7 @@ from app.schemas.tasks import TaskRead
 from app.services.audit import record_by
 from app.services.blobs import BlobService
 from app.services.memory_exports import MemoryExportService
+from app.services.projects import require_owner
 
 PAGE: Final = 100
 LONGEST_NAME: Final = 200  # bytes; file systems take 255
@@ -33,7 +36,7 @@ README: Final = """Your data
 =========
 account.json              profile, settings, preferences, log-ins, linked accounts, API keys (not the keys themselves),
                           the projects you belong to
-projects/<id>/            project.json: a project that you own, and its members
+projects/<id>/            project.json: a project that you own, and its members; state.json; files/
 documents/<id>/           document.json; original/: the file as it was uploaded; text.txt: what was read in it
 sessions/<id>/            session.json; messages.jsonl: everything that was said in a room of your projects
 memories/                 your memories with their history, the people and places in them; /memories/imports reads it
@@ -49,6 +52,17 @@ Files that end in .jsonl hold one JSON value a line. All text is UTF-8, all time
 into projects of others are in it; other people's documents there are not.
 """
 
+PROJECT_README: Final = """A project
+=========
+projects/<id>/    project.json: the project and its members; state.json: what its programs share; files/: its files
+documents/<id>/   document.json; original/: the file as it was uploaded; text.txt: what was read in it
+sessions/<id>/    session.json; messages.jsonl: everything that was said in a room
+tasks.jsonl       long-running work
+manifest.sha256   check with: sha256sum --check manifest.sha256
+
+Files that end in .jsonl hold one JSON value a line. All text is UTF-8, all times are UTC.
+"""
+
 Row = TypeVar("Row", bound=Model)
 List = Callable[[UnitOfWork, UUID | None], Awaitable[Sequence[Row]]]
 _UNSAFE: Final = re.compile(r'[<>:"/\\|?*]')
@@ -56,9 +70,12 @@ _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
 
 class ExportService:
-    def __init__(self, uow: OpenUnitOfWork, blobs: BlobService, memories: MemoryExportService) -> None:
+    def __init__(
+        self, uow: OpenUnitOfWork, blobs: BlobService, states: ProjectStates, memories: MemoryExportService
+    ) -> None:
         self._uow = uow
         self._blobs = blobs
+        self._states = states
         self.memories = memories
 
     async def export(self, actor: Principal) -> AsyncIterator[bytes]:
@@ -68,11 +85,18 @@ class ExportService:
             if user is None:
                 raise NotFound("User not found")
             record_by(uow, actor, AuditAction.USER_EXPORTED, target_type="user", target_id=user.id)
-        return self._archive(actor, user)
+        return self._archive(self._entries(actor, user))
 
-    async def _archive(self, actor: Principal, user: User) -> AsyncIterator[bytes]:
+    async def export_project(self, actor: Principal, project_id: UUID) -> AsyncIterator[bytes]:
+        """The same of one project. Raises NotFound, PermissionDenied, before the first."""
+        async with self._uow() as uow:
+            project = await require_owner(uow, actor, project_id, Action.READ_MANAGED)
+            record_by(uow, actor, AuditAction.PROJECT_EXPORTED, target_type="project", target_id=project_id)
+        return self._archive(self._entries_of_project(actor, project))
+
+    async def _archive(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
         archive = ArchiveStream()
-        async for entry in self._entries(actor, user):
+        async for entry in entries:
             async for piece in archive.add_entry(entry):
                 yield piece
         yield await archive.add("manifest.sha256", archive.sums, modified=utc_now())
@@ -96,6 +120,13 @@ class ExportService:
         yield Entry("tasks.jsonl", self._tasks(user.id, projects), now)
         yield Entry("answers.jsonl", self._answers(user.id), now)
         yield Entry("activity.jsonl", self._activity(user.id), now)
+
+    async def _entries_of_project(self, actor: Principal, project: Project) -> AsyncIterator[Entry]:
+        now = utc_now()
+        yield Entry("README.txt", PROJECT_README.encode(), now)
+        async for entry in self._project(actor, project):
+            yield entry
+        yield Entry("tasks.jsonl", self._tasks(actor.user_id, [project]), now)
 
     async def _account(self, user: User, projects: Sequence[Project]) -> bytes:
         async with self._uow() as uow:
@@ -125,6 +156,8 @@ class ExportService:
             content = {"project": project, "members": await self._members(project.id)}
             exported = ExportedProject.model_validate(content)
             yield Entry(f"projects/{project.id}/project.json", _json(exported), project.updated_at)
+            async for entry in self._workspace(actor, project.id):
+                yield entry
         async for documents in self._pages(lambda uow, at: uow.exports.list_documents(user_id, project.id, after=at)):
             for document in documents:
                 async for entry in self._document(actor, document):
@@ -134,6 +167,24 @@ class ExportService:
                 folder = f"sessions/{room.id}"
                 yield Entry(f"{folder}/session.json", _json(SessionRead.model_validate(room)), room.updated_at)
                 yield Entry(f"{folder}/messages.jsonl", self._messages(actor, room), room.updated_at)
+
+    async def _workspace(self, actor: Principal, project_id: UUID) -> AsyncIterator[Entry]:
+        with suppress(ServiceUnavailable):  # it is short-lived: the rest is worth more
+            state = await self._states.get(project_id)
+            if state.number:
+                yield Entry(f"projects/{project_id}/state.json", state.text.encode(), utc_now())
+        after: str | None = None
+        while True:
+            async with self._uow() as uow:
+                is_theirs = await uow.projects.get_role(actor.user_id, project_id) is ProjectRole.OWNER
+                page = await uow.files.list(project_id, after=after, limit=PAGE) if is_theirs else []
+            if not page:
+                return
+            for file in page:
+                with suppress(NotFound):  # deleted at this moment, or lost in a restore without files
+                    content = await self._blobs.open(file.sha256)
+                    yield Entry(f"projects/{project_id}/files/{file.path}", content, file.updated_at)
+            after = page[-1].path
 
     async def _members(self, project_id: UUID) -> Sequence[ExportedMember]:
         """Without their addresses."""

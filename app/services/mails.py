@@ -41,6 +41,7 @@ class Order(BaseModel):
     user_id: UUID | None = None
     secret: str | None = None
     new_email: str = ""
+    about: str = ""
 
 
 class MailService:
@@ -160,6 +161,8 @@ class MailService:
                 return None
             secret = _add_token(uow, user.id, MailPurpose.RESET_PASSWORD, order.email, RESET_LIFE)
             link = f"{self._base}/reset-password#token={secret}"
+        elif letter is Letter.WEBHOOK_DISABLED:
+            link = order.about
         elif letter is Letter.INVITED:
             link = f"{self._base}/register#invite={order.secret}"
         name = user.name if user and user.email == order.email and user.email_verified_at else None

@@ -191,7 +191,7 @@ async def editable(uow: UnitOfWork, actor: Principal, memory_id: UUID) -> Memory
     memory = _there(await uow.memories.lock_visible(actor, memory_id), memory_id)
     if memory.owner_id == actor.user_id or memory.project_id is None:
         return memory
-    if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, memory.project_id)):
+    if not may(actor, Action.EDIT, await uow.projects.get_editing_role(actor.user_id, memory.project_id)):
         raise PermissionDenied("Viewers of a project cannot change it.", memory_id=str(memory_id))
     return memory
 

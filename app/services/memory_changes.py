@@ -182,7 +182,7 @@ async def clock_of(uow: UnitOfWork, actor: Principal) -> tzinfo:
 
 
 async def require_editor(uow: UnitOfWork, actor: Principal, project_id: UUID) -> None:
-    role = await uow.projects.get_role(actor.user_id, project_id)
+    role = await uow.projects.get_editing_role(actor.user_id, project_id)
     if role is None:
         raise NotFound("Project not found", project_id=str(project_id))
     if not may(actor, Action.EDIT, role):

@@ -150,3 +150,4 @@ class RunningTask:
                     preview_url=report.preview_url,
                 )
                 uow.events.announce(self.project_id, event)
+                await uow.webhooks.note_progress(event)

@@ -146,7 +146,7 @@ def next_time(cron: str, timezone: str, after: datetime) -> datetime:
 
 async def _locked(uow: UnitOfWork, actor: Principal, schedule_id: UUID) -> TaskSchedule:
     schedule = _there(await uow.schedules.lock_visible(actor, schedule_id), schedule_id)
-    if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, schedule.project_id)):
+    if not may(actor, Action.EDIT, await uow.projects.get_editing_role(actor.user_id, schedule.project_id)):
         raise PermissionDenied("Viewers of a project cannot change its schedules.", schedule_id=str(schedule_id))
     return schedule
 
@@ -154,7 +154,7 @@ async def _locked(uow: UnitOfWork, actor: Principal, schedule_id: UUID) -> TaskS
 async def _require_right(uow: UnitOfWork, schedule: TaskSchedule) -> None:
     """Raises PermissionDenied: whoever made the schedule may not start tasks there any more."""
     owner = await uow.users.get(schedule.owner_id)
-    role = await uow.projects.get_role(schedule.owner_id, schedule.project_id)
+    role = await uow.projects.get_editing_role(schedule.owner_id, schedule.project_id)
     if owner is None or not owner.is_active or not may(Principal(owner.id, owner.name), Action.EDIT, role):
         raise PermissionDenied("Whoever made this schedule may not start tasks in the project any more.")
 

@@ -62,7 +62,7 @@ class SessionService:
             project = await uow.projects.get_visible_or_default(actor, data.project_id)
             if project is None:
                 raise NotFound("Project not found", project_id=str(data.project_id))
-            if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, project.id)):
+            if not may(actor, Action.EDIT, await uow.projects.get_editing_role(actor.user_id, project.id)):
                 raise PermissionDenied("Viewers of a project cannot open rooms in it.", project_id=str(project.id))
             room = Session(
                 id=uuid7(),
@@ -103,7 +103,7 @@ class SessionService:
                 what = {name: changed[name] for name in sorted(changed.keys() & ACCESS)}
                 record_by(uow, actor, AuditAction.ROOM_CHANGED, target_type="session", target_id=session_id, **what)
             if changed:
-                await uow.events.append(room.id, _updated(room))
+                await uow.events.append(room.id, session_updated(room))
         return room
 
     async def delete(self, actor: Principal, session_id: UUID, *, expected: Versions | None) -> None:
@@ -226,7 +226,7 @@ def _not_valid() -> NotFound:
     return NotFound("This invite is not valid, or not any more.")
 
 
-def _updated(room: Session) -> SessionUpdated:
+def session_updated(room: Session) -> SessionUpdated:
     return SessionUpdated(
         session_id=room.id,
         name=room.name,
@@ -256,8 +256,10 @@ async def hosted_room(uow: UnitOfWork, actor: Principal, session_id: UUID, expec
 
 
 async def require_host(uow: UnitOfWork, actor: Principal, room: Session, action: Action) -> None:
-    """Raises PermissionDenied: hosts are the editors and owners of the room's project."""
-    if not may(actor, action, await uow.projects.get_role(actor.user_id, room.project_id)):
+    """Raises PermissionDenied: hosts are the editors and owners of the room's project. ProjectArchived."""
+    projects = uow.projects
+    get_role = projects.get_editing_role if action is Action.HOST else projects.get_role
+    if not may(actor, action, await get_role(actor.user_id, room.project_id)):
         raise PermissionDenied("Only editors and owners of the project may do this.", session_id=str(room.id))
 
 

@@ -73,6 +73,8 @@ class Worker:
         self._services = resources.services
         self._settings = resources.settings
         self._wanted = {wanted: asyncio.Event() for wanted in Wanted if wanted is not Wanted.ANYTHING}
+        self._deliveries = resources.services.workspace.deliveries
+        self._deliveries.on_free = self._wanted[Wanted.WEBHOOKS].set
         self._taking = asyncio.Lock()
         self._dispatcher = Dispatcher(
             handlers,
@@ -101,6 +103,7 @@ class Worker:
                     loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             await self._dispatcher.stop()
+            await self._deliveries.stop()
 
     def _begin_upkeep(self, poll: float) -> Sequence[asyncio.Task[None]]:
         """What belongs to no task."""
@@ -108,6 +111,7 @@ class Worker:
         return [
             asyncio.create_task(_repeat(self._services.mails.send_due, self._wanted[Wanted.MAILS], poll)),
             asyncio.create_task(_repeat(self._services.memory_indexing.run_due, self._wanted[Wanted.MEMORIES], poll)),
+            asyncio.create_task(_repeat(self._deliveries.send_due, self._wanted[Wanted.WEBHOOKS], poll)),
             asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
             asyncio.create_task(_repeat(self._renew_passages, never, SWEEP_INTERVAL)),
         ]
@@ -153,6 +157,7 @@ class Worker:
         await self._services.blobs.discard_unnamed()
         await self._services.logins.sweep()
         await self._services.mails.sweep()
+        await self._deliveries.sweep()
         await self._services.audit.sweep()
         await self._services.replies.sweep()
         await self._services.memories.sweep()

@@ -259,6 +259,46 @@ export type DeleteMessage = {
   message_id: string;
 };
 
+/** `frame` is the event as it is told everywhere; the message has it as `data`. */
+export type DeliveryDetails = {
+  id: string;
+  webhook_id: string;
+  message_id: string;
+  event_type: string;
+  status: DeliveryStatus;
+  attempts: number;
+  tries: Array<DeliveryTry>;
+  next_attempt_at: string | null;
+  created_at: string;
+  finished_at: string | null;
+  frame: Record<string, unknown>;
+};
+
+/** An event on its way. `message_id` is the event's own id, and what `webhook-id` says, however often it is sent. */
+export type DeliveryRead = {
+  id: string;
+  webhook_id: string;
+  message_id: string;
+  event_type: string;
+  status: DeliveryStatus;
+  attempts: number;
+  tries: Array<DeliveryTry>;
+  next_attempt_at: string | null;
+  created_at: string;
+  finished_at: string | null;
+};
+
+export type DeliveryStatus = "pending" | "succeeded" | "failed";
+
+/** `status_code` is null where no answer came; `error` says why. `response`: how the answer begins. */
+export type DeliveryTry = {
+  at: string;
+  status_code: number | null;
+  latency_ms: number;
+  error: string | null;
+  response: string;
+};
+
 /** Somewhere you are signed in: by a cookie in a browser, or by tokens in a program. */
 export type DeviceRead = {
   id: string;
@@ -396,6 +436,42 @@ export type Explanation = {
 };
 
 export type ExportFormat = "jsonl" | "csv";
+
+/** Durable. `change` is created, updated or deleted; `version` is what the file's `ETag` says. */
+export type FileChanged = {
+  type: "file_changed";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  seq: number;
+  path: string;
+  change: string;
+  size: number;
+  media_type: string;
+  version: string;
+  by: string | null;
+};
+
+export type FilePage = {
+  items: Array<FileRead>;
+  next_cursor: string | null;
+};
+
+/** A file of a project. Its `sha256` is its `ETag`, too. */
+export type FileRead = {
+  id: string;
+  project_id: string;
+  path: string;
+  size: number;
+  media_type: string;
+  sha256: string;
+  created_by: string | null;
+  created_at: string;
+  updated_at: string;
+  url: string;
+  /** A small picture of a picture, the first lines of a text; null for all else. */
+  preview_url: string | null;
+};
 
 export type HealthRead = {
   status: "healthy" | "degraded" | "unhealthy";
@@ -833,6 +909,11 @@ export type PageCandidateRead = {
   next_cursor: string | null;
 };
 
+export type PageDeliveryRead = {
+  items: Array<DeliveryRead>;
+  next_cursor: string | null;
+};
+
 export type PageDeviceRead = {
   items: Array<DeviceRead>;
   next_cursor: string | null;
@@ -910,6 +991,11 @@ export type PageSessionRead = {
 
 export type PageTaskRead = {
   items: Array<TaskRead>;
+  next_cursor: string | null;
+};
+
+export type PageWebhookRead = {
+  items: Array<WebhookRead>;
   next_cursor: string | null;
 };
 
@@ -1090,7 +1176,7 @@ export type ProjectCreate = {
   description?: string;
 };
 
-/** `role` is the caller's own. */
+/** `role` is the caller's own. Since `archived_at` what is in the project can be read, and not changed. */
 export type ProjectRead = {
   id: string;
   name: string;
@@ -1098,6 +1184,7 @@ export type ProjectRead = {
   is_default: boolean;
   owner_id: string;
   role: ProjectRole;
+  archived_at: string | null;
   created_at: string;
   updated_at: string;
 };
@@ -1105,10 +1192,37 @@ export type ProjectRead = {
 /** Of a member, from least to most: each may do what those before it may. */
 export type ProjectRole = "viewer" | "editor" | "owner";
 
+/** How much there is in a project; documents and tasks by their status. `memories`: that are shared with it. */
+export type ProjectStatistics = {
+  documents: Record<string, number>;
+  documents_bytes: number;
+  passages: number;
+  sessions: number;
+  messages: number;
+  tasks: Record<string, number>;
+  files: number;
+  files_bytes: number;
+  memories: number;
+  members: number;
+  webhooks: number;
+};
+
 /** What is left out stays as it is. */
 export type ProjectUpdate = {
   name?: string | null;
   description?: string | null;
+};
+
+/** Durable. The project as it is now; since `archived_at` it is read-only. */
+export type ProjectUpdated = {
+  type: "project_updated";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  seq: number;
+  name: string;
+  description: string;
+  archived_at: string | null;
 };
 
 export type QueryRequest = {
@@ -1513,6 +1627,18 @@ export type StartGeneration = {
   after?: Array<string>;
 };
 
+/** The state is now of this `version` and was of the one before; 0 is none. `changes` is the merge patch (RFC 7396) that leads from one to the other; null where the state was replaced, or the patch is long: then, or after a version that was not told of, the state is read over HTTP. */
+export type StateChanged = {
+  type: "state_changed";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  version: number;
+  previous_version: number;
+  changes: Record<string, unknown> | null;
+  by: string;
+};
+
 /** Numbers alone. Where it says so, tables of more than 10,000 rows are estimated. */
 export type StatisticsRead = {
   users: Array<UserCountRead>;
@@ -1644,6 +1770,7 @@ export type TaskState = {
   status: string;
   progress: number;
   message: string;
+  preview_url: string | null;
 };
 
 export type TaskStatus = "queued" | "running" | "succeeded" | "failed" | "cancelled";
@@ -1795,6 +1922,70 @@ export type VersionRead = {
   created_at: string;
 };
 
+export type WebhookCreate = {
+  url: string;
+  /** What is told. */
+  events?: Array<"task_started" | "progress" | "complete" | "error" | "file_changed" | "project_updated" | "webhook_disabled">;
+  description?: string;
+};
+
+/** `secret` is shown this once. */
+export type WebhookCreated = {
+  id: string;
+  project_id: string;
+  url: string;
+  description: string;
+  events: Array<string>;
+  is_active: boolean;
+  disabled_reason: string | null;
+  failures: number;
+  failing_since: string | null;
+  created_at: string;
+  updated_at: string;
+  secret: string;
+};
+
+/** Durable. Nothing arrived there for long, so nothing is sent there any more. */
+export type WebhookDisabled = {
+  type: "webhook_disabled";
+  id: string;
+  timestamp: string;
+  project_id: string;
+  seq: number;
+  webhook_id: string;
+  url: string;
+  reason: string;
+};
+
+/** `disabled_reason`: why this server switched it off. `failures`: in a row, since `failing_since`. */
+export type WebhookRead = {
+  id: string;
+  project_id: string;
+  url: string;
+  description: string;
+  events: Array<string>;
+  is_active: boolean;
+  disabled_reason: string | null;
+  failures: number;
+  failing_since: string | null;
+  created_at: string;
+  updated_at: string;
+};
+
+/** `secret` is shown this once; until `previous_until` messages are signed with the one before, too. */
+export type WebhookSecret = {
+  secret: string;
+  previous_until: string;
+};
+
+/** What is left out stays as it is. `is_active` true begins anew where nothing arrived for long. */
+export type WebhookUpdate = {
+  url?: string | null;
+  events?: Array<"task_started" | "progress" | "complete" | "error" | "file_changed" | "project_updated" | "webhook_disabled"> | null;
+  description?: string | null;
+  is_active?: boolean | null;
+};
+
 /** First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds. */
 export type Welcome = {
   type: "welcome";
@@ -1811,7 +2002,7 @@ export type Welcome = {
 
 export type RoomEvent = Welcome | ErrorOccurred | Pong | MessageReceived | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved | MessagesRead | ParticipantMuted | ParticipantUnmuted | ParticipantRemoved | SessionUpdated | SpiritBusy | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken;
 
-export type ProjectEvent = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | TaskProgress;
+export type ProjectEvent = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | ProjectUpdated | FileChanged | WebhookDisabled | TaskProgress | StateChanged;
 
 export type RoomCommand = SendMessage | EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead | Typing | Ping | Resume | Stop | Authenticate;
 

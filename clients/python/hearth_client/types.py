@@ -253,6 +253,46 @@ class DeleteMessage(TypedDict):
     type: Literal['delete_message']
     message_id: str
 
+class DeliveryDetails(TypedDict):
+    """`frame` is the event as it is told everywhere; the message has it as `data`."""
+
+    id: str
+    webhook_id: str
+    message_id: str
+    event_type: str
+    status: DeliveryStatus
+    attempts: int
+    tries: list[DeliveryTry]
+    next_attempt_at: str | None
+    created_at: str
+    finished_at: str | None
+    frame: dict[str, Any]
+
+class DeliveryRead(TypedDict):
+    """An event on its way. `message_id` is the event's own id, and what `webhook-id` says, however often it is sent."""
+
+    id: str
+    webhook_id: str
+    message_id: str
+    event_type: str
+    status: DeliveryStatus
+    attempts: int
+    tries: list[DeliveryTry]
+    next_attempt_at: str | None
+    created_at: str
+    finished_at: str | None
+
+DeliveryStatus: TypeAlias = Literal['pending', 'succeeded', 'failed']
+
+class DeliveryTry(TypedDict):
+    """`status_code` is null where no answer came; `error` says why. `response`: how the answer begins."""
+
+    at: str
+    status_code: int | None
+    latency_ms: int
+    error: str | None
+    response: str
+
 class DeviceRead(TypedDict):
     """Somewhere you are signed in: by a cookie in a browser, or by tokens in a program."""
 
@@ -381,6 +421,40 @@ class Explanation(TypedDict):
     cut: list[CutRead]
 
 ExportFormat: TypeAlias = Literal['jsonl', 'csv']
+
+class FileChanged(TypedDict):
+    """Durable. `change` is created, updated or deleted; `version` is what the file's `ETag` says."""
+
+    type: Literal['file_changed']
+    id: str
+    timestamp: str
+    project_id: str
+    seq: int
+    path: str
+    change: str
+    size: int
+    media_type: str
+    version: str
+    by: str | None
+
+class FilePage(TypedDict):
+    items: list[FileRead]
+    next_cursor: str | None
+
+class FileRead(TypedDict):
+    """A file of a project. Its `sha256` is its `ETag`, too."""
+
+    id: str
+    project_id: str
+    path: str
+    size: int
+    media_type: str
+    sha256: str
+    created_by: str | None
+    created_at: str
+    updated_at: str
+    url: str
+    preview_url: str | None
 
 class HealthRead(TypedDict):
     status: Literal['healthy', 'degraded', 'unhealthy']
@@ -789,6 +863,10 @@ class PageCandidateRead(TypedDict):
     items: list[CandidateRead]
     next_cursor: str | None
 
+class PageDeliveryRead(TypedDict):
+    items: list[DeliveryRead]
+    next_cursor: str | None
+
 class PageDeviceRead(TypedDict):
     items: list[DeviceRead]
     next_cursor: str | None
@@ -851,6 +929,10 @@ class PageSessionRead(TypedDict):
 
 class PageTaskRead(TypedDict):
     items: list[TaskRead]
+    next_cursor: str | None
+
+class PageWebhookRead(TypedDict):
+    items: list[WebhookRead]
     next_cursor: str | None
 
 class ParticipantMuted(TypedDict):
@@ -1011,7 +1093,7 @@ class ProjectCreate(TypedDict):
     description: NotRequired[str]
 
 class ProjectRead(TypedDict):
-    """`role` is the caller's own."""
+    """`role` is the caller's own. Since `archived_at` what is in the project can be read, and not changed."""
 
     id: str
     name: str
@@ -1019,16 +1101,44 @@ class ProjectRead(TypedDict):
     is_default: bool
     owner_id: str
     role: ProjectRole
+    archived_at: str | None
     created_at: str
     updated_at: str
 
 ProjectRole: TypeAlias = Literal['viewer', 'editor', 'owner']
+
+class ProjectStatistics(TypedDict):
+    """How much there is in a project; documents and tasks by their status. `memories`: that are shared with it."""
+
+    documents: dict[str, int]
+    documents_bytes: int
+    passages: int
+    sessions: int
+    messages: int
+    tasks: dict[str, int]
+    files: int
+    files_bytes: int
+    memories: int
+    members: int
+    webhooks: int
 
 class ProjectUpdate(TypedDict):
     """What is left out stays as it is."""
 
     name: NotRequired[str | None]
     description: NotRequired[str | None]
+
+class ProjectUpdated(TypedDict):
+    """Durable. The project as it is now; since `archived_at` it is read-only."""
+
+    type: Literal['project_updated']
+    id: str
+    timestamp: str
+    project_id: str
+    seq: int
+    name: str
+    description: str
+    archived_at: str | None
 
 class QueryRequest(TypedDict):
     project_ids: NotRequired[list[str] | None]
@@ -1380,6 +1490,18 @@ class StartGeneration(TypedDict):
     run_at: NotRequired[str | None]
     after: NotRequired[list[str]]
 
+class StateChanged(TypedDict):
+    """The state is now of this `version` and was of the one before; 0 is none. `changes` is the merge patch (RFC 7396) that leads from one to the other; null where the state was replaced, or the patch is long: then, or after a version that was not told of, the state is read over HTTP."""
+
+    type: Literal['state_changed']
+    id: str
+    timestamp: str
+    project_id: str
+    version: int
+    previous_version: int
+    changes: dict[str, Any] | None
+    by: str
+
 class StatisticsRead(TypedDict):
     """Numbers alone. Where it says so, tables of more than 10,000 rows are estimated."""
 
@@ -1500,6 +1622,7 @@ class TaskState(TypedDict):
     status: str
     progress: float
     message: str
+    preview_url: str | None
 
 TaskStatus: TypeAlias = Literal['queued', 'running', 'succeeded', 'failed', 'cancelled']
 
@@ -1641,6 +1764,68 @@ class VersionRead(TypedDict):
     state: dict[str, Any]
     created_at: str
 
+class WebhookCreate(TypedDict):
+    url: str
+    events: NotRequired[list[Literal['task_started', 'progress', 'complete', 'error', 'file_changed', 'project_updated', 'webhook_disabled']]]
+    description: NotRequired[str]
+
+class WebhookCreated(TypedDict):
+    """`secret` is shown this once."""
+
+    id: str
+    project_id: str
+    url: str
+    description: str
+    events: list[str]
+    is_active: bool
+    disabled_reason: str | None
+    failures: int
+    failing_since: str | None
+    created_at: str
+    updated_at: str
+    secret: str
+
+class WebhookDisabled(TypedDict):
+    """Durable. Nothing arrived there for long, so nothing is sent there any more."""
+
+    type: Literal['webhook_disabled']
+    id: str
+    timestamp: str
+    project_id: str
+    seq: int
+    webhook_id: str
+    url: str
+    reason: str
+
+class WebhookRead(TypedDict):
+    """`disabled_reason`: why this server switched it off. `failures`: in a row, since `failing_since`."""
+
+    id: str
+    project_id: str
+    url: str
+    description: str
+    events: list[str]
+    is_active: bool
+    disabled_reason: str | None
+    failures: int
+    failing_since: str | None
+    created_at: str
+    updated_at: str
+
+class WebhookSecret(TypedDict):
+    """`secret` is shown this once; until `previous_until` messages are signed with the one before, too."""
+
+    secret: str
+    previous_until: str
+
+class WebhookUpdate(TypedDict):
+    """What is left out stays as it is. `is_active` true begins anew where nothing arrived for long."""
+
+    url: NotRequired[str | None]
+    events: NotRequired[list[Literal['task_started', 'progress', 'complete', 'error', 'file_changed', 'project_updated', 'webhook_disabled']] | None]
+    description: NotRequired[str | None]
+    is_active: NotRequired[bool | None]
+
 class Welcome(TypedDict):
     """First frame of a connection. `recovered` is false when `after_seq` lies before what the log still holds."""
 
@@ -1657,7 +1842,7 @@ class Welcome(TypedDict):
 
 RoomEvent: TypeAlias = Welcome | ErrorOccurred | Pong | MessageReceived | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved | MessagesRead | ParticipantMuted | ParticipantUnmuted | ParticipantRemoved | SessionUpdated | SpiritBusy | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken
 
-ProjectEvent: TypeAlias = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | TaskProgress
+ProjectEvent: TypeAlias = Welcome | ErrorOccurred | Pong | TaskStarted | TaskCompleted | TaskFailed | ProjectUpdated | FileChanged | WebhookDisabled | TaskProgress | StateChanged
 
 RoomCommand: TypeAlias = SendMessage | EditMessage | DeleteMessage | AddReaction | RemoveReaction | MarkRead | Typing | Ping | Resume | Stop | Authenticate
 
