@@ -35,7 +35,7 @@ class Wanted(StrEnum):
     STOPS = "stops"  # of tasks that run
     MAILS = "mails"
     MEMORIES = "memories"  # to be indexed
-    WEBHOOKS = "webhooks"  # to be delivered
+    WEBHOOKS = "webhooks"  # to be told
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from app.api.openapi import describe
 from app.api.pages import add_pages
 from app.api.proxies import ForwardedMiddleware
 from app.observability import configure_logging
+from app.repositories.engine import warm_up
 from app.resources import Resources, open_resources
 from app.settings import Settings, load_settings
 
@@ -74,6 +75,7 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings) as app.state.resources:
+            await warm_up(app.state.resources.foundation.engine)
             await app.state.resources.services.health.warm_up()
             watching = asyncio.create_task(metrics.watch(app.state.resources.hub))
             gc.collect()

@@ -151,13 +151,13 @@ async def make_world(client: AsyncClient) -> World:
     schedule = await create(f"/projects/{project['id']}/schedules", **nightly)
     private = await create("/memories", content="A secret.", people=seen[:1], location=seen[1])
     shared = await create("/memories", content="The lamp broke.", project_id=project["id"])
+    brought = await client.post(
+        "/api/v1/memories/imports", files={"file": ("diary.csv", b"title\nA lamp\n")}, headers=owner.headers
+    )
     plan = f"/api/v1/projects/{project['id']}/files/notes/plan.txt"
     assert (await client.put(plan, content=b"Light it.", headers=owner.headers)).status_code == 201
     webhook = await create(f"/projects/{project['id']}/webhooks", url="http://8.8.8.8/hooks")
     delivery = await create(f"/projects/{project['id']}/webhooks/{webhook['id']}/ping")
-    brought = await client.post(
-        "/api/v1/memories/imports", files={"file": ("diary.csv", b"title\nA lamp\n")}, headers=owner.headers
-    )
     files = [await attach(client, owner, memory["id"], b"A note.") for memory in (private, shared)]
     world.ids = {
         "webhook_id": webhook["id"],

@@ -98,22 +98,15 @@ class Presence:
         """
         gone, people = await self._lists.ask(session_id)
         self._announce_gone(session_id, gone)
-        ids_and_names = zip(people[::2], people[1::2], strict=True)
-        return sorted((Person(id=UUID(id_), name=name) for id_, name in ids_and_names), key=lambda who: who.name)
+        return people
 
-    async def _list(self, session_ids: Sequence[UUID]) -> Sequence[tuple[Any, Any]]:
-        """Once for each room, however many have just come in."""
+    async def _list(self, session_ids: Sequence[UUID]) -> Sequence[tuple[Any, Sequence[Person]]]:
+        """Once for each room, however many have just come in; the first of them announces who is gone."""
         rooms = list(set(session_ids))
-        lists = dict(
-            zip(rooms, await asyncio.gather(*(self._ask(self._list_people, id_) for id_ in rooms)), strict=True)
-        )
-        told: set[UUID] = set()
-        answers = []
-        for session_id in session_ids:
-            gone, people = lists[session_id]
-            answers.append(([] if session_id in told else gone, people))
-            told.add(session_id)
-        return answers
+        answers = await asyncio.gather(*(self._ask(self._list_people, id_) for id_ in rooms))
+        gone = {id_: gone for id_, (gone, _) in zip(rooms, answers, strict=True)}
+        people = {id_: _by_name(people) for id_, (_, people) in zip(rooms, answers, strict=True)}
+        return [(gone.pop(id_, ()), people[id_]) for id_ in session_ids]
 
     async def _take_in_time(self, seat: Seat, max_users: int) -> None:
         """Somebody who has closed a connection is gone a moment later: a full room is asked twice."""
@@ -196,3 +189,8 @@ class Presence:
     def _announce(self, event: EphemeralEvent) -> None:
         assert isinstance(event, UserJoined | UserLeft)
         self._publish(Frame(event.session_id, None, event.model_dump_json()))
+
+
+def _by_name(ids_and_names: Sequence[str]) -> Sequence[Person]:
+    pairs = zip(ids_and_names[::2], ids_and_names[1::2], strict=True)
+    return sorted((Person(id=UUID(id_), name=name) for id_, name in pairs), key=lambda who: who.name)

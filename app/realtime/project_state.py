@@ -12,9 +12,9 @@ from weakref import WeakValueDictionary
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.errors import Conflict, ServiceUnavailable
+from app.realtime.outages import REDIS_FAILURES
 from app.realtime.scripts import DELETE_STATE, PUT_STATE
 
 log = structlog.get_logger(__name__)
@@ -93,7 +93,7 @@ class ProjectStates:
         """After the project itself is gone; what stays here ends by itself."""
         try:
             await self._redis.delete(self._key(project_id))
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             log.warning("project_state.not_forgotten", project_id=str(project_id), error=repr(error))
 
     async def _try(self, project_id: UUID, version: str, text: str, life: timedelta) -> Change | None:
@@ -116,6 +116,6 @@ class ProjectStates:
 async def _reaching() -> AsyncIterator[None]:
     try:
         yield
-    except (RedisError, OSError) as error:
+    except REDIS_FAILURES as error:
         log.warning("project_state.redis_lost", error=repr(error))
         raise ServiceUnavailable("The state of projects cannot be reached at the moment. Please try again.") from error

@@ -1,11 +1,19 @@
 """The connection pool."""
 
-from typing import Any
+import contextlib
+from typing import Any, Final
 
 import asyncpg  # type: ignore[import-untyped]  # it comes without types
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.settings import DatabaseSettings
+
+WARM: Final = 4  # connections that a server opens before it is asked for anything
+ARRAYS: Final = text(
+    "SELECT CAST(NULL AS uuid[]), CAST(NULL AS bigint[]), CAST(NULL AS text[]), CAST(NULL AS varchar[])"
+)
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -23,6 +31,15 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
             "server_settings": {"application_name": "hearth"},
         },
     )
+
+
+async def warm_up(engine: AsyncEngine) -> None:
+    """Open some connections, on each of which the driver asks once what arrays are. Outages are for others to tell."""
+    async with contextlib.AsyncExitStack() as stack:
+        with contextlib.suppress(SQLAlchemyError, OSError):
+            for _ in range(WARM):
+                connection = await stack.enter_async_context(engine.connect())
+                await connection.execute(ARRAYS)
 
 
 async def _connect(*args: Any, **options: Any) -> Any:

@@ -104,14 +104,6 @@ _TAKE_NUMBERS = text(
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())), bindparam("counts", type_=ARRAY(BigInteger())))
 
-_STORE_EVENTS = text(
-    "INSERT INTO events (channel_id, seq, frame) SELECT * FROM unnest(:channel_ids, :seqs, :frames)"
-).bindparams(
-    bindparam("channel_ids", type_=ARRAY(Uuid())),
-    bindparam("seqs", type_=ARRAY(BigInteger())),
-    bindparam("frames", type_=ARRAY(Text())),
-)
-
 
 class EventRepository:
     """`outgoing` is what this transaction has to say; the unit of work publishes it after the commit."""
@@ -147,43 +139,8 @@ class EventRepository:
         self.outgoing.append(frame)
         return number
 
-    async def append_all(self, events: Sequence[tuple[UUID, DurableEvent]]) -> None:
-        """`append` for events of several channels in two statements; in each channel they keep their order.
-
-        Raises:
-            NotFound: one of the rooms, projects or users was removed meanwhile.
-        """
-        if not events:
-            return
-        counts = Counter(channel_id for channel_id, _ in events)
-        taken = {"ids": list(counts), "counts": list(counts.values())}
-        last = {row.id: row.last_seq for row in await self._session.execute(_TAKE_NUMBERS, taken)}
-        frames = []
-        for channel_id, event in events:
-            if channel_id not in last:
-                raise NotFound("This was removed meanwhile.", channel_id=str(channel_id))
-            counts[channel_id] -= 1
-            number = last[channel_id] - counts[channel_id]
-            frames.append(Frame(channel_id, number, event.model_copy(update={"seq": number}).model_dump_json()))
-        told = [(frame, event) for frame, (_, event) in zip(frames, events, strict=True)]
-        await self._store_for_webhooks([one for one in told if isinstance(one[1], ProjectEvent)])
-        await self._store_all([frame for frame, event in told if not isinstance(event, ProjectEvent)])
-        self.outgoing.extend(frames)
-
-    async def _store_all(self, frames: Sequence[Frame]) -> None:
-        if not frames:
-            return
-        stored = {
-            "channel_ids": [frame.channel_id for frame in frames],
-            "seqs": [frame.seq for frame in frames],
-            "frames": [frame.text for frame in frames],
-        }
-        await self._session.execute(_STORE_EVENTS, stored)
-
     async def _store_for_webhooks(self, told: Sequence[tuple[Frame, DurableEvent]]) -> None:
         """Store numbered events, of projects among others, with all that is to be delivered of them."""
-        if not told:
-            return
         task_ids = [event.task_id if isinstance(event, TaskEvent) else None for _, event in told]
         ends = [isinstance(event, TaskCompleted | TaskFailed) for _, event in told]
         columns = {
@@ -199,6 +156,28 @@ class EventRepository:
         found = await self._session.execute(_STORE_FOR_WEBHOOKS, columns)
         if found.first() is not None:
             self.wake_workers(Wanted.WEBHOOKS)
+
+    async def append_all(self, events: Sequence[tuple[UUID, DurableEvent]]) -> None:
+        """`append` for events of several channels in two statements; in each channel they keep their order.
+
+        Raises:
+            NotFound: one of the rooms, projects or users was removed meanwhile.
+        """
+        if not events:
+            return
+        counts = Counter(channel_id for channel_id, _ in events)
+        taken = {"ids": list(counts), "counts": list(counts.values())}
+        last = {row.id: row.last_seq for row in await self._session.execute(_TAKE_NUMBERS, taken)}
+        told: list[tuple[Frame, DurableEvent]] = []
+        for channel_id, event in events:
+            if channel_id not in last:
+                raise NotFound("This was removed meanwhile.", channel_id=str(channel_id))
+            counts[channel_id] -= 1
+            number = last[channel_id] - counts[channel_id]
+            text = event.model_copy(update={"seq": number}).model_dump_json()
+            told.append((Frame(channel_id, number, text), event))
+        await self._store_for_webhooks(told)
+        self.outgoing.extend(frame for frame, _ in told)
 
     async def rewrite(self, channel_id: UUID, seq: int, event: DurableEvent) -> None:
         """Put `event` in the place of the one with this number; nothing is done where the log has forgotten it."""

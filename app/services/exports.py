@@ -71,12 +71,12 @@ _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
 class ExportService:
     def __init__(
-        self, uow: OpenUnitOfWork, blobs: BlobService, memories: MemoryExportService, states: ProjectStates
+        self, uow: OpenUnitOfWork, blobs: BlobService, states: ProjectStates, memories: MemoryExportService
     ) -> None:
         self._uow = uow
         self._blobs = blobs
-        self.memories = memories
         self._states = states
+        self.memories = memories
 
     async def export(self, actor: Principal) -> AsyncIterator[bytes]:
         """A ZIP archive in pieces. What is deleted while it is made is left out. Raises NotFound, before the first."""

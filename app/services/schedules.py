@@ -146,7 +146,7 @@ def next_time(cron: str, timezone: str, after: datetime) -> datetime:
 
 async def _locked(uow: UnitOfWork, actor: Principal, schedule_id: UUID) -> TaskSchedule:
     schedule = _there(await uow.schedules.lock_visible(actor, schedule_id), schedule_id)
-    if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, schedule.project_id)):
+    if not may(actor, Action.EDIT, await uow.projects.get_editing_role(actor.user_id, schedule.project_id)):
         raise PermissionDenied("Viewers of a project cannot change its schedules.", schedule_id=str(schedule_id))
     return schedule
 

@@ -137,7 +137,7 @@ class TaskOrders:
 
 
 async def require_editor(uow: UnitOfWork, actor: Principal, project_id: UUID) -> None:
-    """Raises NotFound, PermissionDenied, ProjectArchived: not visible, or not to be changed by the actor."""
+    """Raises NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor."""
     role = await uow.projects.get_editing_role(actor.user_id, project_id)
     if role is None:
         raise NotFound("Project not found", project_id=str(project_id))

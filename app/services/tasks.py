@@ -95,7 +95,7 @@ class TaskService:
         """
         async with self._uow() as uow:
             task = await _visible(uow, actor, task_id)
-            if not may(actor, Action.EDIT, await uow.projects.get_role(actor.user_id, task.project_id)):
+            if not may(actor, Action.EDIT, await uow.projects.get_editing_role(actor.user_id, task.project_id)):
                 raise PermissionDenied("Viewers of a project cannot retry its tasks.", task_id=str(task_id))
             kind = self._task_types.get(task.task_type)
             if kind is None or not kind.may_be_started:

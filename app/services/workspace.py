@@ -38,7 +38,7 @@ def build_workspace(
     sender, cipher = foundation.webhook_sender, make_cipher(settings)
     return Workspace(
         deliveries=DeliveryService(uow, settings.webhook, sender=sender, cipher=cipher, mails=mails),
-        exports=ExportService(uow, blobs, MemoryExportService(uow, blobs), states),
+        exports=ExportService(uow, blobs, states, MemoryExportService(uow, blobs)),
         files=FileService(uow, blobs, settings.project),
         projects=ProjectService(uow, states),
         states=ProjectStateService(uow, states, hub, settings.project),
