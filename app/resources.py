@@ -49,15 +49,15 @@ class LoggedEvents:
         return await self._seqs.ask(channel_ids)
 
     async def first_seq(self, channel_id: UUID) -> int | None:
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.events.first_seq(channel_id)
 
     async def _list_after_each(self, asked: Sequence[tuple[UUID, int, int]]) -> Sequence[Sequence[Frame]]:
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.events.list_after_each(asked)
 
     async def _last_seqs(self, asked: Sequence[Sequence[UUID]]) -> Sequence[dict[UUID, int]]:
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             seqs = await uow.events.last_seqs([channel_id for ids in asked for channel_id in ids])
         return [{channel_id: seqs[channel_id] for channel_id in ids if channel_id in seqs} for ids in asked]
 

@@ -123,6 +123,9 @@ class OneAtATime(UnitOfWork):
             await self.turn.acquire()
         return await super().__aenter__()
 
+    async def _read_only(self) -> None:
+        """The connection has a transaction already."""
+
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -53,11 +53,18 @@ Publish = Callable[[Frame], None]
 
 
 class UnitOfWork:
-    """One transaction: commits on a clean exit, and only then tells the world."""
+    """One transaction: commits on a clean exit, and only then tells the world.
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession], publish: Publish) -> None:
+    With `is_reading` there is none, and nothing may be changed: each statement sees what is committed by then, as it
+    does in our transactions, and two of three round trips are saved.
+    """
+
+    def __init__(
+        self, sessions: async_sessionmaker[AsyncSession], publish: Publish, *, is_reading: bool = False
+    ) -> None:
         self._sessions = sessions
         self._publish = publish
+        self._is_reading = is_reading
 
     async def __aenter__(self) -> Self:
         session = self._session = self._sessions()
@@ -101,6 +108,8 @@ class UnitOfWork:
         self.timeline = TimelineRepository(session)
         self.users = UserRepository(session)
         self.webhooks = WebhookRepository(session)
+        if self._is_reading:
+            await self._read_only()
         return self
 
     async def __aexit__(
@@ -109,6 +118,7 @@ class UnitOfWork:
         async with self._session:  # always closes, and rolls back what was not committed
             if exc_type is not None:
                 return
+            assert not self._is_reading or not self._has_changes, "nothing may be changed while reading"
             await self._session.commit()
         for frame in self.events.outgoing:
             self._publish(frame)  # never blocks or fails: who misses it sees the gap and asks the log
@@ -125,5 +135,18 @@ class UnitOfWork:
         """
         await self._session.flush()
 
+    @property
+    def _has_changes(self) -> bool:
+        session = self._session
+        return bool(session.new or session.dirty or session.deleted or self.events.outgoing)
 
-OpenUnitOfWork = Callable[[], UnitOfWork]
+    async def _read_only(self) -> None:
+        try:
+            await self._session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        except BaseException:
+            await self._session.close()
+            raise
+
+
+class OpenUnitOfWork(Protocol):
+    def __call__(self, *, is_reading: bool = False) -> UnitOfWork: ...

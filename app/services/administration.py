@@ -101,7 +101,7 @@ class AdministrationService:
     # --- numbers ----------------------------------------------------------------------------------------------------
 
     async def statistics(self) -> Statistics:
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             sizes = await uow.statistics.count_large()
             return Statistics(
                 users=await uow.statistics.count_users(),

@@ -71,7 +71,7 @@ class APIKeyService:
 
     async def get(self, actor: Principal, key_id: UUID) -> APIKey:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             key = await uow.api_keys.get_own(actor.user_id, key_id)
         if key is None:
             raise NotFound("API key not found", key_id=str(key_id))
@@ -79,7 +79,7 @@ class APIKeyService:
 
     async def list(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[APIKey]:
         """The actor's own, the newest first; expired ones too."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.api_keys.list_own(actor.user_id, before=before, limit=limit)
 
     async def update(

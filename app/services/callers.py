@@ -188,7 +188,7 @@ class CallerService:
         return person
 
     async def _look_up_guests(self, user_ids: Sequence[UUID]) -> Sequence[Person | None]:
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             users = await uow.users.list_active(set(user_ids))
         people = {user.id: Person(user.id, user.name, Role(user.role)) for user in users}
         return [people.get(user_id) for user_id in user_ids]

@@ -56,12 +56,12 @@ class CandidateService:
         self, actor: Principal, *, status: CandidateStatus, before: UUID | None, limit: int
     ) -> Sequence[MemoryCandidate]:
         """The actor's own, the newest first."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.candidates.list_owned(actor.user_id, status=status, before=before, limit=limit)
 
     async def get(self, actor: Principal, candidate_id: UUID) -> MemoryCandidate:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return _there(await uow.candidates.get_owned(actor.user_id, candidate_id), candidate_id)
 
     async def update(

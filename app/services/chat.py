@@ -137,7 +137,7 @@ class ChatService:
         limit: int,
     ) -> Sequence[Message]:
         """The newest first; with `after_seq` the oldest first, for catching up. Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await visible_room(uow, actor, session_id)
             if after_seq is not None:
                 return await uow.messages.list_after(session_id, after_seq, after=cursor, limit=limit)
@@ -172,7 +172,7 @@ class ChatService:
             seq = batch[-1].seq
 
     async def _require_visible(self, actor: Principal, session_id: UUID) -> None:
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await visible_room(uow, actor, session_id)
 
     async def _sent(self, uow: UnitOfWork, actor: Principal, session_id: UUID, client_id: str | None) -> Message | None:

@@ -103,14 +103,14 @@ class DocumentService:
 
     async def get(self, actor: Principal, document_id: UUID) -> Document:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await _visible(uow, actor, document_id)
 
     async def list(
         self, actor: Principal, narrowing: DocumentFilter, *, before: UUID | None, limit: int
     ) -> Sequence[Document]:
         """What the actor may see, the newest first."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.documents.list_visible(actor, narrowing, before=before, limit=limit)
 
     async def update(

@@ -83,13 +83,13 @@ class FileService:
         self, actor: Principal, project_id: UUID, *, prefix: str, after: str | None, limit: int
     ) -> Sequence[ProjectFile]:
         """Those whose paths begin with `prefix`, in the order of the paths. Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await visible_project(uow, actor, project_id)
             return await uow.files.list(project_id, prefix=prefix, after=after, limit=limit)
 
     async def get(self, actor: Principal, project_id: UUID, path: str) -> ProjectFile:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return _there(await uow.files.get_visible(actor, project_id, path), path)
 
     async def put(self, actor: Principal, wish: Wish, stream: AsyncIterator[bytes], *, announced: int) -> PutFile:

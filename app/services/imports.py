@@ -91,12 +91,12 @@ class ImportService:
 
     async def get(self, actor: Principal, import_id: UUID) -> MemoryImport:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return _there(await uow.imports.get_owned(actor, import_id), import_id)
 
     async def list(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[MemoryImport]:
         """The actor's own, the newest first."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.imports.list_owned(actor, before=before, limit=limit)
 
     async def run(self, task: RunningTask, import_id: UUID) -> Mapping[str, Any]:

@@ -134,7 +134,7 @@ class LimitService:
 
     async def list(self) -> LimitsRead:
         """The settings' rates, and those of roles that have others."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             rows = await uow.role_limits.list()
         return LimitsRead(
             defaults={budget: written(rate) for budget, rate in self._defaults.items()},

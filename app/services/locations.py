@@ -55,14 +55,14 @@ class LocationService:
 
     async def get(self, actor: Principal, location_id: UUID) -> LocationView:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await _view(uow, actor, location_id)
 
     async def list(
         self, actor: Principal, near: Near | None, *, words: str | None, before: UUID | None, limit: int
     ) -> Sequence[LocationView]:
         """The actor's own, the newest first; with `near` the nearest first, from the beginning."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             if near is None:
                 rows = await uow.locations.list_owned(actor.user_id, words=words, before=before, limit=limit)
             else:

@@ -204,7 +204,7 @@ class LoginService:
 
     async def list_devices(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Device]:
         """The actor's log-ins that are open, the newest first."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             logins = await uow.logins.list_open(actor.user_id, before=before, limit=limit)
         return [Device.of(login, is_current=login.id == actor.login_id) for login in logins]
 

@@ -96,7 +96,7 @@ class MediaService:
 
     async def list(self, actor: Principal, memory_id: UUID, *, after: UUID | None, limit: int) -> Sequence[SeenMedia]:
         """In the order in which they were added. Raises NotFound: the memory."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             if await uow.memories.get_visible(actor, memory_id) is None:
                 raise NotFound("Memory not found", memory_id=str(memory_id))
             rows = await uow.media.list_visible(actor, memory_id, after=after, limit=limit)
@@ -104,7 +104,7 @@ class MediaService:
 
     async def get(self, actor: Principal, memory_id: UUID, media_id: UUID) -> SeenMedia:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await _seen(uow, actor, await _visible(uow, actor, memory_id, media_id))
 
     async def update(
@@ -143,7 +143,7 @@ class MediaService:
             NotFound
             Conflict: a picture is not prepared yet, or could not be.
         """
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             media = await _visible(uow, actor, memory_id, media_id)
             if media.keeps_metadata or (media.kind != IMAGE and not media.blanks):
                 return original_of(self._blobs, media)
@@ -153,7 +153,7 @@ class MediaService:
 
     async def thumbnail(self, actor: Principal, memory_id: UUID, media_id: UUID, name: str) -> MediaFile:
         """Raises NotFound, and Conflict as `content` does."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             media = await _visible(uow, actor, memory_id, media_id)
             if media.kind != IMAGE:
                 raise NotFound("Only pictures have thumbnails.", media_id=str(media_id))
@@ -161,7 +161,7 @@ class MediaService:
 
     async def original(self, actor: Principal, memory_id: UUID, media_id: UUID) -> MediaFile:
         """The file as it was uploaded, for who did that. Raises NotFound, PermissionDenied."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             media = await _visible(uow, actor, memory_id, media_id)
             _require_adder(actor, media)
             return original_of(self._blobs, media)

@@ -61,7 +61,7 @@ class MemoriesService:
 
     async def get(self, actor: Principal, memory_id: UUID) -> MemoryView:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await view_of(uow, actor, _there(await uow.memories.get_visible(actor, memory_id), memory_id))
 
     async def list(
@@ -81,7 +81,7 @@ class MemoriesService:
         """
         if question is not None and not filters.is_deleted:
             return await self._list_found(actor, question, filters, limit)
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             rows = await uow.memories.list_visible(actor, filters, order=order, after=after, limit=limit)
             return await views(uow, actor.user_id, rows)
 
@@ -148,7 +148,7 @@ class MemoriesService:
         Raises:
             NotFound, PermissionDenied
         """
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             memory = _there(await uow.memories.get_visible(actor, memory_id, deleted=True), memory_id)
             require_owner(actor, memory)
             return await uow.memories.list_versions(memory_id, before=before, limit=limit)

@@ -22,7 +22,7 @@ class MessageService:
 
     async def get(self, actor: Principal, session_id: UUID, message_id: UUID) -> Message:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await visible_room(uow, actor, session_id)
             return await _with_reactions(uow, session_id, message_id)
 
@@ -112,7 +112,7 @@ class MessageService:
 
     async def list_markers(self, actor: Principal, session_id: UUID) -> Sequence[ReadMarker]:
         """How far everybody has read. Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await visible_room(uow, actor, session_id)
             return await uow.messages.list_markers(session_id)
 

@@ -20,7 +20,7 @@ class ModerationService:
 
     async def list(self, actor: Principal, session_id: UUID) -> Sequence[Restriction]:
         """Who is muted or was removed. Raises NotFound, PermissionDenied."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await require_host(uow, actor, await visible_room(uow, actor, session_id), Action.READ_HOSTED)
             return await uow.sessions.list_restricted(session_id)
 

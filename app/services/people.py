@@ -54,14 +54,14 @@ class PersonService:
 
     async def get(self, actor: Principal, person_id: UUID) -> PersonView:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await _view(uow, actor, person_id)
 
     async def list(
         self, actor: Principal, *, words: str | None, before: UUID | None, limit: int
     ) -> Sequence[PersonView]:
         """The actor's own, the newest first."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             rows = await uow.people.list_owned(
                 actor.user_id, words=folded(words) if words else None, before=before, limit=limit
             )

@@ -29,7 +29,7 @@ class ProjectStateService:
 
     async def get(self, actor: Principal, project_id: UUID) -> StoredState:
         """Version 0, an empty object, where there is none. Raises NotFound, ServiceUnavailable."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await visible_project(uow, actor, project_id)
         return await self._states.get(project_id)
 

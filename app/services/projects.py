@@ -50,14 +50,14 @@ class ProjectService:
 
     async def get(self, actor: Principal, project_id: UUID) -> Project:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await visible_project(uow, actor, project_id)
 
     async def list(
         self, actor: Principal, *, is_archived: bool | None = None, before: UUID | None, limit: int
     ) -> Sequence[Project]:
         """The actor's own and those shared with it, the newest first."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.projects.list_visible(actor, is_archived=is_archived, before=before, limit=limit)
 
     async def update(
@@ -106,7 +106,7 @@ class ProjectService:
 
     async def count(self, actor: Principal, project_id: UUID) -> ProjectCounts:
         """How much there is in it. Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await visible_project(uow, actor, project_id)
             return await uow.statistics.count_project(project_id)
 
@@ -139,7 +139,7 @@ class ProjectService:
         self, actor: Principal, project_id: UUID, *, before: UUID | None, limit: int
     ) -> Sequence[MemberRow]:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await visible_project(uow, actor, project_id)
             return await uow.projects.list_members(project_id, before=before, limit=limit)
 

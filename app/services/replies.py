@@ -169,7 +169,7 @@ class ReplyService:
 
     async def get(self, actor: Principal, answer_id: UUID) -> Answer:
         """What the actor was told. Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             answer = await uow.answers.get_owned(actor.user_id, answer_id)
         if answer is None:
             raise NotFound("No such answer.", answer_id=str(answer_id))

@@ -57,14 +57,14 @@ class ScheduleService:
 
     async def get(self, actor: Principal, schedule_id: UUID) -> TaskSchedule:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return _there(await uow.schedules.get_visible(actor, schedule_id), schedule_id)
 
     async def list(
         self, actor: Principal, *, project_id: UUID | None, before: UUID | None, limit: int
     ) -> Sequence[TaskSchedule]:
         """Of the projects the actor may see, the newest first."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.schedules.list_visible(actor, project_id=project_id, before=before, limit=limit)
 
     async def update(

@@ -80,12 +80,12 @@ class SessionService:
 
     async def get(self, actor: Principal, session_id: UUID) -> Session:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await visible_room(uow, actor, session_id)
 
     async def list(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Session]:
         """Of the actor's projects, and those the actor was invited to; the newest first."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.sessions.list_visible(actor, before=before, limit=limit)
 
     async def update(
@@ -144,7 +144,7 @@ class SessionService:
             yield room
 
     async def _find_visible(self, asked: Sequence[tuple[Principal, UUID]]) -> Sequence[Session | None]:
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.sessions.list_visible_to_each(asked)
 
     async def invite(self, actor: Principal, session_id: UUID, data: InviteCreate) -> NewInvite:

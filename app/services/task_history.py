@@ -34,7 +34,7 @@ class TaskHistory:
 
     async def read(self, actor: Principal, task_id: UUID, *, after_seq: int | None) -> History:
         """Of a task that is over there is always its end, unless `after_seq` says that it was told. Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             task = await uow.tasks.get_visible(actor, task_id)
             if task is None:
                 raise NotFound("Task not found", task_id=str(task_id))

@@ -41,7 +41,7 @@ class TaskService:
 
     async def get(self, actor: Principal, task_id: UUID) -> Task:
         """Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await _visible(uow, actor, task_id)
 
     async def list(
@@ -55,7 +55,7 @@ class TaskService:
         limit: int,
     ) -> Sequence[Task]:
         """Of the projects the actor may see, the newest first."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await uow.tasks.list_visible(
                 actor, project_id=project_id, status=status, task_type=task_type, before=before, limit=limit
             )

@@ -28,7 +28,7 @@ class UserService:
 
     async def get(self, actor: Principal) -> User:
         """The actor's own account. Raises NotFound."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return _there(await uow.users.get(actor.user_id))
 
     async def update(self, actor: Principal, changes: UserUpdate, *, expected: Versions | None) -> User:

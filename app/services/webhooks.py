@@ -68,12 +68,12 @@ class WebhookService:
 
     async def get(self, actor: Principal, project_id: UUID, webhook_id: UUID) -> Webhook:
         """Raises NotFound, PermissionDenied."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             return await _readable(uow, actor, project_id, webhook_id)
 
     async def list(self, actor: Principal, project_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Webhook]:
         """The newest first. Raises NotFound, PermissionDenied."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await require_owner(uow, actor, project_id, Action.READ_MANAGED)
             return await uow.webhooks.list(project_id, before=before, limit=limit)
 
@@ -149,7 +149,7 @@ class WebhookService:
         limit: int,
     ) -> Sequence[WebhookDelivery]:
         """The newest first. Raises NotFound, PermissionDenied."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await _readable(uow, actor, project_id, webhook_id)
             return await uow.webhooks.list_deliveries(webhook_id, status=status, before=before, limit=limit)
 
@@ -157,7 +157,7 @@ class WebhookService:
         self, actor: Principal, project_id: UUID, webhook_id: UUID, delivery_id: UUID
     ) -> WebhookDelivery:
         """Raises NotFound, PermissionDenied."""
-        async with self._uow() as uow:
+        async with self._uow(is_reading=True) as uow:
             await _readable(uow, actor, project_id, webhook_id)
             return _there(await uow.webhooks.get_delivery(webhook_id, delivery_id), delivery_id)
 

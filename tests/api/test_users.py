@@ -37,12 +37,11 @@ async def test_settings_are_changed_one_by_one_and_only_what_was_set_is_stored(c
         assert response.status_code == 200, response.text
         return response.json()["settings"]
 
-    nothing = {"language": None, "timezone": None, "default_quality": None}
+    nothing = {"language": None, "timezone": None, "default_quality": None, "remember": None}
     assert (await client.get(ME, headers=owner.headers)).json()["settings"] == nothing
-    assert await change(language="DE-at", timezone="Europe/Vienna") == {
+    assert await change(language="DE-at", timezone="Europe/Vienna") == nothing | {
         "language": "de-AT",
         "timezone": "Europe/Vienna",
-        "default_quality": None,
     }
     assert (await change(language="zh-hant-TW"))["timezone"] == "Europe/Vienna"
     assert await change(language=None, default_quality="high") == nothing | {
