@@ -132,4 +132,10 @@ export declare class ProjectFeed extends Channel<ProjectEvent> {
     start(task_type: string, params?: Record<string, unknown>, quality?: "draft" | "standard" | "high" | "ultra"): boolean;
     /** @param {string} task_id */
     cancel(task_id: string): boolean;
+    /**
+     * Try a task again that has failed or was cancelled.
+     *
+     * @param {string} task_id
+     */
+    retry(task_id: string): boolean;
 }

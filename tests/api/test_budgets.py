@@ -32,6 +32,8 @@ TIGHTER: Mapping[str, Budget] = {
     "POST /api/v1/documents": Budget.UPLOADS,
     "POST /api/v1/ingest": Budget.UPLOADS,
     "POST /api/v1/documents/{document_id}/reingest": Budget.UPLOADS,
+    "POST /api/v1/memories/{memory_id}/media": Budget.UPLOADS,
+    "PUT /api/v1/projects/{project_id}/files/{path}": Budget.UPLOADS,
     "POST /api/v1/search": Budget.QUERIES,
     "POST /api/v1/query": Budget.QUERIES,
     "POST /api/v1/chat/{session_id}/messages": Budget.MESSAGES,

@@ -9,7 +9,6 @@ import pytest
 from httpx import AsyncClient
 
 from app.settings import Settings
-from tests.conftest import cloned_database
 from tests.factories import make_user
 from tests.processes import start_server
 from tests.realtime.nodes import Node, Reader, open_node, reading
@@ -82,11 +81,11 @@ async def test_a_channel_is_followed_to_another_server(
         assert reader.seqs == [1, 2, 3, 4]
 
 
-async def test_two_servers_over_a_cluster_are_one_house(settings: Settings, cluster: RedisClusterServers):
+async def test_two_servers_over_a_cluster_are_one_house(committed_settings: Settings, cluster: RedisClusterServers):
     everything = {"REDIS_URL": cluster.url, "REDIS_CLUSTER": "true", "RATE_LIMIT_REQUESTS": "1000/minute"}
     async with AsyncExitStack() as stack:
-        cloned = await stack.enter_async_context(cloned_database(settings))
-        starting = (stack.enter_async_context(start_server(cloned, worker=False, **everything)) for _ in range(2))
+        starting = (start_server(committed_settings, worker=False, **everything) for _ in range(2))
+        starting = map(stack.enter_async_context, starting)
         here, there = await asyncio.gather(*starting)
         client = await stack.enter_async_context(here.client())
         ada = await make_user(client, name="Ada")

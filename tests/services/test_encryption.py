@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy import LargeBinary, delete, func, insert, select, update
 
-from app.models import Base, IdempotentRequest, Identity, OutgoingMail
+from app.models import Base, IdempotentRequest, Identity, OutgoingMail, Project, Webhook
 from app.models.encrypted import ENCRYPTED, IDENTITY_REFRESH_TOKEN, MAIL_CONTENT, EncryptedColumn
 from app.repositories import UnitOfWork
 from app.repositories.encrypted import StoredSecret
@@ -19,7 +19,7 @@ from app.services.encryption import EncryptionService
 from tests.factories import User, execute
 
 OLDEST, OLD, NEWEST = (letter * 32 for letter in "abc")
-DIGESTS = {"digest", "fingerprint"}
+DIGESTS = {"digest", "token_digest", "fingerprint"}
 """Columns of bytes from which nothing can be read."""
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -47,6 +47,7 @@ async def fill(resources: Resources, user: User, *, rows: int, seed: int) -> Kep
     """Rows in all tables, each value under one of three keys; what stands in them."""
     draw, kept = random.Random(seed), {}
     await execute(resources, delete(OutgoingMail))  # registering has queued some, under the key of the settings
+    project_id = await execute(resources, select(Project.id).where(Project.owner_id == UUID(user.id)))
     ciphers = [Cipher(OLDEST), Cipher(OLD, [OLDEST]), Cipher(NEWEST, [OLD])]
     for number in range(rows):
         row_id = uuid4()
@@ -54,6 +55,7 @@ async def fill(resources: Resources, user: User, *, rows: int, seed: int) -> Kep
             "outgoing_mails": (row_id,),
             "identities": (row_id,),
             "idempotent_requests": (UUID(user.id), f"k:{number}"),
+            "webhooks": (row_id,),
         }
         values: dict[str, dict[str, object]] = {name: {} for name in keys}
         for column in ENCRYPTED:
@@ -68,6 +70,8 @@ async def fill(resources: Resources, user: User, *, rows: int, seed: int) -> Kep
         await execute(resources, insert(Identity).values(**identity))
         request = {"user_id": user.id, "key": f"k:{number}", **values["idempotent_requests"]}
         await execute(resources, insert(IdempotentRequest).values(**request))
+        webhook = {"id": row_id, "project_id": project_id, "url": "https://hooks.example", "events": []}
+        await execute(resources, insert(Webhook).values(**webhook, **values["webhooks"]))
     return kept
 
 

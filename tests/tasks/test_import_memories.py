@@ -29,8 +29,7 @@ async def test_an_import_goes_on_where_a_worker_died(
     client: AsyncClient, resources: Resources, owner: User, monkeypatch: pytest.MonkeyPatch
 ):
     import_id = await upload(client, owner, BATCH_SIZE + 100)
-    task = await resources.services.execution.lease([IMPORT_MEMORIES])
-    assert task is not None
+    (task,) = await resources.services.execution.lease({IMPORT_MEMORIES: 1}, most=1)
 
     async def die(*_: object) -> None:
         raise Crash
@@ -62,8 +61,7 @@ async def test_what_is_written_now_is_found_before_what_an_import_brings(
     client: AsyncClient, resources: Resources, owner: User
 ):
     await upload(client, owner, 200)
-    task = await resources.services.execution.lease([IMPORT_MEMORIES])
-    assert task is not None
+    (task,) = await resources.services.execution.lease({IMPORT_MEMORIES: 1}, most=1)
     await resources.services.imports.run(task, task.params["import_id"])
     fresh = await remember(client, owner, "The heron stood in the reeds.")
     assert await resources.services.memory_indexing._run_some()

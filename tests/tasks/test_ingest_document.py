@@ -94,7 +94,7 @@ async def test_a_file_without_text_fails_once_and_says_why(resources):
 async def test_a_worker_that_is_killed_leaves_a_document_that_becomes_ready(alone):
     place = await make_place(alone)
     document = (await upload(alone, place, make_pdf(LONG_PAGES))).document
-    environment = environment_of(alone.settings, TASK_LEASE="0.5", TASK_POLL_INTERVAL="0.1", EMBEDDING_BATCH_SIZE="8")
+    environment = environment_of(alone.settings, TASK_LEASE="2", TASK_POLL_INTERVAL="0.1", EMBEDDING_BATCH_SIZE="8")
     before = 0
     for draft in (DocumentTextDraft, ChunkDraft):
         worker = await start_process(environment, "worker")
