@@ -44,6 +44,12 @@ SEEDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def limit_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is set in a process of its own otherwise: what is set here must not last."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> None:
     warm_up()
