@@ -44,6 +44,11 @@ class FunctionRepository:
         task = (await self._session.scalars(select(Task).where(Task.id == task_id))).one()
         return CallOfTask(call, task)
 
+    async def forget_accepted(self, task_id: UUID) -> None:
+        """What was called before the task ended is not waited for when somebody starts it again."""
+        calls = update(FunctionCall).where(FunctionCall.task_id == task_id).values(is_accepted=False)
+        await self._session.execute(calls, execution_options={"synchronize_session": False})
+
     async def set_accepted(self, task_id: UUID, number: int, *, is_accepted: bool) -> None:
         """Unless there is another call by now."""
         of_number = update(FunctionCall).where(FunctionCall.task_id == task_id, FunctionCall.number == number)

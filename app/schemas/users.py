@@ -60,7 +60,7 @@ def _language_tag(value: str) -> str:
 
 @cache
 def _known_timezones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    return frozenset(zoneinfo.available_timezones() - {"localtime", "Factory"})  # which tell of the machine, or of none
 
 
 def _timezone(value: str) -> str:

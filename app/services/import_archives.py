@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from app.events import utc_now
 from app.models import Location, Memory, MemoryImport, Person
 from app.repositories import UnitOfWork
 from app.repositories.memories import Links
@@ -220,7 +221,7 @@ async def _add(
             revision=record.revision,
             created_at=record.created_at,
             updated_at=record.updated_at,
-            deleted_at=record.deleted_at,
+            deleted_at=record.deleted_at and min(record.deleted_at, utc_now()),
         )
         _tell(memory, record)
         memory.location_id = places(record.location.id) if record.location else None

@@ -105,6 +105,7 @@ class TaskService:
             again = await uow.tasks.restart(task_id, waits_for=waits_for)
             if again is None:
                 raise Conflict("Only what has failed or was cancelled can be tried again.", status=task.status)
+            await uow.functions.forget_accepted(task_id)
             announce_state(uow, again, message="queued again")
             uow.events.wake_workers(Wanted.TASKS)
             return again
