@@ -4,7 +4,6 @@ Every frame is a JSON text with `type`, `id`, `timestamp` and the id of its chan
 of the event log and carry `seq`; ephemeral ones have no number, and the latest value wins.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -97,10 +96,10 @@ class Welcome(Event):
     session_id: UUID | None = None
     project_id: UUID | None = None
     you: Person
-    participants: Sequence[Person]
+    participants: tuple[Person, ...]
     last_seq: int
     recovered: bool
-    active_tasks: Sequence[TaskState] = ()
+    active_tasks: tuple[TaskState, ...] = ()
 
 
 class UserJoined(RoomEvent):
@@ -132,7 +131,7 @@ class MessageReceived(RoomEvent):
     user_name: str
     text: str
     is_spirit: bool
-    citations: Sequence[Citation] = ()
+    citations: tuple[Citation, ...] = ()
     client_id: str | None = None
     in_reply_to: UUID | None = None
     reply_to: UUID | None = None

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextvars
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 FEW: Final = 8  # at once; more are a storm
 PAUSE: Final = 0.05  # seconds for each of them
-LONGEST_PAUSE: Final = 1.0
+STORM: Final = 1.0  # seconds for which it goes on, once many have come at once
+AT_THE_DOOR: Final = 1.0  # seconds in which people gather who come in at once
+BEHIND_THE_DOOR: Final = 0.25  # they come from there together, and only have to be waited for until all have caught up
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -18,8 +21,9 @@ class Gathering(Generic[Question, Answer]):
     """A call alone is answered at once. What comes while others are being answered waits, and goes next, together.
 
     `answer_all` gets up to `most` questions and answers each. Where it raises, each of them raises that, and so do
-    those that were waiting: what has failed them would make them wait as long for the same. After so and so many
-    questions there is a `pause`, in seconds, in which more of them gather.
+    those that were waiting: what has failed them would make them wait as long for the same. When many have just come at
+    once, more are on their way: before each question there is a pause of `longest_pause` seconds at most, in which they
+    gather.
     """
 
     def __init__(
@@ -28,9 +32,11 @@ class Gathering(Generic[Question, Answer]):
         *,
         most: int,
         at_once: int = 1,
-        pause: Callable[[int], float] = lambda _: 0.0,
+        longest_pause: float = 0.0,
     ) -> None:
-        self._pause = pause
+        self._longest_pause = longest_pause
+        self._many = 0  # that came at once in the last storm
+        self._storm_ends_at = 0.0
         self._answer_all = answer_all
         self._most = most
         self._at_once = at_once
@@ -57,9 +63,10 @@ class Gathering(Generic[Question, Answer]):
             self._under_way -= 1  # with no await since the last look at who waits, so nobody waits for ever
 
     async def _answer_batches(self) -> None:
-        await asyncio.sleep(0)  # others may be about to ask in this very turn of the event loop
+        await asyncio.sleep(self._pause())  # be it none: others may be about to ask in this very turn of the event loop
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+            self._look_for_storm(len(batch))
             try:
                 answers = await self._answer_all([question for question, _ in batch])
             except BaseException as error:
@@ -72,12 +79,16 @@ class Gathering(Generic[Question, Answer]):
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
-            await asyncio.sleep(self._pause(len(batch)))
+            await asyncio.sleep(self._pause())
 
+    def _look_for_storm(self, count: int) -> None:
+        now = time.monotonic()
+        if count >= FEW and (count >= self._many or now >= self._storm_ends_at):
+            self._many, self._storm_ends_at = count, now + STORM
 
-def pause_in_storms(count: int) -> float:
-    """When many come at once, some more are on their way: they are asked about together, however fast answers are."""
-    return 0.0 if count < FEW else min(PAUSE * count, LONGEST_PAUSE)
+    def _pause(self) -> float:
+        is_stormy = time.monotonic() < self._storm_ends_at
+        return min(PAUSE * self._many, self._longest_pause) if is_stormy else 0.0
 
 
 def _fail(future: "asyncio.Future[Answer]", error: BaseException) -> None:

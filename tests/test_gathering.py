@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.gathering import Gathering, pause_in_storms
+from app.gathering import Gathering
 
 
 class Answers:
@@ -75,6 +75,22 @@ async def test_whoever_asks_in_the_moment_in_which_the_last_answer_comes_is_answ
         assert await asyncio.gather(*map(ask_again, range(6))) == list(range(6))
 
 
-def test_few_questions_never_wait_and_many_wait_a_second_at_most():
-    assert pause_in_storms(1) == pause_in_storms(5) == 0
-    assert 0 < pause_in_storms(10) < pause_in_storms(1000) == 1
+async def test_alone_nobody_waits_and_in_a_storm_those_who_are_on_their_way_are_waited_for():
+    answers = Answers()
+    answers.go_on.set()
+    gathering = Gathering(answers.double, most=100, longest_pause=0.2)
+    loop = asyncio.get_running_loop()
+
+    async def time_of(numbers: Sequence[int]) -> float:
+        started = loop.time()
+        await asyncio.gather(*await ask_all(gathering, numbers))
+        return loop.time() - started
+
+    assert max([await time_of([number]) for number in range(12)]) < 0.1
+    assert len(answers.batches) == 12  # one after the other, and no storm
+    assert await time_of(range(20, 40)) < 0.1
+    late = asyncio.create_task(time_of([50, 51]))
+    await asyncio.sleep(0.05)
+    assert await gathering.ask(52) == 104
+    assert await late >= 0.1
+    assert answers.batches[12:] == [list(range(20, 40)), [50, 51, 52]]

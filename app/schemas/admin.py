@@ -1,6 +1,5 @@
 """Administration on the wire: accounts, invites, numbers, tasks and the audit log; never what people keep."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
@@ -104,9 +103,9 @@ class QueueRead(Read):
 class StatisticsRead(Read):
     """Numbers alone. Where it says so, tables of more than 10,000 rows are estimated."""
 
-    users: Sequence[UserCountRead]
-    documents: Sequence[DocumentCountRead]
-    tasks: Sequence[TaskCountRead]
+    users: list[UserCountRead]
+    documents: list[DocumentCountRead]
+    tasks: list[TaskCountRead]
     projects: int = Field(description="Estimated above 10,000.")
     rooms: int = Field(description="Estimated above 10,000.")
     passages: int = Field(description="Estimated above 10,000.")

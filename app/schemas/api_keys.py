@@ -1,6 +1,5 @@
 """API keys on the wire."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Final, Self
 from uuid import UUID
@@ -48,7 +47,7 @@ class APIKeyRead(Read):
     id: UUID
     name: str
     prefix: str
-    scopes: Sequence[Scope]
+    scopes: list[Scope]
     limits: dict[str, str]
     expires_at: Timestamp | None
     last_used_at: Timestamp | None

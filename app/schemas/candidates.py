@@ -1,6 +1,5 @@
 """What may become memories, on the wire."""
 
-from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -29,7 +28,7 @@ class CandidateRead(Read):
     occurred_end: Timestamp | None
     occurred_local: str
     precision: Precision
-    people: Sequence[str]
+    people: list[str]
     source: SourceRead
     duplicate_of: UUID | None
     memory_id: UUID | None

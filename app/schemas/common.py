@@ -36,7 +36,7 @@ class Page(BaseModel, Generic[Item]):
 
     model_config = ConfigDict(from_attributes=True)
 
-    items: Sequence[Item]
+    items: list[Item]
     next_cursor: str | None
 
     @classmethod

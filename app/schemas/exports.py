@@ -1,6 +1,5 @@
 """What an archive of one's data says of things that have no other form on the wire."""
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -36,10 +35,10 @@ class ExportedAccount(Read):
     """The password, keys and tokens are not in it: only what tells them apart."""
 
     user: UserRead
-    log_ins: Sequence[ExportedLogin]
-    identities: Sequence[ExportedIdentity]
-    api_keys: Sequence[APIKeyRead]
-    memberships: Sequence[ProjectRead]
+    log_ins: list[ExportedLogin]
+    identities: list[ExportedIdentity]
+    api_keys: list[APIKeyRead]
+    memberships: list[ProjectRead]
 
 
 class ExportedMember(Read):
@@ -50,7 +49,7 @@ class ExportedMember(Read):
 
 class ExportedProject(Read):
     project: ProjectRead
-    members: Sequence[ExportedMember]
+    members: list[ExportedMember]
 
 
 class ExportedActivity(Read):

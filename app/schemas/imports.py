@@ -1,6 +1,5 @@
 """Memories that come in from files, and imports on the wire."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
@@ -71,7 +70,7 @@ class ImportRead(Read):
     updated: int
     unchanged: int
     failed: int
-    problems: Sequence[ImportProblem]
+    problems: list[ImportProblem]
     error: dict[str, Any] | None
     created_at: Timestamp
     updated_at: Timestamp

@@ -1,6 +1,6 @@
 """Rates on the wire."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -50,4 +50,4 @@ class LimitsRead(Read):
     """`defaults` are the settings', by budget; `roles` have others. A key's own stand before both."""
 
     defaults: Mapping[Budget, str]
-    roles: Sequence[RoleLimitRead]
+    roles: list[RoleLimitRead]

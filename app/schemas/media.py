@@ -1,6 +1,5 @@
 """Files of memories on the wire."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -62,7 +61,7 @@ class MediaRead(Read):
     taken_at: str | None
     coordinates: Place | None
     keeps_metadata: bool
-    thumbnails: Sequence[ThumbnailRead]
+    thumbnails: list[ThumbnailRead]
     created_at: Timestamp
     updated_at: Timestamp
 

@@ -178,11 +178,11 @@ class MemoryRead(Read):
     occurred_end: Timestamp | None
     occurred_local: str
     precision: Precision
-    tags: Sequence[str]
-    people: Sequence[PersonInMemory]
+    tags: list[str]
+    people: list[PersonInMemory]
     location: PlaceOfMemory | None
     links: MemoryLinks
-    media: Sequence[MediaRead]
+    media: list[MediaRead]
     source: SourceRead
     created_at: Timestamp
     updated_at: Timestamp
@@ -237,7 +237,7 @@ class PersonRead(Read):
 
     id: UUID
     name: str
-    aliases: Sequence[str]
+    aliases: list[str]
     memory_count: int
     created_at: Timestamp
     updated_at: Timestamp
@@ -284,16 +284,16 @@ class BucketRead(Read):
 
     start: date
     count: int
-    people: Sequence[Counted]
-    places: Sequence[Counted]
-    titles: Sequence[str]
+    people: list[Counted]
+    places: list[Counted]
+    titles: list[str]
 
 
 class Timeline(Read):
     """The newest bucket first, without empty ones."""
 
     bucket: Literal["day", "month", "year"]
-    items: Sequence[BucketRead]
+    items: list[BucketRead]
     next_cursor: str | None
 
 
@@ -301,5 +301,5 @@ class OnThisDay(Read):
     """Memories of this day of other years, and of this one; the newest first."""
 
     date: str
-    items: Sequence[MemoryRead]
+    items: list[MemoryRead]
     next_cursor: str | None

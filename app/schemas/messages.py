@@ -1,6 +1,6 @@
 """What is said in rooms, on the wire."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -30,7 +30,7 @@ class ReactionRead(Read):
     """Who reacted so, the first one first."""
 
     emoji: str
-    user_ids: Sequence[UUID]
+    user_ids: list[UUID]
 
 
 def _by_emoji(pairs: Any) -> Any:
@@ -54,11 +54,11 @@ class MessageRead(Read):
     text: str
     is_spirit: bool
     is_partial: bool = Field(description="An answer that was stopped, or whose end was lost.")
-    citations: Sequence[Citation]
+    citations: list[Citation]
     client_id: str | None
     in_reply_to: UUID | None = Field(description="The message that the spirit answers.")
     reply_to: UUID | None = Field(description="The message that a person replies to; it may be deleted by now.")
-    reactions: Annotated[Sequence[ReactionRead], BeforeValidator(_by_emoji)]
+    reactions: Annotated[list[ReactionRead], BeforeValidator(_by_emoji)]
     timestamp: Timestamp = Field(validation_alias=AliasChoices("timestamp", "created_at"))
     edited_at: Timestamp | None
     deleted_at: Timestamp | None

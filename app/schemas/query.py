@@ -1,6 +1,5 @@
 """Questions and their cited answers on the wire, whole or as Server-Sent Events."""
 
-from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -33,7 +32,7 @@ class SentenceRead(Read):
 
     char_start: int
     char_end: int
-    citations: Sequence[int] = Field(description="Markers of its citations, also where the text shows none.")
+    citations: list[int] = Field(description="Markers of its citations, also where the text shows none.")
     supported: bool = Field(description="Whether what it cites says so; a sentence that is not is the model's own.")
 
 
@@ -43,8 +42,8 @@ class QueryResult(Read):
     id: UUID
     status: Literal["complete", "stopped"] = Field(description="`stopped`: what was said until then.")
     answer: str
-    citations: Sequence[Citation]
-    sentences: Sequence[SentenceRead]
+    citations: list[Citation]
+    sentences: list[SentenceRead]
     grounded: bool
     model: str = Field(description="Who answered; `hearth-extractive` quotes the documents without a language model.")
     usage: UsageRead
@@ -59,8 +58,8 @@ class AnswerRead(Read):
     question: str
     status: Literal["running", "complete", "stopped", "failed"]
     answer: str
-    citations: Sequence[Citation]
-    sentences: Sequence[SentenceRead]
+    citations: list[Citation]
+    sentences: list[SentenceRead]
     grounded: bool
     model: str
     usage: UsageRead
@@ -84,7 +83,7 @@ class RetrievedEvent(BaseModel):
     """First: what the answer will be made from, and its id."""
 
     id: UUID
-    items: Sequence[RetrievedHit]
+    items: list[RetrievedHit]
 
 
 class TokenEvent(BaseModel):
@@ -96,8 +95,8 @@ class TokenEvent(BaseModel):
 class CitationsEvent(BaseModel):
     """What bears the answer out, once it is complete."""
 
-    citations: Sequence[Citation]
-    sentences: Sequence[SentenceRead]
+    citations: list[Citation]
+    sentences: list[SentenceRead]
 
 
 class ErrorEvent(BaseModel):

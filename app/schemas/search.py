@@ -1,6 +1,5 @@
 """Searching on the wire."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -156,7 +155,7 @@ class ReadingRead(Read):
     use: Literal["narrowed", "preferred", "dropped"]
     occurred_from: str | None
     occurred_before: str | None
-    names: Sequence[str]
+    names: list[str]
 
 
 class Explanation(Read):
@@ -169,18 +168,18 @@ class Explanation(Read):
     method: Literal["scan", "index"]
     candidates: int
     words: dict[str, int]
-    legs: Sequence[LegRead]
+    legs: list[LegRead]
     filters: dict[str, Any]
-    readings: Sequence[ReadingRead]
+    readings: list[ReadingRead]
     memories: int = Field(description="Passages of memories that the search could look at; not among `passages`.")
-    hits: Sequence[PlaceRead]
-    cut: Sequence[CutRead]
+    hits: list[PlaceRead]
+    cut: list[CutRead]
 
 
 class SearchResult(Read):
     """The best passages, best first. `timings_ms`: milliseconds by stage, `total` included."""
 
-    items: Sequence[HitRead]
+    items: list[HitRead]
     timings_ms: dict[str, float]
     explanation: Explanation | None = Field(None, description="With `explain: true`.")
 
@@ -206,7 +205,7 @@ class DocumentCheck(Read):
     looked_at: int
     relevance: float | None
     floor: float
-    legs: Sequence[CheckLegRead]
-    missing_words: Sequence[str]
-    passages: Sequence[HitRead]
-    reasons: Sequence[str]
+    legs: list[CheckLegRead]
+    missing_words: list[str]
+    passages: list[HitRead]
+    reasons: list[str]

@@ -1,7 +1,6 @@
 """Webhooks on the wire, and what is listed of their deliveries."""
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -83,7 +82,7 @@ class DeliveryRead(Read):
     event_type: str
     status: DeliveryStatus
     attempts: int
-    tries: Sequence[DeliveryTry]
+    tries: list[DeliveryTry]
     next_attempt_at: Timestamp | None
     created_at: Timestamp
     finished_at: Timestamp | None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.errors import InvalidCredentials, NotAuthenticated, TokenExpired
 from app.events import utc_now
-from app.gathering import Gathering, pause_in_storms
+from app.gathering import AT_THE_DOOR, Gathering
 from app.models import APIKey, Login, LoginKind
 from app.permissions import Principal, Role, Scope
 from app.realtime.logins import CookieSessions
@@ -63,8 +63,8 @@ class CallerService:
         self._cookies = cookies
         self._known = known
         self._limits = limits
-        self._logins = Gathering(self._look_up_logins, most=MOST_TOGETHER, pause=pause_in_storms)
-        self._guests = Gathering(self._look_up_guests, most=MOST_TOGETHER, pause=pause_in_storms)
+        self._logins = Gathering(self._look_up_logins, most=MOST_TOGETHER, longest_pause=AT_THE_DOOR)
+        self._guests = Gathering(self._look_up_guests, most=MOST_TOGETHER, longest_pause=AT_THE_DOOR)
 
     async def identify(self, credentials: Credentials) -> Principal:
         """Whoever calls with these credentials; of several, the first of bearer, key, ticket, cookie counts.
