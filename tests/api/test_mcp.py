@@ -8,12 +8,16 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from httpx import ASGITransport, AsyncClient
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
+from app.api import mcp_server
+from app.main import create_app
 from app.resources import Resources
 from tests.factories import User, make_key, make_project, make_user, share
-from tests.library import LIGHTHOUSE, add_text
+from tests.library import LIGHTHOUSE, add_text, with_model
+from tests.llm_server import Script, serve_language_model
 from tests.processes import LiveServer
 
 READING = {
@@ -208,3 +212,39 @@ async def test_a_guest_has_a_room_and_no_tools(live: LiveServer, ada: User):
         assert (await http.post("/mcp", json=message("tools/list"), headers=guest)).status_code == 403
         unknown = message("tools/call", name="rm_rf", arguments={})
         assert (await http.post("/mcp", json=unknown, headers=ada.headers)).json()["error"]["code"] == -32602
+
+
+async def test_a_tool_ends_with_its_time_and_when_the_client_is_gone(
+    client: AsyncClient, resources: Resources, monkeypatch: pytest.MonkeyPatch
+):
+    ada = await make_user(client)
+    await add_text(client, resources, ada, LIGHTHOUSE, "Gull Rock")
+    asking = message("tools/call", name="ask", arguments={"question": "How high is the tower on Gull Rock?"})
+    async with serve_language_model() as model, with_model(resources, model.url) as speaking:
+        model.say(Script(["It is", " high"], hang_after=1))
+        app = create_app(resources=speaking)
+
+        has_asked = False
+
+        async def leave(scope: Any, receive: Any, send: Any) -> None:
+            async def receive_and_leave() -> Any:
+                nonlocal has_asked
+                if has_asked:
+                    await model.wait_for_request()
+                    return {"type": "http.disconnect"}
+                got = await receive()
+                has_asked = not got["more_body"]
+                return got
+
+            await app(scope, receive_and_leave, send)
+
+        async with AsyncClient(transport=ASGITransport(leave), base_url="http://test", headers=ACCEPT) as leaving:
+            with pytest.raises(AssertionError):  # nothing was answered
+                await leaving.post("/mcp", json=asking, headers=ada.headers)
+        await model.wait_for_hang_up()
+
+        monkeypatch.setattr(mcp_server, "PATIENCE", 0.3)
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://test", headers=ACCEPT) as waiting:
+            late = (await waiting.post("/mcp", json=asking, headers=ada.headers)).json()["result"]
+        assert late["isError"]
+        assert json.loads(late["content"][0]["text"])["error"]["code"] == "SERVICE_UNAVAILABLE"
