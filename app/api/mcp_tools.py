@@ -133,7 +133,7 @@ async def list_memories(services: Services, actor: Principal, given: MemoriesArg
     shown = rows[: given.limit]
     is_more = given.query is None and len(rows) > given.limit
     return ListedMemories(
-        items=[_listed(memory) for memory in shown], next_cursor=encode_place(shown[-1]) if is_more else None
+        items=[_shown(memory) for memory in shown], next_cursor=encode_place(shown[-1]) if is_more else None
     )
 
 
@@ -169,7 +169,7 @@ async def add_memory(services: Services, actor: Principal, given: NewMemoryArgum
         people=[PersonByName(name=name) for name in given.people],
         location=None if given.location is None else PlaceByName(name=given.location),
     )
-    return _listed(await services.memories.create(actor, data))
+    return _shown(await services.memories.create(actor, data))
 
 
 async def post_message(services: Services, actor: Principal, given: NewMessageArguments) -> SaidMessage:
@@ -218,7 +218,7 @@ def _range(of: UUID, title: str, text: str, start: int, total: int) -> TextRange
     )
 
 
-def _listed(memory: MemoryView) -> ListedMemory:
+def _shown(memory: MemoryView) -> ListedMemory:
     return ListedMemory(
         id=memory.id,
         title=memory.title,
