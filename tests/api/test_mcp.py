@@ -187,7 +187,7 @@ async def test_nobody_gets_in_without_credentials_from_another_page_or_with_too_
     async with live.client(headers=ACCEPT) as http:
         nobody = await http.post("/mcp", json=listing)
         assert (nobody.status_code, nobody.headers["WWW-Authenticate"]) == (401, "Bearer")
-        assert (await http.post("/mcp", json=listing, headers={"X-API-Key": "hearth_sk_no"})).status_code == 401
+        assert (await http.post("/mcp", json=listing, headers={"X-API-Key": "hearth_key_no"})).status_code == 401
         rebound = {"Origin": "http://evil.example", "Host": "evil.example"}
         for origin in (rebound, {"Origin": "https://evil.example"}, {"Origin": "http://[x"}, {"Origin": "null"}):
             assert (await http.post("/mcp", json=listing, headers=ada.headers | origin)).status_code == 403
