@@ -90,15 +90,17 @@ async def test_the_inspector_lists_and_calls_the_tools(address: str):
     tools = {tool["name"] for tool in (await inspect("--method", "tools/list"))["tools"]}
     assert tools >= {"search", "ask", "add_memory"}
     calling = ("--method", "tools/call", "--tool-name")
-    found = await inspect(*calling, "search", "--tool-arg", "query=How high is the tower?", "top_k=1")
+    found, kept = await asyncio.gather(
+        inspect(*calling, "search", "--tool-arg", "query=How high is the tower?", "top_k=1"),
+        inspect(*calling, "add_memory", "--tool-arg", "content=We saw Gull Rock."),
+    )
     assert found["structuredContent"]["items"][0]["title"] == "Gull Rock"
-    kept = await inspect(*calling, "add_memory", "--tool-arg", "content=We saw Gull Rock.")
     assert kept["structuredContent"]["title"] == "We saw Gull Rock."
 
 
 async def test_the_conformance_scenarios_that_apply_pass(address: str):
-    for scenario in APPLYING:
-        code, output = await run(CONFORMANCE, "server", "--url", address, "--scenario", scenario)
+    checking = [run(CONFORMANCE, "server", "--url", address, "--scenario", scenario) for scenario in APPLYING]
+    for code, output in await asyncio.gather(*checking):
         assert code == 0, output
         assert "SUCCESS" in output, output
         assert "FAILURE" not in output, output
