@@ -101,7 +101,7 @@ async def test_documents_are_found_answered_from_and_read_in_parts(live: LiveSer
         resource = (await client.list_resources()).resources[0]
         assert resource.name == "Gull Rock"
         read = (await client.read_resource(f"{resource.uri}?start=5")).contents[0]
-        assert read.text == LIGHTHOUSE[5:]
+        assert (read.text, read.meta) == (LIGHTHOUSE[5:], {"total_chars": len(LIGHTHOUSE)})
         with pytest.raises(MCPError, match="RESOURCE_NOT_FOUND"):
             await client.read_resource(f"hearth://documents/{uuid4()}")
     async with connected(live, stranger.headers) as other:
