@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ async def with_key(live: LiveServer, key: str) -> AsyncIterator[str]:
         server.close()
 
 
-async def run(package: str, *arguments: str) -> tuple[int, str]:
+async def run(package: str, *arguments: str, cwd: Path | None = None) -> tuple[int, str]:
     """What a Node program says; it has to be in npm's cache, since a test fetches nothing."""
     npx = shutil.which("npx")
     if npx is None:
@@ -64,6 +65,7 @@ async def run(package: str, *arguments: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "npm_config_loglevel": "error"},
+        cwd=cwd,
     )
     output, _ = await asyncio.wait_for(process.communicate(), 120)
     if b"ENOTCACHED" in output:
@@ -98,8 +100,10 @@ async def test_the_inspector_lists_and_calls_the_tools(address: str):
     assert kept["structuredContent"]["title"] == "We saw Gull Rock."
 
 
-async def test_the_conformance_scenarios_that_apply_pass(address: str):
-    checking = [run(CONFORMANCE, "server", "--url", address, "--scenario", scenario) for scenario in APPLYING]
+async def test_the_conformance_scenarios_that_apply_pass(address: str, tmp_path: Path):
+    checking = [
+        run(CONFORMANCE, "server", "--url", address, "--scenario", scenario, cwd=tmp_path) for scenario in APPLYING
+    ]
     for code, output in await asyncio.gather(*checking):
         assert code == 0, output
         assert "SUCCESS" in output, output
