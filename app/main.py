@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette_compress import CompressMiddleware
 
 from app import __version__
-from app.api import health, include_v1, sockets
+from app.api import health, include_mcp, include_v1, sockets
 from app.api.errors import add_error_handlers
 from app.api.idempotency import IdempotencyMiddleware
 from app.api.limits import RateLimitHeadersMiddleware, RouteLimits
@@ -66,6 +66,7 @@ def create_app(settings: Settings | None = None, *, resources: Resources | None 
     app.include_router(health.orchestrators)
     app.include_router(sockets.router)
     include_v1(app, max_body_size=settings.max_body_bytes)
+    include_mcp(app, max_body_size=settings.max_body_bytes)
     add_pages(app)
     describe(app, settings)
     return app

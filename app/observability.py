@@ -101,5 +101,5 @@ def configure_logging(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"  # we write our own access lines
-    for name in ("httpx", "httpx2", "httpcore", "openai", "alembic"):
+    for name in ("httpx", "httpx2", "httpcore", "openai", "alembic", "mcp"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -16,6 +16,7 @@ from app.api import (
     health,
     imports,
     locations,
+    mcp,
     media,
     memories,
     people,
@@ -71,6 +72,11 @@ V1: Final = (
     audit_router,
 )
 """Everything below `/api/v1`."""
+
+
+def include_mcp(app: FastAPI, *, max_body_size: int) -> None:
+    """At `/mcp`, where clients look for it; with the limits of the API."""
+    app.include_router(mcp.router, dependencies=[Depends(check_limits)], max_body_size=max_body_size)
 
 
 def include_v1(app: FastAPI, *, max_body_size: int) -> None:

@@ -73,26 +73,26 @@ PrincipalDep = Annotated[Principal, Depends(get_principal)]
 
 async def require_read(principal: PrincipalDep) -> Principal:
     """A reading caller, whatever the method: a search is a POST and changes nothing."""
-    return _allowed(principal, Action.READ)
+    return allowed(principal, Action.READ)
 
 
 async def require_room_scope(request: Request, principal: PrincipalDep) -> Principal:
-    return _allowed(principal, Action.READ_ROOM if request.method in SAFE_METHODS else Action.TALK)
+    return allowed(principal, Action.READ_ROOM if request.method in SAFE_METHODS else Action.TALK)
 
 
 async def require_account(request: Request, principal: PrincipalDep) -> Principal:
-    return _allowed(principal, Action.READ if request.method in SAFE_METHODS else Action.MANAGE_SELF)
+    return allowed(principal, Action.READ if request.method in SAFE_METHODS else Action.MANAGE_SELF)
 
 
 async def require_person(principal: PrincipalDep) -> Principal:
-    return _allowed(principal, Action.SECURE_SELF)
+    return allowed(principal, Action.SECURE_SELF)
 
 
 async def require_admin(principal: PrincipalDep) -> Principal:
-    return _allowed(principal, Action.ADMINISTER)
+    return allowed(principal, Action.ADMINISTER)
 
 
-def _allowed(principal: Principal, action: Action) -> Principal:
+def allowed(principal: Principal, action: Action) -> Principal:
     """Raises PermissionDenied, saying what is missing."""
     if may(principal, action):
         return principal

@@ -125,7 +125,7 @@ def encode_place(memory: MemoryView) -> str:
     return base64.urlsafe_b64encode(micros.to_bytes(8, signed=True) + memory.id.bytes).decode()
 
 
-def _decode_place(cursor: str) -> Place:
+def decode_place(cursor: str) -> Place:
     """Raises ValueError: not a cursor of ours."""
     if not re.fullmatch(PLACE_PATTERN, cursor):
         raise ValueError("not a cursor of this list")
@@ -139,7 +139,7 @@ def _decode_place(cursor: str) -> Place:
 
 def _checked_place(cursor: str | None) -> str | None:
     if cursor is not None:
-        _decode_place(cursor)
+        decode_place(cursor)
     return cursor
 
 
@@ -151,7 +151,7 @@ async def _after(
         Query(description="`next_cursor` of the page before."),
     ] = None,
 ) -> Place | None:
-    return _decode_place(cursor) if cursor else None
+    return decode_place(cursor) if cursor else None
 
 
 After = Annotated[Place | None, Depends(_after)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -130,6 +130,13 @@ class DocumentRepository:
     async def get_text(self, document_id: UUID) -> str | None:
         """What fits the document's passages."""
         return await self._session.scalar(select(DocumentText.text).where(DocumentText.document_id == document_id))
+
+    async def get_text_range(self, document_id: UUID, *, start: int, length: int) -> tuple[str, int] | None:
+        """`length` code points of it from `start` on, and how many there are; the text itself stays where it is."""
+        text = DocumentText.text
+        query = select(func.substr(text, start + 1, length), func.char_length(text))
+        row = (await self._session.execute(query.where(DocumentText.document_id == document_id))).one_or_none()
+        return None if row is None else (row[0], row[1])
 
     async def get_text_draft(self, document_id: UUID) -> DocumentTextDraft | None:
         return await self._session.get(DocumentTextDraft, document_id)

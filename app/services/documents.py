@@ -65,6 +65,16 @@ class Original:
         return self.document.filename or f"{self.document.id}.txt"
 
 
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Part of a document's text from the code point `start` on, and how many there are in all."""
+
+    document: Document
+    text: str
+    start: int
+    total: int
+
+
 class DocumentService:
     def __init__(self, uow: OpenUnitOfWork, blobs: BlobService, tasks: TaskService) -> None:
         self._uow = uow
@@ -144,8 +154,17 @@ class DocumentService:
             document = await _visible(uow, actor, document_id)
             found = await uow.documents.get_text(document_id)
         if found is None:
-            raise Conflict("This document has no text yet.", status=document.status, error=document.error)
+            raise _unread(document)
         return found
+
+    async def excerpt(self, actor: Principal, document_id: UUID, *, start: int, length: int) -> Excerpt:
+        """A part of its text; empty behind its end. Raises NotFound, Conflict."""
+        async with self._uow() as uow:
+            document = await _visible(uow, actor, document_id)
+            found = await uow.documents.get_text_range(document_id, start=start, length=length)
+        if found is None:
+            raise _unread(document)
+        return Excerpt(document, found[0], start, found[1])
 
     async def chunks(self, actor: Principal, document_id: UUID, *, after: int, limit: int) -> Sequence[Chunk]:
         """Its passages behind the ordinal `after`, in order. Raises NotFound."""
@@ -283,6 +302,10 @@ async def _visible(uow: UnitOfWork, actor: Principal, document_id: UUID) -> Docu
     if document is None:
         raise NotFound("Document not found", document_id=str(document_id))
     return document
+
+
+def _unread(document: Document) -> Conflict:
+    return Conflict("This document has no text yet.", status=document.status, error=document.error)
 
 
 async def _editable(uow: UnitOfWork, actor: Principal, document_id: UUID) -> Document:
