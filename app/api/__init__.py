@@ -18,6 +18,8 @@ from app.api import (
     locations,
     media,
     memories,
+    openai_chat,
+    openai_models,
     people,
     project_states,
     projects,
@@ -72,8 +74,13 @@ V1: Final = (
 )
 """Everything below `/api/v1`."""
 
+OPENAI: Final = (openai_models.router, openai_chat.router)
+"""Everything below `/v1`, where OpenAI's clients look for it."""
+
 
 def include_v1(app: FastAPI, *, max_body_size: int) -> None:
     """Side by side: each level of routers costs every request as much again."""
     for router in V1:
         app.include_router(router, prefix="/api/v1", dependencies=[Depends(check_limits)], max_body_size=max_body_size)
+    for router in OPENAI:
+        app.include_router(router, prefix="/v1", dependencies=[Depends(check_limits)], max_body_size=max_body_size)

@@ -28,7 +28,9 @@ from app.services.candidates import CandidateService
 from app.services.chat import ChatService
 from app.services.checks import build_health
 from app.services.citations import Citations
+from app.services.completions import CompletionService
 from app.services.documents import DocumentService
+from app.services.embeddings import EmbeddingService
 from app.services.encryption import EncryptionService
 from app.services.erasure import ErasureService
 from app.services.evidence import Evidence
@@ -50,6 +52,7 @@ from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
 from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
+from app.services.model_names import ModelNames
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
 from app.services.photo_imports import PhotoImport
@@ -94,7 +97,9 @@ class Services:
     callers: CallerService
     candidates: CandidateService
     chat: ChatService
+    completions: CompletionService
     documents: DocumentService
+    embeddings: EmbeddingService
     encryption: EncryptionService
     erasure: ErasureService
     execution: TaskExecution
@@ -109,6 +114,7 @@ class Services:
     mails: MailService
     summaries: SummaryService
     messages: MessageService
+    models: ModelNames
     moderation: ModerationService
     media: MediaService
     media_rendering: MediaRendering
@@ -152,6 +158,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
+    models = ModelNames(uow, foundation.llm, embedding_model=foundation.embedder.model)
     erasure = _build_erasure(foundation, uow, blobs)
     talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
     workspace = build_workspace(foundation, uow, hub, blobs, ways_in.mails)
@@ -167,7 +174,9 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         callers=ways_in.callers,
         candidates=talk.candidates,
         chat=talk.chat,
+        completions=CompletionService(answers, models, foundation.llm, limits),
         documents=DocumentService(uow, blobs, work.tasks),
+        embeddings=EmbeddingService(foundation.embedder),
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
@@ -182,6 +191,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         mails=ways_in.mails,
         summaries=talk.summaries,
         messages=talk.messages,
+        models=models,
         moderation=ModerationService(uow, known),
         media=work.media,
         media_rendering=work.rendering,
