@@ -19,7 +19,10 @@ from app.api import (
     media,
     memories,
     openai_chat,
+    openai_files,
     openai_models,
+    openai_responses,
+    openai_vector_stores,
     people,
     project_states,
     projects,
@@ -74,7 +77,13 @@ V1: Final = (
 )
 """Everything below `/api/v1`."""
 
-OPENAI: Final = (openai_models.router, openai_chat.router)
+OPENAI: Final = (
+    openai_models.router,
+    openai_chat.router,
+    openai_responses.router,
+    openai_files.router,
+    openai_vector_stores.router,
+)
 """Everything below `/v1`, where OpenAI's clients look for it."""
 
 

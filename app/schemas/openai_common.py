@@ -91,3 +91,10 @@ class DeletedRead(BaseModel, Generic[Kind]):
     id: str
     object: Kind
     deleted: Literal[True] = True
+
+
+def page_of(rows: Sequence[Any], limit: int) -> PageOf[Any]:
+    """A page of at most `limit` rows out of `limit + 1` that were asked for."""
+    shown = rows[:limit]
+    first, last = (shown[0].id, shown[-1].id) if shown else (None, None)
+    return PageOf(data=shown, first_id=first, last_id=last, has_more=len(rows) > limit)

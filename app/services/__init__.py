@@ -28,6 +28,7 @@ from app.services.candidates import CandidateService
 from app.services.chat import ChatService
 from app.services.checks import build_health
 from app.services.citations import Citations
+from app.services.compatibility import Compatibility, build_compatibility
 from app.services.completions import CompletionService
 from app.services.documents import DocumentService
 from app.services.embeddings import EmbeddingService
@@ -80,6 +81,7 @@ from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
 from app.services.timeline import TimelineService
 from app.services.users import UserService
+from app.services.vector_stores import VectorStoreService
 from app.services.workspace import Workspace, build_workspace
 
 
@@ -97,9 +99,8 @@ class Services:
     callers: CallerService
     candidates: CandidateService
     chat: ChatService
-    completions: CompletionService
+    compatibility: Compatibility
     documents: DocumentService
-    embeddings: EmbeddingService
     encryption: EncryptionService
     erasure: ErasureService
     execution: TaskExecution
@@ -114,7 +115,6 @@ class Services:
     mails: MailService
     summaries: SummaryService
     messages: MessageService
-    models: ModelNames
     moderation: ModerationService
     media: MediaService
     media_rendering: MediaRendering
@@ -134,6 +134,22 @@ class Services:
     timeline: TimelineService
     users: UserService
     workspace: Workspace
+
+    @property
+    def completions(self) -> CompletionService:
+        return self.compatibility.completions
+
+    @property
+    def embeddings(self) -> EmbeddingService:
+        return self.compatibility.embeddings
+
+    @property
+    def models(self) -> ModelNames:
+        return self.compatibility.models
+
+    @property
+    def vector_stores(self) -> VectorStoreService:
+        return self.compatibility.vector_stores
 
     @property
     def exports(self) -> ExportService:
@@ -158,10 +174,10 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
-    models = ModelNames(uow, foundation.llm, embedding_model=foundation.embedder.model)
     erasure = _build_erasure(foundation, uow, blobs)
     talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
     workspace = build_workspace(foundation, uow, hub, blobs, ways_in.mails)
+    documents = DocumentService(uow, blobs, work.tasks)
     productions = _build_productions(foundation, uow, limits, work, talk, workspace)
     return Services(
         accounts=ways_in.accounts,
@@ -174,9 +190,8 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         callers=ways_in.callers,
         candidates=talk.candidates,
         chat=talk.chat,
-        completions=CompletionService(answers, models, foundation.llm, limits),
-        documents=DocumentService(uow, blobs, work.tasks),
-        embeddings=EmbeddingService(foundation.embedder),
+        compatibility=build_compatibility(foundation, uow, answers, documents, limits, workspace.projects, retrieval),
+        documents=documents,
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
@@ -191,7 +206,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         mails=ways_in.mails,
         summaries=talk.summaries,
         messages=talk.messages,
-        models=models,
         moderation=ModerationService(uow, known),
         media=work.media,
         media_rendering=work.rendering,

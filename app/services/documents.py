@@ -185,6 +185,28 @@ class DocumentService:
             )
         await self._blobs.discard(document.sha256)
 
+    async def move(self, actor: Principal, document_id: UUID, project_id: UUID) -> Document:
+        """Take it out of its project into another one, where it is read anew.
+
+        Raises:
+            NotFound, PermissionDenied: either project is not visible, or not to be changed by the actor.
+            Conflict: the same bytes are there already.
+        """
+        async with self._uow() as uow:
+            await _editable(uow, actor, document_id)
+            await _editable_project(uow, actor, project_id)
+        await self._tasks.cancel_serial(serial_key(document_id))
+        try:
+            async with self._uow() as uow:
+                document = await _editable(uow, actor, document_id)
+                await _editable_project(uow, actor, project_id)
+                document.project_id = project_id
+                await uow.flush()
+                await uow.chunks.delete_of(document_id)
+                return (await _start_afresh(uow, document, owner_id=actor.user_id)).document
+        except IntegrityError as error:
+            raise Conflict("The same file is in that project already.", document_id=str(document_id)) from error
+
     async def reingest_project(self, task: RunningTask, *, only_failed: bool) -> Mapping[str, Any]:
         """Queue the reading of a project's documents; those that are being read already are left alone."""
         status = DocumentStatus.FAILED if only_failed else None
