@@ -26,8 +26,10 @@ class StoreRetriever(BaseRetriever):
     store: str
     k: int = 4
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        found = openai.OpenAI(**ACCESS).vector_stores.search(self.store, query=query, max_num_results=self.k)
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+    ) -> list[Document]:
+        found = openai.OpenAI(**ACCESS).vector_stores.search(self.store, query=query, max_num_results=k or self.k)
         return [
             Document(passage.content[0].text, id=passage.file_id, metadata={"filename": passage.filename})
             for passage in found
@@ -35,7 +37,7 @@ class StoreRetriever(BaseRetriever):
 
 
 class TestGroundedChat(ChatModelIntegrationTests):
-    model = "hearth"
+    answerer = "hearth"
 
     @property
     def chat_model_class(self) -> type[ChatOpenAI]:
@@ -43,11 +45,11 @@ class TestGroundedChat(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict:
-        return {"model": self.model, "stream_usage": True, **ACCESS}
+        return {"model": self.answerer, "stream_usage": True, **ACCESS}
 
 
 class TestRawChat(TestGroundedChat):
-    model = "hearth-raw"
+    answerer = "hearth-raw"
 
 
 class TestEmbeddings(EmbeddingsIntegrationTests):

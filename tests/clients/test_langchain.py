@@ -11,7 +11,7 @@ import pytest
 
 from app.settings import Settings
 from tests.factories import make_key, make_project, make_user
-from tests.library import BEES, DOCUMENTS, LIGHTHOUSE, UNDER_WAY
+from tests.library import BEES, DOCUMENTS, INVOICE, LIGHTHOUSE, OBEY, UNDER_WAY
 from tests.llm_server import Body, Script, serve_language_model
 from tests.processes import LiveServer, start_server
 
@@ -54,7 +54,7 @@ async def test_langchains_own_tests_pass(committed_settings: Settings, live: Liv
         model.answer = obedient
         user = await make_user(client)
         key, project = (await make_key(client, user, scopes=["read"]))["key"], await make_project(client, user)
-        for text in (LIGHTHOUSE, BEES):
+        for text in (LIGHTHOUSE, BEES, INVOICE, OBEY):
             body = {"text": text, "project_id": project["id"]}
             added = (await client.post(DOCUMENTS, json=body, headers=user.headers)).json()["document"]["id"]
             path = f"{DOCUMENTS}/{added}"
