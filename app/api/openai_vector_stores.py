@@ -1,13 +1,22 @@
 """Vector stores, as OpenAI's clients make, fill and search them: projects."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path, Query
 
 from app.api.deps import Actor, Reader, ServicesDep
 from app.api.openai_files import MOST_LISTED, After, FileIdInPath, NewestFirst, PageSize
 from app.api.routing import Router
-from app.schemas.openai_common import DeletedRead, PageOf, StoreId, file_id, page_of, store_id, uuid_of
+from app.schemas.openai_common import (
+    DeletedRead,
+    OpenAIErrorResponse,
+    PageOf,
+    StoreId,
+    file_id,
+    page_of,
+    store_id,
+    uuid_of,
+)
 from app.schemas.openai_files import (
     BatchCreate,
     BatchRead,
@@ -30,6 +39,9 @@ from app.services.vector_stores import FoundPassage, Search, Store
 router = Router(tags=["openai"])
 
 STORE = "/vector_stores/{vector_store_id}"
+NOT_READ: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"model": OpenAIErrorResponse, "description": "It is not read yet"}
+}
 StoreIdInPath = Annotated[StoreId, Path()]
 BatchIdInPath = Annotated[str, Path(pattern="^vsfb_[0-9a-f]{32}$", max_length=37)]
 AfterStore = Annotated[StoreId | None, Query(description="`last_id` of the page before.")]
@@ -131,7 +143,7 @@ async def delete_vector_store_file(
     return DeletedRead(id=file_id, object="vector_store.file.deleted")
 
 
-@router.get(f"{STORE}/files/{{file_id}}/content")
+@router.get(f"{STORE}/files/{{file_id}}/content", responses=NOT_READ)
 async def get_vector_store_file_content(
     actor: Actor, services: ServicesDep, vector_store_id: StoreIdInPath, file_id: FileIdInPath
 ) -> ContentPage:

@@ -17,7 +17,7 @@ from tests.processes import LiveServer, start_server
 
 SUITE = Path(__file__).with_name("langchain_suite.py")
 PYTHON = os.environ.get("LANGCHAIN_PYTHON", "")
-VALUES = {"integer": 3, "number": 3.0, "boolean": True, "string": "cat", "array": [], "object": {}}
+VALUES = {"integer": 3, "number": 3.0, "boolean": True, "string": "你好", "array": [], "object": {}}
 
 
 def obedient(body: Body) -> Script:
@@ -41,7 +41,7 @@ def obedient(body: Body) -> Script:
 def filled(schema: dict[str, Any]) -> dict[str, Any]:
     """An object that fits."""
     properties = schema.get("properties", {})
-    return {name: each.get("enum", [VALUES.get(each.get("type"), "cat")])[0] for name, each in properties.items()}
+    return {name: each.get("enum", [VALUES.get(each.get("type"), "你好")])[0] for name, each in properties.items()}
 
 
 @pytest.mark.skipif(not PYTHON, reason="LANGCHAIN_PYTHON names no Python with langchain-openai and langchain-tests")
@@ -64,7 +64,8 @@ async def test_langchains_own_tests_pass(committed_settings: Settings, live: Liv
         store = f"vs_{UUID(project['id']).hex}"
         process = await asyncio.create_subprocess_exec(
             PYTHON, "-m", "pytest", "-q", "--tb=short", "-c", os.devnull, "--rootdir", str(SUITE.parent),
-            "--confcutdir", str(SUITE.parent), "-o", "asyncio_mode=auto", "-p", "no:cacheprovider", str(SUITE),
+            "--confcutdir", str(SUITE.parent), "-o", "asyncio_mode=auto",
+            "-o", "asyncio_default_test_loop_scope=session", "-p", "no:cacheprovider", str(SUITE),
             env={**os.environ, "HEARTH_URL": server.url, "HEARTH_KEY": key, "HEARTH_STORE": store},
             cwd=SUITE.parent,
             stdout=asyncio.subprocess.PIPE,
