@@ -609,15 +609,6 @@ export type FoundText = {
   text: string;
 };
 
-/** For the language model. */
-export type FunctionTool = {
-  type: "function";
-  name: string;
-  description?: string | null;
-  parameters?: Record<string, unknown> | null;
-  strict?: boolean | null;
-};
-
 /** `retry`: calling it again later may go well. */
 export type FunctionFailure = {
   message: string;
@@ -638,6 +629,15 @@ export type FunctionResult = {
 /** What a runner verifies the signatures of a project's calls with. */
 export type FunctionSecretRead = {
   secret: string;
+};
+
+/** For the language model. */
+export type FunctionTool = {
+  type: "function";
+  name: string;
+  description?: string | null;
+  parameters?: Record<string, unknown> | null;
+  strict?: boolean | null;
 };
 
 export type HealthRead = {

@@ -582,15 +582,6 @@ class FoundText(TypedDict):
     type: NotRequired[Literal['text']]
     text: str
 
-class FunctionTool(TypedDict):
-    """For the language model."""
-
-    type: Literal['function']
-    name: str
-    description: NotRequired[str | None]
-    parameters: NotRequired[dict[str, Any] | None]
-    strict: NotRequired[bool | None]
-
 class FunctionFailure(TypedDict):
     """`retry`: calling it again later may go well."""
 
@@ -611,6 +602,15 @@ class FunctionSecretRead(TypedDict):
     """What a runner verifies the signatures of a project's calls with."""
 
     secret: str
+
+class FunctionTool(TypedDict):
+    """For the language model."""
+
+    type: Literal['function']
+    name: str
+    description: NotRequired[str | None]
+    parameters: NotRequired[dict[str, Any] | None]
+    strict: NotRequired[bool | None]
 
 class HealthRead(TypedDict):
     status: Literal['healthy', 'degraded', 'unhealthy']
