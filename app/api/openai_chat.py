@@ -47,7 +47,7 @@ async def create_chat_completion(
     `hearth` looks in everything that the caller may see, `hearth/<id or name of a project>` in one project; the
     quotations stand in `citations`. `hearth-raw` is the configured language model as it is.
     """
-    return await _answer(request, data, services.completions.begin(actor, _conversation(data)))
+    return await _answer(request, data, services.compatibility.completions.begin(actor, _conversation(data)))
 
 
 async def _answer(request: Request, data: ChatRequest, beginning: Awaitable[Completion]) -> ChatCompletion | Response:

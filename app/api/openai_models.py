@@ -23,7 +23,7 @@ LITTLE_ENDIAN = "<f4"
 @router.get("/models")
 async def list_models(actor: Actor, services: ServicesDep) -> ListOf[ModelRead]:
     """What `model` can be: all of your documents, those of one project, the language model alone, and embeddings."""
-    return ListOf(data=[_model(answerer) for answerer in await services.models.list(actor)])
+    return ListOf(data=[_model(answerer) for answerer in await services.compatibility.models.list(actor)])
 
 
 @router.get("/models/{model:path}")
@@ -31,7 +31,7 @@ async def get_model(
     actor: Actor, services: ServicesDep, model: Annotated[str, Path(min_length=1, max_length=200)]
 ) -> ModelRead:
     """Whether something answers by this name."""
-    return _model(await services.models.get(actor, model))
+    return _model(await services.compatibility.models.get(actor, model))
 
 
 @router.post("/embeddings", response_model=EmbeddingResult, dependencies=[Depends(require_read)])
@@ -44,7 +44,7 @@ async def create_embeddings(
 
 
 async def _embed(services: ServicesDep, data: EmbeddingRequest, texts: list[str]) -> EmbeddingResult:
-    embedded = await services.embeddings.embed(data.model, texts, dimensions=data.dimensions)
+    embedded = await services.compatibility.embeddings.embed(data.model, texts, dimensions=data.dimensions)
     write = _as_base64 if data.encoding_format == "base64" else _as_numbers
     return await asyncio.to_thread(write, embedded)
 

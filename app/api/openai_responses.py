@@ -53,12 +53,14 @@ async def _respond(
 ) -> ResponseRead | Response:
     if not data.stream:
         return await unless_gone(request, _whole(actor, services, data))
-    begun = await unless_gone(request, services.completions.begin(actor, _conversation(data)))
+    begun = await unless_gone(request, services.compatibility.completions.begin(actor, _conversation(data)))
     return begun if isinstance(begun, Response) else event_stream(_told(ResponseEvents(data, begun).events()))
 
 
 async def _whole(actor: Principal, services: Services, data: ResponseRequest) -> ResponseRead:
-    return await ResponseEvents(data, await services.completions.begin(actor, _conversation(data))).whole()
+    return await ResponseEvents(
+        data, await services.compatibility.completions.begin(actor, _conversation(data))
+    ).whole()
 
 
 async def _told(events: AsyncGenerator[Event, None]) -> Events:

@@ -51,7 +51,7 @@ AfterStore = Annotated[StoreId | None, Query(description="`last_id` of the page 
 async def create_vector_store(actor: Actor, services: ServicesDep, data: StoreCreate) -> StoreRead:
     """Make a project, and put files into it."""
     files = [uuid_of(given) for given in data.file_ids or ()]
-    return _store(await services.vector_stores.create(actor, data.name, files))
+    return _store(await services.compatibility.vector_stores.create(actor, data.name, files))
 
 
 @router.get("/vector_stores")
@@ -65,14 +65,14 @@ async def list_vector_stores(
     """Your projects and those shared with you, the newest first."""
     most = min(limit, MOST_LISTED)
     before = uuid_of(after) if after else None
-    stores = await services.vector_stores.list(actor, before=before, limit=most + 1)
+    stores = await services.compatibility.vector_stores.list(actor, before=before, limit=most + 1)
     return page_of([_store(store) for store in stores], most)
 
 
 @router.get(STORE)
 async def get_vector_store(actor: Actor, services: ServicesDep, vector_store_id: StoreIdInPath) -> StoreRead:
     """Its name, and how far its files are read."""
-    return _store(await services.vector_stores.get(actor, uuid_of(vector_store_id)))
+    return _store(await services.compatibility.vector_stores.get(actor, uuid_of(vector_store_id)))
 
 
 @router.post(STORE)
@@ -80,7 +80,7 @@ async def update_vector_store(
     actor: Actor, services: ServicesDep, vector_store_id: StoreIdInPath, data: StoreUpdate
 ) -> StoreRead:
     """Change its name."""
-    return _store(await services.vector_stores.rename(actor, uuid_of(vector_store_id), data.name))
+    return _store(await services.compatibility.vector_stores.rename(actor, uuid_of(vector_store_id), data.name))
 
 
 @router.delete(STORE)
@@ -88,7 +88,7 @@ async def delete_vector_store(
     actor: Actor, services: ServicesDep, vector_store_id: StoreIdInPath
 ) -> DeletedRead[Literal["vector_store.deleted"]]:
     """Delete a project and the files in it. Rooms, memories or other things in it are in the way (409)."""
-    await services.vector_stores.delete(actor, uuid_of(vector_store_id))
+    await services.compatibility.vector_stores.delete(actor, uuid_of(vector_store_id))
     return DeletedRead(id=vector_store_id, object="vector_store.deleted")
 
 
@@ -97,7 +97,7 @@ async def search_vector_store(
     actor: Reader, services: ServicesDep, vector_store_id: StoreIdInPath, data: StoreSearch
 ) -> SearchPage:
     """Find passages by meaning and by words at once."""
-    passages = await services.vector_stores.search(actor, uuid_of(vector_store_id), _wanted(data))
+    passages = await services.compatibility.vector_stores.search(actor, uuid_of(vector_store_id), _wanted(data))
     return SearchPage(search_query=data.queries, data=[_found(passage) for passage in passages])
 
 
@@ -107,7 +107,9 @@ async def create_vector_store_file(
 ) -> StoreFileRead:
     """Put a file into the store. It moves there from the default project; from another store it is copied."""
     store, file = uuid_of(vector_store_id), uuid_of(data.file_id)
-    return StoreFileRead.of(await services.vector_stores.attach(actor, store, file, data.attributes), data.file_id)
+    return StoreFileRead.of(
+        await services.compatibility.vector_stores.attach(actor, store, file, data.attributes), data.file_id
+    )
 
 
 @router.get(f"{STORE}/files")
@@ -121,7 +123,9 @@ async def list_vector_store_files(
 ) -> PageOf[StoreFileRead]:
     """The newest first."""
     most, before = min(limit, MOST_LISTED), uuid_of(after) if after else None
-    rows = await services.vector_stores.list_files(actor, uuid_of(vector_store_id), before=before, limit=most + 1)
+    rows = await services.compatibility.vector_stores.list_files(
+        actor, uuid_of(vector_store_id), before=before, limit=most + 1
+    )
     return page_of([StoreFileRead.of(row) for row in rows], most)
 
 
@@ -130,7 +134,7 @@ async def get_vector_store_file(
     actor: Actor, services: ServicesDep, vector_store_id: StoreIdInPath, file_id: FileIdInPath
 ) -> StoreFileRead:
     """How far it is read."""
-    row = await services.vector_stores.get_file(actor, uuid_of(vector_store_id), uuid_of(file_id))
+    row = await services.compatibility.vector_stores.get_file(actor, uuid_of(vector_store_id), uuid_of(file_id))
     return StoreFileRead.of(row, file_id)
 
 
@@ -139,7 +143,7 @@ async def delete_vector_store_file(
     actor: Actor, services: ServicesDep, vector_store_id: StoreIdInPath, file_id: FileIdInPath
 ) -> DeletedRead[Literal["vector_store.file.deleted"]]:
     """Take a file of yours out of the store, back into the default project."""
-    await services.vector_stores.detach(actor, uuid_of(vector_store_id), uuid_of(file_id))
+    await services.compatibility.vector_stores.detach(actor, uuid_of(vector_store_id), uuid_of(file_id))
     return DeletedRead(id=file_id, object="vector_store.file.deleted")
 
 
@@ -148,7 +152,7 @@ async def get_vector_store_file_content(
     actor: Actor, services: ServicesDep, vector_store_id: StoreIdInPath, file_id: FileIdInPath
 ) -> ContentPage:
     """The text that was read in it."""
-    text = await services.vector_stores.text(actor, uuid_of(vector_store_id), uuid_of(file_id))
+    text = await services.compatibility.vector_stores.text(actor, uuid_of(vector_store_id), uuid_of(file_id))
     return ContentPage(data=[FoundText(text=text)])
 
 
@@ -158,7 +162,9 @@ async def create_file_batch(
 ) -> BatchRead:
     """Put several files into the store. What is told of the batch is the state of the whole store."""
     files = [uuid_of(given) for given in data.file_ids]
-    return _batch(await services.vector_stores.attach_all(actor, uuid_of(vector_store_id), files, data.attributes))
+    return _batch(
+        await services.compatibility.vector_stores.attach_all(actor, uuid_of(vector_store_id), files, data.attributes)
+    )
 
 
 @router.get(f"{STORE}/file_batches/{{batch_id}}")
@@ -166,7 +172,9 @@ async def get_file_batch(
     actor: Actor, services: ServicesDep, vector_store_id: StoreIdInPath, batch_id: BatchIdInPath
 ) -> BatchRead:
     """How far the store's files are read."""
-    return _batch(await services.vector_stores.get_batch(actor, uuid_of(vector_store_id), uuid_of(batch_id)))
+    return _batch(
+        await services.compatibility.vector_stores.get_batch(actor, uuid_of(vector_store_id), uuid_of(batch_id))
+    )
 
 
 def _store(store: Store) -> StoreRead:

@@ -28,10 +28,8 @@ from app.services.candidates import CandidateService
 from app.services.chat import ChatService
 from app.services.checks import build_health
 from app.services.citations import Citations
-from app.services.compatibility import Compatibility, build_compatibility
-from app.services.completions import CompletionService
+from app.services.compatibility import Compatibility, build_openai
 from app.services.documents import DocumentService
-from app.services.embeddings import EmbeddingService
 from app.services.encryption import EncryptionService
 from app.services.erasure import ErasureService
 from app.services.evidence import Evidence
@@ -53,7 +51,6 @@ from app.services.media_rendering import MediaRendering
 from app.services.memories import MemoriesService
 from app.services.memory_indexing import MemoryIndexing
 from app.services.messages import MessageService
-from app.services.model_names import ModelNames
 from app.services.moderation import ModerationService
 from app.services.people import PersonService
 from app.services.photo_imports import PhotoImport
@@ -81,7 +78,6 @@ from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
 from app.services.timeline import TimelineService
 from app.services.users import UserService
-from app.services.vector_stores import VectorStoreService
 from app.services.workspace import Workspace, build_workspace
 
 
@@ -136,22 +132,6 @@ class Services:
     workspace: Workspace
 
     @property
-    def completions(self) -> CompletionService:
-        return self.compatibility.completions
-
-    @property
-    def embeddings(self) -> EmbeddingService:
-        return self.compatibility.embeddings
-
-    @property
-    def models(self) -> ModelNames:
-        return self.compatibility.models
-
-    @property
-    def vector_stores(self) -> VectorStoreService:
-        return self.compatibility.vector_stores
-
-    @property
     def exports(self) -> ExportService:
         return self.workspace.exports
 
@@ -169,15 +149,13 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     work = _build_work(foundation, uow, blobs)
-    known = KnownCallers()
-    limits = build_limits(foundation, uow)
+    known, limits = KnownCallers(), build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
     talk = _build_talk(foundation, uow, hub, work.tasks, answers, limits)
     workspace = build_workspace(foundation, uow, hub, blobs, ways_in.mails)
-    documents = DocumentService(uow, blobs, work.tasks)
     productions = _build_productions(foundation, uow, limits, work, talk, workspace)
     return Services(
         accounts=ways_in.accounts,
@@ -190,8 +168,8 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         callers=ways_in.callers,
         candidates=talk.candidates,
         chat=talk.chat,
-        compatibility=build_compatibility(foundation, uow, answers, documents, limits, workspace.projects, retrieval),
-        documents=documents,
+        compatibility=build_openai(foundation, uow, answers, work.documents, limits, workspace.projects, retrieval),
+        documents=work.documents,
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
@@ -232,6 +210,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
 class Work:
     """What goes on in the background, and what kinds of it there are."""
 
+    documents: DocumentService
     indexer: Indexer
     ingestion: IngestionService
     imports: ImportService
@@ -263,7 +242,8 @@ def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService)
             RENDER_MEDIA.name: rendering.abandon,
         }
     )
-    return Work(indexer, ingestion, imports, media, rendering, TaskService(uow, settings.preset, kinds), kinds)
+    tasks = TaskService(uow, settings.preset, kinds)
+    return Work(DocumentService(uow, blobs, tasks), indexer, ingestion, imports, media, rendering, tasks, kinds)
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:

@@ -23,7 +23,7 @@ class Compatibility:
     vector_stores: VectorStoreService
 
 
-def build_compatibility(
+def build_openai(
     foundation: Foundation,
     uow: OpenUnitOfWork,
     answers: AnswerService,
