@@ -17,7 +17,7 @@ from tests.processes import LiveServer, start_server
 
 SUITE = Path(__file__).with_name("langchain_suite.py")
 PYTHON = os.environ.get("LANGCHAIN_PYTHON", "")
-VALUES = {"integer": 3, "number": 3.0, "boolean": True, "string": "你好", "array": [], "object": {}}
+VALUES = {"integer": 3, "number": 3.0, "boolean": True, "string": "你好こんにちは", "array": [], "object": {}}
 
 
 def obedient(body: Body) -> Script:
@@ -41,7 +41,9 @@ def obedient(body: Body) -> Script:
 def filled(schema: dict[str, Any]) -> dict[str, Any]:
     """An object that fits."""
     properties = schema.get("properties", {})
-    return {name: each.get("enum", [VALUES.get(each.get("type"), "你好")])[0] for name, each in properties.items()}
+    return {
+        name: each.get("enum", [VALUES.get(each.get("type"), "你好こんにちは")])[0] for name, each in properties.items()
+    }
 
 
 @pytest.mark.skipif(not PYTHON, reason="LANGCHAIN_PYTHON names no Python with langchain-openai and langchain-tests")
