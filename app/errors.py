@@ -50,6 +50,15 @@ class NotFound(AppError):
     status, code = 404, "RESOURCE_NOT_FOUND"
 
 
+class ModelNotFound(NotFound):
+    """Nothing answers by this name, or it is a project that the caller may not see."""
+
+    code = "MODEL_NOT_FOUND"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"There is no model `{model}` here: GET /v1/models lists them.", param="model")
+
+
 class Conflict(AppError):
     status, code = 409, "CONFLICT"
 

@@ -15,9 +15,11 @@ PATIENCE = 10.0  # seconds
 
 @dataclass
 class Script:
-    """One answer: the words that are streamed, and what goes wrong on the way."""
+    """One answer: the words that are streamed, or other deltas, and what goes wrong on the way."""
 
     words: Sequence[str] = ()
+    deltas: Sequence[Body] = ()
+    finish_reason: str = "stop"
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     pause: float = 0.0  # seconds before each word
@@ -114,7 +116,9 @@ class LanguageServer:
                 await asyncio.sleep(3600)
             await asyncio.sleep(script.pause)
             await _send_event(writer, _chunk([{"index": 0, "delta": {"content": word}, "finish_reason": None}]))
-        await _send_event(writer, _chunk([{"index": 0, "delta": {}, "finish_reason": "stop"}]))
+        for delta in script.deltas:
+            await _send_event(writer, _chunk([{"index": 0, "delta": delta, "finish_reason": None}]))
+        await _send_event(writer, _chunk([{"index": 0, "delta": {}, "finish_reason": script.finish_reason}]))
         usage = {"prompt_tokens": 7, "completion_tokens": len(script.words), "total_tokens": 7 + len(script.words)}
         await _send_event(writer, _chunk([]) | {"usage": usage})
         writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")

@@ -19,6 +19,8 @@ from tests.test_permissions import ROWS, World, make_world
 
 POSITIONS = {"cursor"}
 """These say from where on a list goes on, whether something with that id is there or not."""
+FOREIGN = re.compile(r"\^?(file-|vs_|vsfb_)")
+"""How ids begin in OpenAI's form, and the patterns of these."""
 CHANGING = ("post", "put", "patch")
 JSON = "application/json"
 CHANGES_BY_ITSELF = re.compile(
@@ -48,7 +50,7 @@ def walk(schema: Mapping[str, Any], document: Mapping[str, Any], way: str = "") 
     schema = resolved(schema, document)
     for alternative in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
         yield from walk(alternative, document, way)
-    if schema.get("format") == "uuid":
+    if schema.get("format") == "uuid" or FOREIGN.match(schema.get("pattern", "")):
         yield way
     if "items" in schema:
         yield from walk(schema["items"], document, f"{way}[]")
@@ -61,13 +63,24 @@ def places(document: Mapping[str, Any]) -> Iterator[Place]:
         for method, operation in operations.items():
             name = f"{method.upper()} {path}"
             for parameter in (resolved(given, document) for given in operation.get("parameters", ())):
-                if parameter["name"] not in POSITIONS and parameter["in"] in ("path", "query"):
+                is_position = parameter["name"] in POSITIONS or is_foreign_position(parameter)
+                if not is_position and parameter["in"] in ("path", "query"):
                     yield from (
                         Place(name, parameter["in"], parameter["name"]) for _ in walk(parameter["schema"], document)
                     )
             body = operation.get("requestBody", {}).get("content", {}).get(JSON)
             if body is not None:
                 yield from {Place(name, "body", way): None for way in walk(body["schema"], document)}
+
+
+def is_foreign_position(parameter: Mapping[str, Any]) -> bool:
+    return parameter["name"] == "after" and FOREIGN.match(parameter["schema"].get("pattern", "")) is not None
+
+
+def another(value: str) -> str:
+    """An id of the same form that nothing has."""
+    form = FOREIGN.match(value)
+    return f"{form[0]}{uuid4().hex}" if form else str(uuid4())
 
 
 def put(body: dict[str, Any], way: str, value: str) -> dict[str, Any]:
@@ -99,7 +112,9 @@ async def send(own: World, place: Place, value: str) -> Response:
 
 def said(response: Response, value: str) -> tuple[int, str]:
     """The answer without what differs from call to call."""
-    text = response.text.replace(value, "the id").replace(UUID(value).hex, "the id")
+    text = response.text.replace(value, "the id").replace(
+        UUID(value[-32:]).hex if FOREIGN.match(value) else UUID(value).hex, "the id"
+    )
     return response.status_code, CHANGES_BY_ITSELF.sub("", text)
 
 
@@ -121,7 +136,7 @@ async def test_somebody_elses_id_is_answered_like_one_that_does_not_exist(
         value = id_for(place, victim)
         assert value is not None, f"{place}: the world of test_permissions.py has no such id"
         answers = []
-        for given in (value, str(uuid4())):
+        for given in (value, another(value)):
             await shared_connection.exec_driver_sql("SAVEPOINT before_the_call")
             answers.append(said(await send(own, place, given), given))
             await shared_connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_the_call")
@@ -223,5 +238,7 @@ def test_the_attacks_find_ids_where_they_are(application_document: Mapping[str, 
         Place("POST /api/v1/search", "body", "filters.document_ids[]"),
         Place("POST /api/v1/query", "body", "session_id"),
         Place("GET /api/v1/documents", "query", "project_id"),
+        Place("POST /v1/vector_stores", "body", "file_ids[]"),
+        Place("DELETE /v1/vector_stores/{vector_store_id}/files/{file_id}", "path", "file_id"),
         Place("DELETE /api/v1/projects/{project_id}/members/{user_id}", "path", "user_id"),
     } <= found

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import make_pdf
-from tests.factories import PASSWORD, make_user
+from tests.factories import PASSWORD, make_key, make_user
 from tests.processes import REPOSITORY, LiveServer
 
 QUESTION = "When does the lighthouse keeper light the lamp?"
@@ -52,3 +52,14 @@ async def test_two_people_and_the_spirit_talk_in_a_room(live: LiveServer):
     said = await output_of(live, sys.executable, str(EXAMPLES / "room.py"), user.email, PASSWORD, QUESTION)
     assert f"Grace: {QUESTION}" in said
     assert "[1] Lighthouse" in said
+
+
+async def test_openais_client_fills_a_vector_store_and_asks_about_it(live: LiveServer, tmp_path: Path):
+    file = tmp_path / "lighthouse.txt"
+    file.write_text("The lighthouse keeper lights the lamp at nine in the evening.")
+    async with live.client() as client:
+        key = (await make_key(client, await make_user(client), scopes=["read", "write"]))["key"]
+    script = str(EXAMPLES / "ask_with_openai.py")
+    said = await output_of(live, sys.executable, script, str(file), QUESTION, HEARTH_KEY=key)
+    assert said.count("nine in the evening") >= 3  # found, answered and told in a stream
+    assert "lighthouse.txt (file-" in said

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
@@ -63,7 +64,15 @@ def for_admins(status: int) -> Expected:
     return row(401, 403, 403, status, 403, 403)
 
 
-READS_BY_POST = {"POST /api/v1/search", "POST /api/v1/query", "DELETE /api/v1/query/{answer_id}"}
+READS_BY_POST = {
+    "POST /api/v1/search",
+    "POST /api/v1/query",
+    "DELETE /api/v1/query/{answer_id}",
+    "POST /v1/chat/completions",
+    "POST /v1/embeddings",
+    "POST /v1/responses",
+    "POST /v1/vector_stores/{vector_store_id}/search",
+}
 """A key with the scope `read` is enough for these: they change nothing but what the caller is told."""
 FOR_PERSONS = {
     "GET /api/v1/users/me/export",
@@ -191,6 +200,10 @@ async def make_world(client: AsyncClient) -> World:
         "location": private["location"]["id"],
         "schedule_id": schedule["id"],
         "after": accepted["task"]["id"],
+        "model": f"hearth/{project['id']}",
+        "file_id": f"file-{UUID(accepted['document']['id']).hex}",
+        "vector_store_id": f"vs_{UUID(project['id']).hex}",
+        "batch_id": f"vsfb_{UUID(project['id']).hex}",
     }
     world.secrets = {"invite": invite, "email": stranger.email, "doomed_id": doomed["id"]}
     return world
@@ -241,6 +254,9 @@ PERSON = f"{V1}/people/{{person_id}}"
 LOCATION = f"{V1}/locations/{{location_id}}"
 SCHEDULE = f"{V1}/schedules/{{schedule_id}}"
 FUNCTION_CALL = f"{V1}/function-calls/{{task_id}}"
+FILE = "/v1/files/{file_id}"
+STORE = "/v1/vector_stores/{vector_store_id}"
+STORE_FILE = f"{STORE}/files/{{file_id}}"
 
 ROWS: dict[str, tuple[Expected, Body | None]] = {
     # operations
@@ -419,6 +435,33 @@ ROWS: dict[str, tuple[Expected, Body | None]] = {
     f"DELETE {V1}/admin/tasks/{{task_id}}": (for_admins(202), None),
     f"GET {V1}/admin/audit": (for_admins(200), None),
     f"GET {V1}/admin/audit/export": (for_admins(200), None),
+    # OpenAI's routes
+    "GET /v1/models": (personal(200), None),
+    "GET /v1/models/{model}": (in_project(viewer=200, owner=200), None),
+    "POST /v1/chat/completions": (personal(200), json(model="hearth", messages=[{"role": "user", "content": "Lamp?"}])),
+    "POST /v1/responses": (personal(200), json(model="hearth", input="When is the lamp lit?")),
+    "POST /v1/embeddings": (personal(200), json(model="hearth", input="lamp")),
+    "POST /v1/files": (personal(415), None),  # a form: its own tests
+    "GET /v1/files": (personal(200), None),
+    f"GET {FILE}": (in_project(viewer=200, owner=200), None),
+    f"DELETE {FILE}": (in_project(viewer=403, owner=200), None),
+    f"GET {FILE}/content": (in_project(viewer=200, owner=200), None),
+    "POST /v1/vector_stores": (personal(200), json(name="Another")),
+    "GET /v1/vector_stores": (personal(200), None),
+    f"GET {STORE}": (in_project(viewer=200, owner=200), None),
+    f"POST {STORE}": (in_project(viewer=403, editor=403, owner=200), json(name="Renamed")),
+    f"DELETE {STORE}": (in_project(viewer=403, editor=403, owner=409), None),  # there are rooms in it
+    f"POST {STORE}/search": (in_project(viewer=200, owner=200), json(query="lamp")),
+    f"POST {STORE}/files": (in_project(viewer=403, owner=200), json(file_id=known("file_id"))),
+    f"GET {STORE}/files": (in_project(viewer=200, owner=200), None),
+    f"GET {STORE_FILE}": (in_project(viewer=200, owner=200), None),
+    f"DELETE {STORE_FILE}": (in_project(viewer=403, editor=409, owner=200), None),  # the owner's
+    f"GET {STORE_FILE}/content": (in_project(viewer=409, owner=409), None),  # not read yet
+    f"POST {STORE}/file_batches": (
+        in_project(viewer=403, owner=200),
+        json(file_ids=lambda world: [world.ids["file_id"]]),
+    ),
+    f"GET {STORE}/file_batches/{{batch_id}}": (in_project(viewer=200, owner=200), None),
     # rooms
     f"POST {V1}/sessions": (in_project(viewer=403, owner=201), json(name="Another", project_id=known("project_id"))),
     f"GET {V1}/sessions": (row(401, 200, 200, 200, 200, 200), None),

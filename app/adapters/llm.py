@@ -2,9 +2,9 @@
 
 import contextlib
 import importlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from app.settings import LLMSettings
 
@@ -65,6 +65,22 @@ class LanguageModel(Protocol):
 
         Raises:
             ServiceUnavailable: it cannot.
+        """
+        ...
+
+
+@runtime_checkable
+class RelayingModel(Protocol):
+    """A language model that takes whole requests in OpenAI's form, tools and all."""
+
+    def relay(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any], None]:
+        """What is streamed as the answer to a request for a chat completion: its chunks, as they come.
+
+        The model, and how long an answer may be, is said by the settings. Closing the generator stops the model.
+
+        Raises:
+            BadRequest: the model does not accept the request.
+            ServiceUnavailable: the model cannot be reached, refuses, falls silent or breaks off.
         """
         ...
 

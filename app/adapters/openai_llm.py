@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import openai
 import structlog
@@ -16,7 +17,7 @@ from openai.types.chat import (
 )
 
 from app.adapters.llm import DEFAULT_SAMPLING, Delta, LanguageModel, Sampling, TokenUsage, Turn
-from app.errors import ServiceUnavailable
+from app.errors import BadRequest, ServiceUnavailable
 from app.settings import LLMSettings
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 ATTEMPTS = 3
 FIRST_PAUSE = 0.5  # seconds; doubled each time
 LONGEST_PAUSE = 8.0  # seconds; a server that asks for more has to be asked again by the caller
+LONGEST_REASON = 500  # characters of what a server says about a request that it does not accept
 WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 NO_KEY = "none"  # servers of one's own rarely want a key, and the client insists on one
 
@@ -63,6 +65,44 @@ class OpenAIModel:
                 await asyncio.sleep(pause)
             else:
                 return
+
+    async def relay(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any], None]:
+        """See `RelayingModel.relay`."""
+        most = self._settings.max_tokens
+        body = {
+            "temperature": self._settings.temperature,
+            **request,
+            "model": self._settings.model,
+            "max_tokens": min(request.get("max_tokens") or most, most),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        try:
+            async with contextlib.aclosing(self._relay_once(body)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+            log.warning("llm.refused", error=repr(error))
+            reason = error.message[:LONGEST_REASON]
+            raise BadRequest(f"The language model does not accept this request: {reason}") from error
+        except FAILURES as error:
+            raise _explained(error) from error
+
+    async def _relay_once(self, body: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any], None]:
+        chunks = await self._client.post(
+            "/chat/completions",
+            cast_to=ChatCompletionChunk,
+            body=body,
+            stream=True,
+            stream_cls=openai.AsyncStream[ChatCompletionChunk],
+        )
+        finished = False
+        async with chunks:
+            while (chunk := await self._next_of(chunks)) is not None:
+                finished = finished or any(choice.finish_reason for choice in chunk.choices or ())
+                yield chunk.model_dump(mode="json", exclude_unset=True)
+        if not finished:
+            raise BrokenOff
 
     async def check(self) -> None:
         try:

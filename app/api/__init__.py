@@ -19,6 +19,11 @@ from app.api import (
     mcp,
     media,
     memories,
+    openai_chat,
+    openai_files,
+    openai_models,
+    openai_responses,
+    openai_vector_stores,
     people,
     project_states,
     projects,
@@ -73,6 +78,15 @@ V1: Final = (
 )
 """Everything below `/api/v1`."""
 
+OPENAI: Final = (
+    openai_models.router,
+    openai_chat.router,
+    openai_responses.router,
+    openai_files.router,
+    openai_vector_stores.router,
+)
+"""Everything below `/v1`, where OpenAI's clients look for it."""
+
 
 def include_mcp(app: FastAPI, *, max_body_size: int) -> None:
     """At `/mcp`, where clients look for it; with the limits of the API."""
@@ -83,3 +97,5 @@ def include_v1(app: FastAPI, *, max_body_size: int) -> None:
     """Side by side: each level of routers costs every request as much again."""
     for router in V1:
         app.include_router(router, prefix="/api/v1", dependencies=[Depends(check_limits)], max_body_size=max_body_size)
+    for router in OPENAI:
+        app.include_router(router, prefix="/v1", dependencies=[Depends(check_limits)], max_body_size=max_body_size)

@@ -15,8 +15,10 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
 from app.api.conditional import NotModified
+from app.api.openai_errors import openai_error, openai_status, speaks_openai
 from app.errors import AppError, RateLimited, ServiceUnavailable
 from app.events import utc_now
 from app.observability import request_id
@@ -54,6 +56,22 @@ DEPENDENCY_DOWN = (
 )
 
 
+class ErrorAnswer(JSONResponse):
+    """A failure in the form of the door that it goes out of: the contract's, or OpenAI's below `/v1`."""
+
+    def __init__(self, status: int, body: ErrorResponse, headers: Mapping[str, str] | None) -> None:
+        self._body = body
+        self._given = headers
+        super().__init__(body.model_dump(mode="json"), status, headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not speaks_openai(scope):
+            return await super().__call__(scope, receive, send)
+        status = openai_status(self.status_code)
+        told = openai_error(status, self._body.error).model_dump(mode="json")
+        return await JSONResponse(told, status, self._given)(scope, receive, send)
+
+
 def error_response(
     status: int, code: str, message: str, details: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
@@ -62,7 +80,7 @@ def error_response(
         request_id=request_id.get(),
         timestamp=utc_now(),
     )
-    return JSONResponse(body.model_dump(mode="json"), status, headers)
+    return ErrorAnswer(status, body, headers)
 
 
 def is_dependency_down(error: Exception) -> bool:

@@ -15,7 +15,23 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import auth, chat, documents, files, health, media, oidc, query, recovery, sessions
+from app.api import (
+    auth,
+    chat,
+    documents,
+    files,
+    health,
+    media,
+    oidc,
+    openai_chat,
+    openai_files,
+    openai_models,
+    openai_responses,
+    openai_vector_stores,
+    query,
+    recovery,
+    sessions,
+)
 from app.api.callers import Caller
 from app.api.deps import CallerDep, ResourcesDep
 from app.errors import AppError, InvalidCredentials, RateLimited
@@ -48,10 +64,31 @@ SAYING: Final[Sequence[Endpoint]] = (
     chat.mark_read,
     chat.stop_spirit,
 )
+ASKING_AS_OPENAI: Final[Sequence[Endpoint]] = (
+    openai_chat.create_chat_completion,
+    openai_models.create_embeddings,
+    openai_responses.create_response,
+    openai_vector_stores.search_vector_store,
+)
+UPLOADING_AS_OPENAI: Final[Sequence[Endpoint]] = (
+    openai_files.create_openai_file,
+    openai_vector_stores.create_vector_store,
+    openai_vector_stores.create_vector_store_file,
+    openai_vector_stores.create_file_batch,
+)
 TIGHTER: Final[Sequence[tuple[Budget, Sequence[Endpoint]]]] = (
     (Budget.LOGIN, LIMITED_LIKE_LOGIN),
-    (Budget.UPLOADS, (documents.create_document, documents.reingest_document, files.put_file, media.create_media)),
-    (Budget.QUERIES, (query.search, query.answer_question)),
+    (
+        Budget.UPLOADS,
+        (
+            documents.create_document,
+            documents.reingest_document,
+            files.put_file,
+            media.create_media,
+            *UPLOADING_AS_OPENAI,
+        ),
+    ),
+    (Budget.QUERIES, (query.search, query.answer_question, *ASKING_AS_OPENAI)),
     (Budget.MESSAGES, SAYING),
 )
 """What has a budget beside that of all routes."""

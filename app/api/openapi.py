@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.api.idempotency import KEY_PATTERN, LONGEST_KEY
+from app.api.openai_errors import openai_status, speaks_openai
+from app.schemas.openai_common import OpenAIErrorResponse
 from app.settings import Settings
 
 Json = dict[str, Any]
@@ -24,6 +26,7 @@ TAGS: Final = {
     "query": "Finding passages, and asking questions that are answered with quotations.",
     "rooms": "Rooms where several people and the spirit talk. Their WebSocket is `/ws/chat/{session_id}`.",
     "tasks": "Work that goes on in the background.",
+    "openai": "The same, as OpenAI's clients ask for it: their `base_url` is `/v1`, their key is an API key.",
 }
 REFUSALS: Final = {
     400: "It cannot be read",
@@ -37,6 +40,7 @@ REFUSALS: Final = {
     429: "Too many requests",
     503: "A dependency is down",
 }
+OPENAI_ERROR: Final = "OpenAIErrorResponse"
 TEXT: Final = {"type": "string"}
 COUNT: Final = {"type": "integer", "minimum": 0}
 HEADERS: Final = {
@@ -86,6 +90,8 @@ def _document(app: FastAPI, settings: Settings) -> Json:
     parts["headers"] = HEADERS
     parts["parameters"] = {"IdempotencyKey": IDEMPOTENCY_KEY}
     parts["responses"] = {_name_of(status): _refusal(status) for status in REFUSALS}
+    parts["responses"] |= {f"OpenAI{_name_of(status)}": _refusal(status, OPENAI_ERROR) for status in REFUSALS}
+    parts["schemas"] |= _schemas_of_openai_errors()
     for unused in ("HTTPValidationError", "ValidationError"):  # the framework's own form of a 422
         parts["schemas"].pop(unused, None)
     parts["schemas"]["MessageCreate"]["properties"]["text"]["maxLength"] = settings.chat.message_max_length
@@ -95,7 +101,8 @@ def _document(app: FastAPI, settings: Settings) -> Json:
     used = set()
     for path, method, operation in _operations(document):
         used.update(operation.get("tags", ()))
-        _complete(operation, method=method, is_limited=path.startswith("/api/"))
+        is_foreign = speaks_openai({"path": path})
+        _complete(operation, method=method, is_limited=path.startswith("/api/") or is_foreign, is_foreign=is_foreign)
     document["tags"] = [{"name": tag, "description": TAGS.get(tag, tag)} for tag in (*TAGS, *sorted(used - {*TAGS}))]
     return document
 
@@ -109,19 +116,24 @@ def _name_of(status: int) -> str:
     return f"Refusal{status}"
 
 
-def _refusal(status: int) -> Json:
+def _refusal(status: int, schema: str = "ErrorResponse") -> Json:
     return {
         "description": REFUSALS[status],
         "headers": _headers(*ON_ALL, *ON_LIMITED, *ON_REFUSALS.get(status, ())),
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}},
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
     }
+
+
+def _schemas_of_openai_errors() -> Json:
+    schema = OpenAIErrorResponse.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs"), OPENAI_ERROR: schema}
 
 
 def _headers(*names: str) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _complete(operation: Json, *, method: str, is_limited: bool) -> None:
+def _complete(operation: Json, *, method: str, is_limited: bool, is_foreign: bool) -> None:
     operation.setdefault("security", [])
     parameters: list[Json] = operation.pop("parameters", [])
     names = {parameter["name"].lower() for parameter in parameters}
@@ -130,6 +142,8 @@ def _complete(operation: Json, *, method: str, is_limited: bool) -> None:
     for parameter in parameters:
         parameter["schema"] = _without_null(parameter["schema"])
     statuses = set(_refusals_of(operation, method, {*names}, is_limited=is_limited))
+    statuses = {openai_status(status) for status in statuses} if is_foreign else statuses
+    form = "OpenAI" if is_foreign else ""
     if method == "post" and operation["security"]:
         parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
     if parameters:
@@ -145,7 +159,7 @@ def _complete(operation: Json, *, method: str, is_limited: bool) -> None:
         required = ON_REFUSALS.get(int(status), ()) if is_limited else ()
         response["headers"] = _headers(*ON_ALL, *limits, *of_success, *required) | response.get("headers", {})
     for refusal in statuses - {int(status) for status in responses}:
-        responses[str(refusal)] = {"$ref": f"#/components/responses/{_name_of(refusal)}"}
+        responses[str(refusal)] = {"$ref": f"#/components/responses/{form}{_name_of(refusal)}"}
     operation["responses"] = dict(sorted(responses.items()))
 
 

@@ -1,8 +1,7 @@
 """Searching and asking over HTTP."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from fastapi import Header, Request, Response, status
 
 from app.api.deps import Reader, ServicesDep
 from app.api.routing import Router
-from app.api.streams import Events, ServerSentEvent, event_stream
+from app.api.streams import Events, ServerSentEvent, event_stream, unless_gone
 from app.models import Answer
 from app.permissions import Principal
 from app.realtime.answers import Piece
@@ -99,7 +98,7 @@ async def _answer(
     request: Request, actor: Principal, services: Services, data: QueryRequest, last_event_id: str | None
 ) -> QueryResult | Response:
     if not data.stream:
-        return await _unless_gone(request, services.replies.ask(actor, data))
+        return await unless_gone(request, services.replies.ask(actor, data))
     if last_event_id is None:
         return event_stream(_events(*await services.replies.begin(actor, data)))
     answer_id, after = _place(last_event_id)
@@ -115,22 +114,3 @@ async def _events(answer_id: UUID, pieces: AsyncGenerator[Piece, None]) -> Event
     async with contextlib.aclosing(pieces):
         async for piece in pieces:
             yield ServerSentEvent(piece.name, piece.data, f"{answer_id}:{piece.number}")
-
-
-async def _unless_gone(request: Request, work: Awaitable[QueryResult]) -> QueryResult | Response:
-    """The work is cancelled when the client hangs up, and with it whatever is being asked for it."""
-    working, leaving = asyncio.ensure_future(work), asyncio.create_task(_hang_up(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        return Response(status_code=status.HTTP_204_NO_CONTENT)  # for nobody
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _hang_up(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import structlog
+from fastapi import Request, Response, status
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from app.api.errors import is_dependency_down
@@ -26,36 +27,58 @@ HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # the
 class ServerSentEvent:
     """`id` is what a client that comes back sends as `Last-Event-ID`."""
 
-    name: str
+    name: str | None
     data: str
     id: str | None = None
 
 
 Events = AsyncGenerator[ServerSentEvent, None]
+Result = TypeVar("Result")
 
 
-def event_stream(events: Events) -> EventSourceResponse:
-    """Stream `events`; a failure on the way is told in a last event `error`.
+def failure_event(event: ErrorEvent) -> ServerSentEvent:
+    return ServerSentEvent("error", event.model_dump_json())
+
+
+def event_stream(
+    events: Events, *, as_event: Callable[[ErrorEvent], ServerSentEvent] = failure_event
+) -> EventSourceResponse:
+    """Stream `events`; a failure on the way is told in a last event, `error` if it is not said how.
 
     A client that goes away closes `events`.
     """
-    return EventSourceResponse(_encoded(_with_errors(events)), headers=HEADERS)
+    return EventSourceResponse(_encoded(_with_errors(events, as_event)), headers=HEADERS)
 
 
-async def _with_errors(events: Events) -> Events:
+async def unless_gone(request: Request, work: Awaitable[Result]) -> Result | Response:
+    """The work is cancelled when the client hangs up, and with it whatever is being asked for it."""
+    working, leaving = asyncio.ensure_future(work), asyncio.create_task(_hang_up(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        return Response(status_code=status.HTTP_204_NO_CONTENT)  # for nobody
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _hang_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _with_errors(events: Events, as_event: Callable[[ErrorEvent], ServerSentEvent]) -> Events:
     async with contextlib.aclosing(events):
         try:
             async for event in events:
                 yield event
         except AppError as error:
-            yield _error(ErrorEvent(code=error.code, message=error.message))
+            yield as_event(ErrorEvent(code=error.code, message=error.message))
         except Exception as error:
             log.exception("stream.failed")
-            yield _error(_unexpected(error))
-
-
-def _error(event: ErrorEvent) -> ServerSentEvent:
-    return ServerSentEvent("error", event.model_dump_json())
+            yield as_event(_unexpected(error))
 
 
 def _unexpected(error: Exception) -> ErrorEvent:

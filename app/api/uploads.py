@@ -52,7 +52,7 @@ async def receive_upload(request: Request, actor: Actor, services: ServicesDep) 
     content_type = request.headers.get("content-type", "")
     match content_type.partition(";")[0].strip().lower():
         case "multipart/form-data":
-            return await _receive_file(Multipart(content_type, request.stream()), services)
+            return await receive_file(Multipart(content_type, request.stream()), services)
         case "application/json":
             return await _receive_json(actor, request, services)
     raise UnsupportedMediaType("A document is sent as multipart/form-data with a `file`, or as application/json.")
@@ -61,7 +61,8 @@ async def receive_upload(request: Request, actor: Actor, services: ServicesDep) 
 UploadDep = Annotated[Upload, Depends(receive_upload)]
 
 
-async def _receive_file(body: Multipart, services: Services) -> Upload:
+async def receive_file(body: Multipart, services: Services) -> Upload:
+    """The document in a form; nothing of it stays in the store when it is refused here."""
     form = _Form()
     try:
         await form.read(body, services)

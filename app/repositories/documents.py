@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Row, Select, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -86,6 +86,21 @@ class DocumentRepository:
             )
             query = query.where(or_(*found))
         return await newest_first(self._session, query, Document, before=before, limit=limit)
+
+    async def list_visible_among(self, actor: Principal, document_ids: Sequence[UUID]) -> Sequence[Document]:
+        """Those of them that the actor may see."""
+        return (await self._session.scalars(_visible_to(actor).where(Document.id.in_(document_ids)))).all()
+
+    async def get_with_bytes(self, project_id: UUID, sha256: str) -> Document | None:
+        """The project's document with these bytes."""
+        same = select(Document).where(Document.project_id == project_id, Document.sha256 == sha256)
+        return (await self._session.scalars(same)).one_or_none()
+
+    async def count_of(self, project_ids: Sequence[UUID]) -> Sequence[Row[UUID, str, int, int]]:
+        """`project_id`, `status`, the number of its documents with it, and their bytes."""
+        query = select(Document.project_id, Document.status, func.count(), func.sum(Document.size))
+        grouped = query.where(Document.project_id.in_(project_ids)).group_by(Document.project_id, Document.status)
+        return (await self._session.execute(grouped)).all()
 
     async def list_ids(self, project_id: UUID, *, status: str | None) -> Sequence[UUID]:
         """Of a project's documents, the oldest first."""

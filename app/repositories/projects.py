@@ -42,6 +42,11 @@ class ProjectRepository:
             query = query.where(Project.archived_at.is_not(None) if is_archived else Project.archived_at.is_(None))
         return await newest_first(self._session, query, Project, before=before, limit=limit)
 
+    async def list_visible_named(self, actor: Principal, name: str, *, limit: int) -> Sequence[Project]:
+        """Those with just this name, the newest first."""
+        named = _visible_to(actor.user_id).where(Project.name == name)
+        return (await self._session.scalars(named.order_by(Project.id.desc()).limit(limit))).all()
+
     async def get_visible_or_default(self, actor: Principal, project_id: UUID | None) -> Project | None:
         """The project, or without an id the actor's own default project; with the actor's `role`."""
         if project_id is not None:

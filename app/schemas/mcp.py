@@ -3,7 +3,6 @@
 The rules for texts are those of the resources that are made from them, and apply there.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -132,7 +131,7 @@ class FoundPassage(Read):
 class FoundPassages(Read):
     """The best first."""
 
-    items: Sequence[FoundPassage]
+    items: list[FoundPassage]
 
 
 class AnswerWithCitations(Read):
@@ -143,7 +142,7 @@ class AnswerWithCitations(Read):
     id: UUID
     answer: str
     grounded: bool
-    citations: Sequence[Citation]
+    citations: list[Citation]
     model: str
 
 
@@ -168,14 +167,14 @@ class ListedMemory(Read):
     content_chars: int
     occurred_at: Timestamp
     precision: Precision
-    tags: Sequence[str]
-    people: Sequence[str]
+    tags: list[str]
+    people: list[str]
     location: str | None
     project_id: UUID | None
 
 
 class ListedMemories(Read):
-    items: Sequence[ListedMemory]
+    items: list[ListedMemory]
     next_cursor: str | None
 
 
@@ -190,7 +189,7 @@ class ListedProject(Read):
 
 
 class ListedProjects(Read):
-    items: Sequence[ListedProject]
+    items: list[ListedProject]
     next_cursor: str | None
 
 
@@ -203,7 +202,7 @@ class ListedRoom(Read):
 
 
 class ListedRooms(Read):
-    items: Sequence[ListedRoom]
+    items: list[ListedRoom]
     next_cursor: str | None
 
 
@@ -222,4 +221,4 @@ class SaidMessage(Read):
 class SaidMessages(Read):
     """The newest first."""
 
-    items: Sequence[SaidMessage]
+    items: list[SaidMessage]

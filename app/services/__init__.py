@@ -28,6 +28,7 @@ from app.services.candidates import CandidateService
 from app.services.chat import ChatService
 from app.services.checks import build_health
 from app.services.citations import Citations
+from app.services.compatibility import Compatibility, build_openai
 from app.services.documents import DocumentService
 from app.services.encryption import EncryptionService
 from app.services.erasure import ErasureService
@@ -94,6 +95,7 @@ class Services:
     callers: CallerService
     candidates: CandidateService
     chat: ChatService
+    compatibility: Compatibility
     documents: DocumentService
     encryption: EncryptionService
     erasure: ErasureService
@@ -147,8 +149,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     settings = foundation.settings
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     work = _build_work(foundation, uow, blobs)
-    known = KnownCallers()
-    limits = build_limits(foundation, uow)
+    known, limits = KnownCallers(), build_limits(foundation, uow)
     retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
@@ -167,7 +168,8 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         callers=ways_in.callers,
         candidates=talk.candidates,
         chat=talk.chat,
-        documents=DocumentService(uow, blobs, work.tasks),
+        compatibility=build_openai(foundation, uow, answers, work.documents, limits, workspace.projects, retrieval),
+        documents=work.documents,
         encryption=EncryptionService(uow, make_cipher(settings)),
         erasure=erasure,
         execution=TaskExecution(uow, settings.task, work.task_types, settings.preset),
@@ -208,6 +210,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
 class Work:
     """What goes on in the background, and what kinds of it there are."""
 
+    documents: DocumentService
     indexer: Indexer
     ingestion: IngestionService
     imports: ImportService
@@ -239,7 +242,8 @@ def _build_work(foundation: Foundation, uow: OpenUnitOfWork, blobs: BlobService)
             RENDER_MEDIA.name: rendering.abandon,
         }
     )
-    return Work(indexer, ingestion, imports, media, rendering, TaskService(uow, settings.preset, kinds), kinds)
+    tasks = TaskService(uow, settings.preset, kinds)
+    return Work(DocumentService(uow, blobs, tasks), indexer, ingestion, imports, media, rendering, tasks, kinds)
 
 
 def build_limits(foundation: Foundation, uow: OpenUnitOfWork) -> LimitService:

@@ -1,5 +1,6 @@
 """Documents: what people put in, find in their lists, change and take out again. Reading them is `ingestion.py`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from app.adapters.media_types import SUPPORTED, refusal, sniff
 from app.adapters.storage import StoredBlob
-from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied, UnsupportedMediaType
+from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied, ServiceUnavailable, UnsupportedMediaType
 from app.models import AuditAction, Chunk, Document, DocumentStatus, Task
 from app.permissions import Action, Principal, may
 from app.repositories import OpenUnitOfWork, UnitOfWork
@@ -26,6 +27,8 @@ from app.services.versions import Versions, require_version
 INGEST_DOCUMENT = "ingest_document"
 REINGEST_PROJECT = "reingest_project"
 TITLE_FROM_TEXT = 80  # characters
+LET_GO_PATIENCE = 15.0  # seconds: longer than the lease of a worker that was killed
+LET_GO_INTERVAL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,29 @@ class DocumentService:
             )
         await self._blobs.discard(document.sha256)
 
+    async def move(self, actor: Principal, document_id: UUID, project_id: UUID) -> Document:
+        """Take it out of its project into another one, where it is read anew.
+
+        Raises:
+            NotFound, PermissionDenied: either project is not visible, or not to be changed by the actor.
+            Conflict: the same bytes are there already.
+            ServiceUnavailable: it is being read, and the worker does not let go of it.
+        """
+        async with self._uow() as uow:
+            await _editable(uow, actor, document_id)
+            await _editable_project(uow, actor, project_id)
+        await self._stop_reading(document_id)
+        try:
+            async with self._uow() as uow:
+                document = await _editable(uow, actor, document_id)
+                await _editable_project(uow, actor, project_id)
+                document.project_id = project_id
+                await uow.flush()
+                await uow.chunks.delete_of(document_id)
+                return (await _start_afresh(uow, document, owner_id=actor.user_id)).document
+        except IntegrityError as error:
+            raise Conflict("The same file is in that project already.", document_id=str(document_id)) from error
+
     async def reingest_project(self, task: RunningTask, *, only_failed: bool) -> Mapping[str, Any]:
         """Queue the reading of a project's documents; those that are being read already are left alone."""
         status = DocumentStatus.FAILED if only_failed else None
@@ -218,6 +244,20 @@ class DocumentService:
                     await _start_afresh(uow, document, owner_id=task.owner_id, quality=task.quality)
                     queued += 1
         return {"documents": queued}
+
+    async def _stop_reading(self, document_id: UUID) -> None:
+        """Until nobody reads it any more, and so nobody says later that its reading was cancelled."""
+        await self._tasks.cancel_serial(serial_key(document_id))
+        try:
+            async with asyncio.timeout(LET_GO_PATIENCE):
+                while await self._is_read(document_id):  # noqa: ASYNC110 - a worker elsewhere ends it
+                    await asyncio.sleep(LET_GO_INTERVAL)
+        except TimeoutError as error:
+            raise ServiceUnavailable("The file is being read at the moment. Please try again.") from error
+
+    async def _is_read(self, document_id: UUID) -> bool:
+        async with self._uow() as uow:
+            return await uow.tasks.get_unfinished(serial_key(document_id)) is not None
 
     async def _create(self, actor: Principal, upload: Upload) -> Ingestion:
         media_type = _media_type(upload)

@@ -94,6 +94,15 @@ export type AdminUserUpdate = {
   is_active?: boolean | null;
 };
 
+/** `citations`: what bears the markers `[n]` of the answer out. */
+export type AnswerMessage = {
+  role?: "assistant";
+  content: string | null;
+  refusal?: string | null;
+  tool_calls?: Array<Record<string, unknown>> | null;
+  citations?: Array<Citation> | null;
+};
+
 /** An answer that was kept: as `QueryResult`, also while it is `running`, or when it has `failed`. */
 export type AnswerRead = {
   id: string;
@@ -127,6 +136,21 @@ export type AuditEntryRead = {
 export type Authenticate = {
   type: "authenticate";
   token: string;
+};
+
+export type BatchCreate = {
+  file_ids: Array<string>;
+  attributes?: Record<string, unknown> | null;
+};
+
+/** Files that were put into a store together; told is the state of the whole store. */
+export type BatchRead = {
+  id: string;
+  object?: "vector_store.files_batch";
+  created_at: number;
+  vector_store_id: string;
+  status: "in_progress" | "completed";
+  file_counts: FileCounts;
 };
 
 /** A day, a month or a year, by its first day: how many memories, the people and places that most have, titles. */
@@ -179,6 +203,62 @@ export type CandidateUpdate = {
   people?: Array<string> | null;
 };
 
+export type ChatChoice = {
+  index?: number;
+  message: AnswerMessage;
+  logprobs?: Record<string, unknown> | null;
+  finish_reason: string;
+};
+
+export type ChatCompletion = {
+  id: string;
+  object?: "chat.completion";
+  created: number;
+  model: string;
+  choices: Array<ChatChoice>;
+  usage: ChatUsage;
+};
+
+/** `content` is a text, or parts of it; of a part that is none, a picture for example, only models know. */
+export type ChatMessage = {
+  role: "system" | "developer" | "user" | "assistant" | "tool";
+  content?: string | Array<Record<string, unknown>> | null;
+  name?: string | null;
+  tool_calls?: Array<Record<string, unknown>> | null;
+  tool_call_id?: string | null;
+};
+
+/** With `hearth` the answer is made from the caller's documents, and sampling is the operator's; with tools, or with `hearth-raw`, the language model is passed all of this. */
+export type ChatRequest = {
+  tools?: Array<Record<string, unknown>> | null;
+  tool_choice?: "none" | "auto" | "required" | Record<string, unknown> | null;
+  parallel_tool_calls?: boolean | null;
+  response_format?: Record<string, unknown> | null;
+  temperature?: number | null;
+  top_p?: number | null;
+  stop?: string | Array<string> | null;
+  seed?: number | null;
+  presence_penalty?: number | null;
+  frequency_penalty?: number | null;
+  logprobs?: boolean | null;
+  top_logprobs?: number | null;
+  reasoning_effort?: string | null;
+  model: string;
+  messages: Array<ChatMessage>;
+  stream?: boolean | null;
+  stream_options?: StreamOptions | null;
+  max_tokens?: number | null;
+  max_completion_tokens?: number | null;
+  /** One answer to one request. */
+  n?: number | null;
+};
+
+export type ChatUsage = {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+};
+
 /** The best that a ranker says about the document; null where it finds nothing in it. */
 export type CheckLegRead = {
   name: string;
@@ -222,6 +302,14 @@ export type Citation = {
   document_version: string | null;
 };
 
+/** The text that was read in a file. */
+export type ContentPage = {
+  object?: "list";
+  data: Array<FoundText>;
+  has_more?: false;
+  next_page?: null;
+};
+
 /** `csrf_token` goes into `X-CSRF-Token`; null for a caller without a cookie. */
 export type CookieSessionRead = {
   user: UserRead;
@@ -257,6 +345,12 @@ export type CutRead = {
 export type DeleteMessage = {
   type: "delete_message";
   message_id: string;
+};
+
+export type DeletedReadLiteralfile = {
+  id: string;
+  object: "file";
+  deleted?: true;
 };
 
 /** `frame` is the event as it is told everywhere; the message has it as `data`. */
@@ -388,6 +482,34 @@ export type EmailVerification = {
   token: string;
 };
 
+/** Numbers, or their 32-bit form in base64, little-endian. */
+export type EmbeddingRead = {
+  object?: "embedding";
+  index: number;
+  embedding: Array<number> | string;
+};
+
+/** Texts, not token numbers, whose meaning only the models of others know. */
+export type EmbeddingRequest = {
+  model: string;
+  input: string | Array<string>;
+  encoding_format?: "float" | "base64" | null;
+  /** Fewer than the model's: each vector is cut, and made as long as 1 again. */
+  dimensions?: number | null;
+};
+
+export type EmbeddingResult = {
+  object?: "list";
+  data: Array<EmbeddingRead>;
+  model: string;
+  usage: EmbeddingUsage;
+};
+
+export type EmbeddingUsage = {
+  prompt_tokens: number;
+  total_tokens: number;
+};
+
 export type ErrorBody = {
   code: string;
   message: string;
@@ -452,25 +574,39 @@ export type FileChanged = {
   by: string | null;
 };
 
+export type FileCounts = {
+  in_progress: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  total: number;
+};
+
 export type FilePage = {
-  items: Array<FileRead>;
+  items: Array<appschemasfilesFileRead>;
   next_cursor: string | null;
 };
 
-/** A file of a project. Its `sha256` is its `ETag`, too. */
-export type FileRead = {
-  id: string;
-  project_id: string;
-  path: string;
-  size: number;
-  media_type: string;
-  sha256: string;
-  created_by: string | null;
-  created_at: string;
-  updated_at: string;
-  url: string;
-  /** A small picture of a picture, the first lines of a text; null for all else. */
-  preview_url: string | null;
+/** Where to look: in these projects alone, and in documents with such metadata. */
+export type FileSearchTool = {
+  type: "file_search";
+  vector_store_ids: Array<string>;
+  max_num_results?: number | null;
+  filters?: Record<string, unknown> | null;
+};
+
+/** A passage. `attributes`: of its document, and the `page` where it has one. */
+export type FoundRead = {
+  file_id: string;
+  filename: string;
+  score: number;
+  attributes: Record<string, string | number | boolean>;
+  content: Array<FoundText>;
+};
+
+export type FoundText = {
+  type?: "text";
+  text: string;
 };
 
 /** `retry`: calling it again later may go well. */
@@ -493,6 +629,15 @@ export type FunctionResult = {
 /** What a runner verifies the signatures of a project's calls with. */
 export type FunctionSecretRead = {
   secret: string;
+};
+
+/** For the language model. */
+export type FunctionTool = {
+  type: "function";
+  name: string;
+  description?: string | null;
+  parameters?: Record<string, unknown> | null;
+  strict?: boolean | null;
 };
 
 export type HealthRead = {
@@ -651,6 +796,11 @@ export type Limits = {
 export type LimitsRead = {
   defaults: Record<string, string>;
   roles: Array<RoleLimitRead>;
+};
+
+export type ListOfModelRead = {
+  object?: "list";
+  data: Array<ModelRead>;
 };
 
 export type LiveRead = {
@@ -899,11 +1049,34 @@ export type MessagesRead = {
   last_read_seq: number;
 };
 
+export type ModelRead = {
+  id: string;
+  object?: "model";
+  created: number;
+  owned_by: string;
+};
+
 /** Memories of this day of other years, and of this one; the newest first. */
 export type OnThisDay = {
   date: string;
   items: Array<MemoryRead>;
   next_cursor: string | null;
+};
+
+export type OpenAIError = {
+  message: string;
+  type: string;
+  param: string | null;
+  code: string | null;
+};
+
+/** The form of every error below `/v1`. */
+export type OpenAIErrorResponse = {
+  error: OpenAIError;
+};
+
+export type OutputTokenDetails = {
+  reasoning_tokens?: number;
 };
 
 export type PageAPIKeyRead = {
@@ -984,6 +1157,30 @@ export type PageMemoryRead = {
 export type PageMessageRead = {
   items: Array<MessageRead>;
   next_cursor: string | null;
+};
+
+export type PageOfFileRead = {
+  object?: "list";
+  data: Array<appschemasopenaifilesFileRead>;
+  first_id: string | null;
+  last_id: string | null;
+  has_more: boolean;
+};
+
+export type PageOfStoreFileRead = {
+  object?: "list";
+  data: Array<StoreFileRead>;
+  first_id: string | null;
+  last_id: string | null;
+  has_more: boolean;
+};
+
+export type PageOfStoreRead = {
+  object?: "list";
+  data: Array<StoreRead>;
+  first_id: string | null;
+  last_id: string | null;
+  has_more: boolean;
 };
 
 export type PagePersonRead = {
@@ -1289,6 +1486,12 @@ export type QueueRead = {
   oldest_age_seconds: number | null;
 };
 
+/** `ranker: none` leaves out what takes time. */
+export type RankingOptions = {
+  ranker?: string | null;
+  score_threshold?: number | null;
+};
+
 /** Durable. */
 export type ReactionAdded = {
   type: "reaction_added";
@@ -1384,6 +1587,60 @@ export type RemoveReaction = {
   type: "remove_reaction";
   message_id: string;
   emoji: string;
+};
+
+export type ResponseError = {
+  code: string;
+  message: string;
+};
+
+/** `output`: what was looked up, then the answer with a `file_citation` for each marker, then calls of tools. */
+export type ResponseRead = {
+  id: string;
+  object?: "response";
+  created_at: number;
+  status: "in_progress" | "completed" | "incomplete" | "failed";
+  error?: ResponseError | null;
+  incomplete_details?: Record<string, string> | null;
+  instructions: string | null;
+  model: string;
+  output: Array<Record<string, unknown>>;
+  parallel_tool_calls: boolean;
+  temperature: number | null;
+  top_p: number | null;
+  tool_choice: string | Record<string, unknown>;
+  tools: Array<Record<string, unknown>>;
+  max_output_tokens: number | null;
+  previous_response_id?: null;
+  store?: false;
+  usage?: ResponseUsage | null;
+  metadata: Record<string, string>;
+};
+
+/** Responses are not kept here: the whole conversation comes as `input`, and there is no `previous_response_id`. */
+export type ResponseRequest = {
+  model: string;
+  input: string | Array<Record<string, unknown>>;
+  instructions?: string | null;
+  stream?: boolean | null;
+  tools?: Array<FileSearchTool | FunctionTool> | null;
+  tool_choice?: "none" | "auto" | "required" | Record<string, unknown> | null;
+  parallel_tool_calls?: boolean | null;
+  include?: Array<string> | null;
+  text?: TextOptions | null;
+  temperature?: number | null;
+  top_p?: number | null;
+  max_output_tokens?: number | null;
+  previous_response_id?: null;
+  background?: false | null;
+};
+
+export type ResponseUsage = {
+  input_tokens: number;
+  input_tokens_details?: TokenDetails;
+  output_tokens: number;
+  output_tokens_details?: OutputTokenDetails;
+  total_tokens: number;
 };
 
 export type RestrictionKind = "muted" | "removed";
@@ -1507,6 +1764,14 @@ export type SearchFilters = {
   /** Memories with all of them. */
   tags?: Array<string> | null;
   memory_ids?: Array<string> | null;
+};
+
+export type SearchPage = {
+  object?: "vector_store.search_results.page";
+  search_query: Array<string>;
+  data: Array<FoundRead>;
+  has_more?: false;
+  next_page?: null;
 };
 
 export type SearchRequest = {
@@ -1682,6 +1947,70 @@ export type Stop = {
   type: "stop";
 };
 
+/** Nothing here expires, and passages are cut as everywhere, so that `chunking_strategy` is ignored. */
+export type StoreCreate = {
+  name?: string | null;
+  file_ids?: Array<string> | null;
+  expires_after?: null;
+  metadata?: Record<string, string> | null;
+};
+
+export type StoreError = {
+  code: "server_error" | "unsupported_file" | "invalid_file";
+  message: string;
+};
+
+/** `attributes` become the document's metadata. */
+export type StoreFileCreate = {
+  file_id: string;
+  attributes?: Record<string, unknown> | null;
+};
+
+/** A document in its project; `attributes` are those of its metadata that are plain values. */
+export type StoreFileRead = {
+  id: string;
+  object?: "vector_store.file";
+  created_at: number;
+  vector_store_id: string;
+  usage_bytes: number;
+  status: "in_progress" | "completed" | "failed";
+  last_error: StoreError | null;
+  attributes: Record<string, string | number | boolean>;
+};
+
+/** A project. `status` is `completed` when nothing in it is being read. */
+export type StoreRead = {
+  id: string;
+  object?: "vector_store";
+  created_at: number;
+  name: string;
+  usage_bytes: number;
+  file_counts: FileCounts;
+  status: "in_progress" | "completed";
+  last_active_at: number;
+  metadata: Record<string, string>;
+};
+
+/** Several queries make one ranked list. `rewrite_query` is ignored: questions are searched for as they are. */
+export type StoreSearch = {
+  query: string | Array<string>;
+  max_num_results?: number | null;
+  filters?: Record<string, unknown> | null;
+  ranking_options?: RankingOptions | null;
+  rewrite_query?: boolean | null;
+};
+
+export type StoreUpdate = {
+  name?: string | null;
+  expires_after?: null;
+  metadata?: Record<string, string> | null;
+};
+
+export type StreamOptions = {
+  /** Tell the tokens in a last chunk. */
+  include_usage?: boolean | null;
+};
+
 /** Durable. `duration` in seconds. */
 export type TaskCompleted = {
   type: "complete";
@@ -1806,6 +2135,10 @@ export type TaskTypeRead = {
   presets: Record<string, Record<string, number | string>>;
 };
 
+export type TextOptions = {
+  format?: Record<string, unknown> | null;
+};
+
 /** A small copy of a picture: `small` has at most 320 pixels on its longer side, `large` 1280. */
 export type ThumbnailRead = {
   name: "small" | "large";
@@ -1825,6 +2158,11 @@ export type Timeline = {
   bucket: "day" | "month" | "year";
   items: Array<BucketRead>;
   next_cursor: string | null;
+};
+
+export type TokenDetails = {
+  cached_tokens?: number;
+  cache_write_tokens?: number;
 };
 
 /** `expires_in`: seconds the access token is good for. The refresh token is good for one use. */
@@ -2020,6 +2358,46 @@ export type Welcome = {
   last_seq: number;
   recovered: boolean;
   active_tasks: Array<TaskState>;
+};
+
+/** A file of a project. Its `sha256` is its `ETag`, too. */
+export type appschemasfilesFileRead = {
+  id: string;
+  project_id: string;
+  path: string;
+  size: number;
+  media_type: string;
+  sha256: string;
+  created_by: string | null;
+  created_at: string;
+  updated_at: string;
+  url: string;
+  /** A small picture of a picture, the first lines of a text; null for all else. */
+  preview_url: string | null;
+};
+
+export type appschemasopenaicommonDeletedReadLiteralvectorstoredeleted = {
+  id: string;
+  object: "vector_store.deleted";
+  deleted?: true;
+};
+
+export type appschemasopenaicommonDeletedReadLiteralvectorstorefiledeleted = {
+  id: string;
+  object: "vector_store.file.deleted";
+  deleted?: true;
+};
+
+/** A document. `status` is `processed` once it can be searched. */
+export type appschemasopenaifilesFileRead = {
+  id: string;
+  object?: "file";
+  bytes: number;
+  created_at: number;
+  filename: string;
+  purpose?: "assistants";
+  status: "uploaded" | "processed" | "error";
+  status_details: string | null;
 };
 
 export type RoomEvent = Welcome | ErrorOccurred | Pong | MessageReceived | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved | MessagesRead | ParticipantMuted | ParticipantUnmuted | ParticipantRemoved | SessionUpdated | SpiritBusy | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken;

@@ -95,6 +95,15 @@ class AdminUserUpdate(TypedDict):
     role: NotRequired[Literal['user', 'admin'] | None]
     is_active: NotRequired[bool | None]
 
+class AnswerMessage(TypedDict):
+    """`citations`: what bears the markers `[n]` of the answer out."""
+
+    role: NotRequired[Literal['assistant']]
+    content: str | None
+    refusal: NotRequired[str | None]
+    tool_calls: NotRequired[list[dict[str, Any]] | None]
+    citations: NotRequired[list[Citation] | None]
+
 class AnswerRead(TypedDict):
     """An answer that was kept: as `QueryResult`, also while it is `running`, or when it has `failed`."""
 
@@ -128,6 +137,20 @@ class AuditEntryRead(TypedDict):
 class Authenticate(TypedDict):
     type: Literal['authenticate']
     token: str
+
+class BatchCreate(TypedDict):
+    file_ids: list[str]
+    attributes: NotRequired[dict[str, Any] | None]
+
+class BatchRead(TypedDict):
+    """Files that were put into a store together; told is the state of the whole store."""
+
+    id: str
+    object: NotRequired[Literal['vector_store.files_batch']]
+    created_at: int
+    vector_store_id: str
+    status: Literal['in_progress', 'completed']
+    file_counts: FileCounts
 
 class BucketRead(TypedDict):
     """A day, a month or a year, by its first day: how many memories, the people and places that most have, titles."""
@@ -177,6 +200,58 @@ class CandidateUpdate(TypedDict):
     occurred_at: NotRequired[str | None]
     people: NotRequired[list[str] | None]
 
+class ChatChoice(TypedDict):
+    index: NotRequired[int]
+    message: AnswerMessage
+    logprobs: NotRequired[dict[str, Any] | None]
+    finish_reason: str
+
+class ChatCompletion(TypedDict):
+    id: str
+    object: NotRequired[Literal['chat.completion']]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: ChatUsage
+
+class ChatMessage(TypedDict):
+    """`content` is a text, or parts of it; of a part that is none, a picture for example, only models know."""
+
+    role: Literal['system', 'developer', 'user', 'assistant', 'tool']
+    content: NotRequired[str | list[dict[str, Any]] | None]
+    name: NotRequired[str | None]
+    tool_calls: NotRequired[list[dict[str, Any]] | None]
+    tool_call_id: NotRequired[str | None]
+
+class ChatRequest(TypedDict):
+    """With `hearth` the answer is made from the caller's documents, and sampling is the operator's; with tools, or with `hearth-raw`, the language model is passed all of this."""
+
+    tools: NotRequired[list[dict[str, Any]] | None]
+    tool_choice: NotRequired[Literal['none', 'auto', 'required'] | dict[str, Any] | None]
+    parallel_tool_calls: NotRequired[bool | None]
+    response_format: NotRequired[dict[str, Any] | None]
+    temperature: NotRequired[float | None]
+    top_p: NotRequired[float | None]
+    stop: NotRequired[str | list[str] | None]
+    seed: NotRequired[int | None]
+    presence_penalty: NotRequired[float | None]
+    frequency_penalty: NotRequired[float | None]
+    logprobs: NotRequired[bool | None]
+    top_logprobs: NotRequired[int | None]
+    reasoning_effort: NotRequired[str | None]
+    model: str
+    messages: list[ChatMessage]
+    stream: NotRequired[bool | None]
+    stream_options: NotRequired[StreamOptions | None]
+    max_tokens: NotRequired[int | None]
+    max_completion_tokens: NotRequired[int | None]
+    n: NotRequired[int | None]
+
+class ChatUsage(TypedDict):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
 class CheckLegRead(TypedDict):
     """The best that a ranker says about the document; null where it finds nothing in it."""
 
@@ -217,6 +292,14 @@ class Citation(TypedDict):
     quote: str
     document_version: str | None
 
+class ContentPage(TypedDict):
+    """The text that was read in a file."""
+
+    object: NotRequired[Literal['list']]
+    data: list[FoundText]
+    has_more: NotRequired[Literal[False]]
+    next_page: NotRequired[None]
+
 class CookieSessionRead(TypedDict):
     """`csrf_token` goes into `X-CSRF-Token`; null for a caller without a cookie."""
 
@@ -252,6 +335,11 @@ class DeleteMessage(TypedDict):
 
     type: Literal['delete_message']
     message_id: str
+
+class DeletedReadLiteralfile(TypedDict):
+    id: str
+    object: Literal['file']
+    deleted: NotRequired[Literal[True]]
 
 class DeliveryDetails(TypedDict):
     """`frame` is the event as it is told everywhere; the message has it as `data`."""
@@ -376,6 +464,31 @@ class EmailVerification(TypedDict):
 
     token: str
 
+class EmbeddingRead(TypedDict):
+    """Numbers, or their 32-bit form in base64, little-endian."""
+
+    object: NotRequired[Literal['embedding']]
+    index: int
+    embedding: list[float] | str
+
+class EmbeddingRequest(TypedDict):
+    """Texts, not token numbers, whose meaning only the models of others know."""
+
+    model: str
+    input: str | list[str]
+    encoding_format: NotRequired[Literal['float', 'base64'] | None]
+    dimensions: NotRequired[int | None]
+
+class EmbeddingResult(TypedDict):
+    object: NotRequired[Literal['list']]
+    data: list[EmbeddingRead]
+    model: str
+    usage: EmbeddingUsage
+
+class EmbeddingUsage(TypedDict):
+    prompt_tokens: int
+    total_tokens: int
+
 class ErrorBody(TypedDict):
     code: str
     message: str
@@ -437,24 +550,37 @@ class FileChanged(TypedDict):
     version: str
     by: str | None
 
+class FileCounts(TypedDict):
+    in_progress: int
+    completed: int
+    failed: int
+    cancelled: int
+    total: int
+
 class FilePage(TypedDict):
-    items: list[FileRead]
+    items: list[appschemasfilesFileRead]
     next_cursor: str | None
 
-class FileRead(TypedDict):
-    """A file of a project. Its `sha256` is its `ETag`, too."""
+class FileSearchTool(TypedDict):
+    """Where to look: in these projects alone, and in documents with such metadata."""
 
-    id: str
-    project_id: str
-    path: str
-    size: int
-    media_type: str
-    sha256: str
-    created_by: str | None
-    created_at: str
-    updated_at: str
-    url: str
-    preview_url: str | None
+    type: Literal['file_search']
+    vector_store_ids: list[str]
+    max_num_results: NotRequired[int | None]
+    filters: NotRequired[dict[str, Any] | None]
+
+class FoundRead(TypedDict):
+    """A passage. `attributes`: of its document, and the `page` where it has one."""
+
+    file_id: str
+    filename: str
+    score: float
+    attributes: dict[str, str | float | bool]
+    content: list[FoundText]
+
+class FoundText(TypedDict):
+    type: NotRequired[Literal['text']]
+    text: str
 
 class FunctionFailure(TypedDict):
     """`retry`: calling it again later may go well."""
@@ -476,6 +602,15 @@ class FunctionSecretRead(TypedDict):
     """What a runner verifies the signatures of a project's calls with."""
 
     secret: str
+
+class FunctionTool(TypedDict):
+    """For the language model."""
+
+    type: Literal['function']
+    name: str
+    description: NotRequired[str | None]
+    parameters: NotRequired[dict[str, Any] | None]
+    strict: NotRequired[bool | None]
 
 class HealthRead(TypedDict):
     status: Literal['healthy', 'degraded', 'unhealthy']
@@ -624,6 +759,10 @@ class LimitsRead(TypedDict):
 
     defaults: dict[str, str]
     roles: list[RoleLimitRead]
+
+class ListOfModelRead(TypedDict):
+    object: NotRequired[Literal['list']]
+    data: list[ModelRead]
 
 class LiveRead(TypedDict):
     status: Literal['alive']
@@ -857,12 +996,32 @@ class MessagesRead(TypedDict):
     user_id: str
     last_read_seq: int
 
+class ModelRead(TypedDict):
+    id: str
+    object: NotRequired[Literal['model']]
+    created: int
+    owned_by: str
+
 class OnThisDay(TypedDict):
     """Memories of this day of other years, and of this one; the newest first."""
 
     date: str
     items: list[MemoryRead]
     next_cursor: str | None
+
+class OpenAIError(TypedDict):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+class OpenAIErrorResponse(TypedDict):
+    """The form of every error below `/v1`."""
+
+    error: OpenAIError
+
+class OutputTokenDetails(TypedDict):
+    reasoning_tokens: NotRequired[int]
 
 class PageAPIKeyRead(TypedDict):
     items: list[APIKeyRead]
@@ -927,6 +1086,27 @@ class PageMemoryRead(TypedDict):
 class PageMessageRead(TypedDict):
     items: list[MessageRead]
     next_cursor: str | None
+
+class PageOfFileRead(TypedDict):
+    object: NotRequired[Literal['list']]
+    data: list[appschemasopenaifilesFileRead]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+class PageOfStoreFileRead(TypedDict):
+    object: NotRequired[Literal['list']]
+    data: list[StoreFileRead]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+class PageOfStoreRead(TypedDict):
+    object: NotRequired[Literal['list']]
+    data: list[StoreRead]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 class PagePersonRead(TypedDict):
     items: list[PersonRead]
@@ -1191,6 +1371,12 @@ class QueueRead(TypedDict):
     running: int
     oldest_age_seconds: float | None
 
+class RankingOptions(TypedDict):
+    """`ranker: none` leaves out what takes time."""
+
+    ranker: NotRequired[str | None]
+    score_threshold: NotRequired[float | None]
+
 class ReactionAdded(TypedDict):
     """Durable."""
 
@@ -1280,6 +1466,58 @@ class RemoveReaction(TypedDict):
     type: Literal['remove_reaction']
     message_id: str
     emoji: str
+
+class ResponseError(TypedDict):
+    code: str
+    message: str
+
+class ResponseRead(TypedDict):
+    """`output`: what was looked up, then the answer with a `file_citation` for each marker, then calls of tools."""
+
+    id: str
+    object: NotRequired[Literal['response']]
+    created_at: int
+    status: Literal['in_progress', 'completed', 'incomplete', 'failed']
+    error: NotRequired[ResponseError | None]
+    incomplete_details: NotRequired[dict[str, str] | None]
+    instructions: str | None
+    model: str
+    output: list[dict[str, Any]]
+    parallel_tool_calls: bool
+    temperature: float | None
+    top_p: float | None
+    tool_choice: str | dict[str, Any]
+    tools: list[dict[str, Any]]
+    max_output_tokens: int | None
+    previous_response_id: NotRequired[None]
+    store: NotRequired[Literal[False]]
+    usage: NotRequired[ResponseUsage | None]
+    metadata: dict[str, str]
+
+class ResponseRequest(TypedDict):
+    """Responses are not kept here: the whole conversation comes as `input`, and there is no `previous_response_id`."""
+
+    model: str
+    input: str | list[dict[str, Any]]
+    instructions: NotRequired[str | None]
+    stream: NotRequired[bool | None]
+    tools: NotRequired[list[FileSearchTool | FunctionTool] | None]
+    tool_choice: NotRequired[Literal['none', 'auto', 'required'] | dict[str, Any] | None]
+    parallel_tool_calls: NotRequired[bool | None]
+    include: NotRequired[list[str] | None]
+    text: NotRequired[TextOptions | None]
+    temperature: NotRequired[float | None]
+    top_p: NotRequired[float | None]
+    max_output_tokens: NotRequired[int | None]
+    previous_response_id: NotRequired[None]
+    background: NotRequired[Literal[False] | None]
+
+class ResponseUsage(TypedDict):
+    input_tokens: int
+    input_tokens_details: NotRequired[TokenDetails]
+    output_tokens: int
+    output_tokens_details: NotRequired[OutputTokenDetails]
+    total_tokens: int
 
 RestrictionKind: TypeAlias = Literal['muted', 'removed']
 
@@ -1382,6 +1620,13 @@ class SearchFilters(TypedDict):
     location_id: NotRequired[str | None]
     tags: NotRequired[list[str] | None]
     memory_ids: NotRequired[list[str] | None]
+
+class SearchPage(TypedDict):
+    object: NotRequired[Literal['vector_store.search_results.page']]
+    search_query: list[str]
+    data: list[FoundRead]
+    has_more: NotRequired[Literal[False]]
+    next_page: NotRequired[None]
 
 class SearchRequest(TypedDict):
     project_ids: NotRequired[list[str] | None]
@@ -1539,6 +1784,66 @@ class StatisticsRead(TypedDict):
 class Stop(TypedDict):
     type: Literal['stop']
 
+class StoreCreate(TypedDict):
+    """Nothing here expires, and passages are cut as everywhere, so that `chunking_strategy` is ignored."""
+
+    name: NotRequired[str | None]
+    file_ids: NotRequired[list[str] | None]
+    expires_after: NotRequired[None]
+    metadata: NotRequired[dict[str, str] | None]
+
+class StoreError(TypedDict):
+    code: Literal['server_error', 'unsupported_file', 'invalid_file']
+    message: str
+
+class StoreFileCreate(TypedDict):
+    """`attributes` become the document's metadata."""
+
+    file_id: str
+    attributes: NotRequired[dict[str, Any] | None]
+
+class StoreFileRead(TypedDict):
+    """A document in its project; `attributes` are those of its metadata that are plain values."""
+
+    id: str
+    object: NotRequired[Literal['vector_store.file']]
+    created_at: int
+    vector_store_id: str
+    usage_bytes: int
+    status: Literal['in_progress', 'completed', 'failed']
+    last_error: StoreError | None
+    attributes: dict[str, str | float | bool]
+
+class StoreRead(TypedDict):
+    """A project. `status` is `completed` when nothing in it is being read."""
+
+    id: str
+    object: NotRequired[Literal['vector_store']]
+    created_at: int
+    name: str
+    usage_bytes: int
+    file_counts: FileCounts
+    status: Literal['in_progress', 'completed']
+    last_active_at: int
+    metadata: dict[str, str]
+
+class StoreSearch(TypedDict):
+    """Several queries make one ranked list. `rewrite_query` is ignored: questions are searched for as they are."""
+
+    query: str | list[str]
+    max_num_results: NotRequired[int | None]
+    filters: NotRequired[dict[str, Any] | None]
+    ranking_options: NotRequired[RankingOptions | None]
+    rewrite_query: NotRequired[bool | None]
+
+class StoreUpdate(TypedDict):
+    name: NotRequired[str | None]
+    expires_after: NotRequired[None]
+    metadata: NotRequired[dict[str, str] | None]
+
+class StreamOptions(TypedDict):
+    include_usage: NotRequired[bool | None]
+
 class TaskCompleted(TypedDict):
     """Durable. `duration` in seconds."""
 
@@ -1656,6 +1961,9 @@ class TaskTypeRead(TypedDict):
     params: dict[str, Any]
     presets: dict[str, dict[str, int | float | str]]
 
+class TextOptions(TypedDict):
+    format: NotRequired[dict[str, Any] | None]
+
 class ThumbnailRead(TypedDict):
     """A small copy of a picture: `small` has at most 320 pixels on its longer side, `large` 1280."""
 
@@ -1676,6 +1984,10 @@ class Timeline(TypedDict):
     bucket: Literal['day', 'month', 'year']
     items: list[BucketRead]
     next_cursor: str | None
+
+class TokenDetails(TypedDict):
+    cached_tokens: NotRequired[int]
+    cache_write_tokens: NotRequired[int]
 
 class TokensRead(TypedDict):
     """`expires_in`: seconds the access token is good for. The refresh token is good for one use."""
@@ -1860,6 +2172,43 @@ class Welcome(TypedDict):
     last_seq: int
     recovered: bool
     active_tasks: list[TaskState]
+
+class appschemasfilesFileRead(TypedDict):
+    """A file of a project. Its `sha256` is its `ETag`, too."""
+
+    id: str
+    project_id: str
+    path: str
+    size: int
+    media_type: str
+    sha256: str
+    created_by: str | None
+    created_at: str
+    updated_at: str
+    url: str
+    preview_url: str | None
+
+class appschemasopenaicommonDeletedReadLiteralvectorstoredeleted(TypedDict):
+    id: str
+    object: Literal['vector_store.deleted']
+    deleted: NotRequired[Literal[True]]
+
+class appschemasopenaicommonDeletedReadLiteralvectorstorefiledeleted(TypedDict):
+    id: str
+    object: Literal['vector_store.file.deleted']
+    deleted: NotRequired[Literal[True]]
+
+class appschemasopenaifilesFileRead(TypedDict):
+    """A document. `status` is `processed` once it can be searched."""
+
+    id: str
+    object: NotRequired[Literal['file']]
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: NotRequired[Literal['assistants']]
+    status: Literal['uploaded', 'processed', 'error']
+    status_details: str | None
 
 RoomEvent: TypeAlias = Welcome | ErrorOccurred | Pong | MessageReceived | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved | MessagesRead | ParticipantMuted | ParticipantUnmuted | ParticipantRemoved | SessionUpdated | SpiritBusy | UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken
 
