@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from app.event_base import Instant
 from app.presets import PresetChanges, Quality
 
 Emoji = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[^\s\x00-\x20\x7f]+$", examples=["👍"])]
@@ -87,7 +88,7 @@ class StartGeneration(Command):
     params: dict[str, Any] = Field(default_factory=dict)
     quality: Quality | None = None
     preset: PresetChanges = PresetChanges()
-    run_at: AwareDatetime | None = None
+    run_at: Instant | None = None
     after: list[UUID] = Field(default_factory=list, max_length=20)
 
 

@@ -1,11 +1,15 @@
-"""What every event has."""
+"""What every event has, and how times are written and read."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from uuid_utils.compat import uuid7
+
+
+FIRST_YEAR: Final = 1000
+LAST_YEAR: Final = 9000  # so that no time zone and no end of a year leads out of the calendar
 
 
 def utc_now() -> datetime:
@@ -15,6 +19,16 @@ def utc_now() -> datetime:
 Timestamp = Annotated[
     datetime, PlainSerializer(lambda at: at.astimezone(UTC).isoformat().replace("+00:00", "Z"), when_used="json")
 ]
+
+
+def _in_calendar(moment: datetime) -> datetime:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"must lie between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return moment
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_calendar)]
+"""A time that clients give."""
 
 
 class Told(BaseModel):

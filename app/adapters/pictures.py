@@ -1,16 +1,19 @@
 """Pictures: what they are, when and where they were taken, what is shown of them. Read in processes of their own."""
 
+import asyncio
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 
 from app.adapters.processes import ProcessPool
 from app.settings import MediaSettings
 
 PICTURES: Final = frozenset(f"image/{kind}" for kind in ("jpeg", "png", "gif", "webp", "avif", "heic", "tiff", "bmp"))
 """Media types that are read here; a test compares them with what the process can read."""
+REDUCED: Final = "image/webp"
 LARGEST_REPLY: Final = 1_073_741_824  # bytes of all renditions
 
 
@@ -75,7 +78,25 @@ class Pictures:
 
     async def render(self, path: Path, media_type: str) -> Sequence[Rendition]:
         """What is shown of it, without what its file says of it. Raises ExtractionFailed, as `inspect` does."""
-        header, body = await self._pool.ask(self._request("render", path, media_type), max_body=LARGEST_REPLY)
+        return await self._made(self._request("render", path, media_type))
+
+    async def reduce(self, path: Path, media_type: str, side: int) -> bytes:
+        """WebP (`REDUCED`), upright, of at most `side` pixels in both directions and never larger than the picture.
+
+        Raises:
+            ExtractionFailed: as `inspect` does.
+        """
+        [made] = await self._made({**self._request("reduce", path, media_type), "side": side})
+        return made.content
+
+    async def reduce_bytes(self, content: bytes, media_type: str, side: int) -> bytes:
+        """The same of a picture that is no file."""
+        with tempfile.NamedTemporaryFile() as file:
+            await asyncio.to_thread(_write, file, content)
+            return await self.reduce(Path(file.name), media_type, side)
+
+    async def _made(self, request: Mapping[str, Any]) -> Sequence[Rendition]:
+        header, body = await self._pool.ask(request, max_body=LARGEST_REPLY)
         made, start = [], 0
         for name, kind, width, height, size in header["renditions"]:
             made.append(Rendition(name, kind, width, height, body[start : start + size]))
@@ -90,3 +111,8 @@ class Pictures:
             "max_pixels": self._settings.max_pixels,
             "max_frames": self._settings.max_frames,
         }
+
+
+def _write(file: IO[bytes], content: bytes) -> None:
+    file.write(content)
+    file.flush()

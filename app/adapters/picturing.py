@@ -1,7 +1,7 @@
 """The process for pictures: `python -m app.adapters.picturing MEMORY_BYTES`. Reads hostile files, as the parser does.
 
-A request is `{"action": "inspect" | "render", "path", "media_type", "seconds", "max_pixels", "max_frames"}`. The header
-of the reply is `{"error": {"code", "message"}}`, or `{"picture"}`, or `{"renditions"}`, whose contents are the body.
+A request is `{"action": "inspect" | "render" | "reduce", "path", "media_type", "seconds", "max_pixels", "max_frames"}`, with the
+`side` in pixels for the last. The header of the reply is `{"error": {"code", "message"}}`, or `{"picture"}`, or `{"renditions"}`, whose contents are the body.
 """
 
 import traceback
@@ -12,7 +12,7 @@ from typing import Any
 
 from app.adapters.confinement import serve
 from app.adapters.parsers.documents import Unreadable
-from app.adapters.parsers.images import Bounds, inspect, render, warm_up
+from app.adapters.parsers.images import Bounds, inspect, reduce, render, warm_up
 
 
 def _answer(request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -33,7 +33,10 @@ def _work(request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
     bounds = Bounds(request["max_pixels"], request["max_frames"])
     if request["action"] == "inspect":
         return {"picture": asdict(inspect(path, media_type, bounds))}, b""
-    made = list(render(path, media_type, bounds))
+    if request["action"] == "reduce":
+        made = [reduce(path, media_type, bounds, request["side"])]
+    else:
+        made = list(render(path, media_type, bounds))
     heads = [[one.name, one.media_type, one.width, one.height, len(one.content)] for one in made]
     return {"renditions": heads}, b"".join(one.content for one in made)
 

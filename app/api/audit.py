@@ -9,8 +9,9 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
+from pydantic import Instant
 
+from app.event_base import Instant
 from app.api.deps import Admin, Cursor, Limit, ServicesDep
 from app.api.routing import Router
 from app.models import AuditEntry
@@ -55,8 +56,8 @@ async def _filter(
     target_type: Annotated[str | None, Query(max_length=30, pattern=r"^[a-z_]*$")] = None,
     target_id: UUID | None = None,
     address: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to", description="Not part of it any more.")] = None,
+    since: Annotated[Instant | None, Query(alias="from")] = None,
+    until: Annotated[Instant | None, Query(alias="to", description="Not part of it any more.")] = None,
 ) -> AuditFilter:
     return AuditFilter(
         actor_id=actor_id,

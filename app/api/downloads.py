@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 SANDBOX: Final = "sandbox; default-src 'none'; frame-ancestors 'none'"
-_RANGE: Final = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*")
+_RANGE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,4000})-([0-9]{0,4000})[ \t]*")
 
 Open = Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
 """The bytes from a start to an end (exclusive)."""

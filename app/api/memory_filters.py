@@ -8,15 +8,16 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, AwareDatetime, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 
+from app.event_base import Instant
 from app.repositories.memories import Place
 from app.repositories.memory_filters import Box, MemoryFilter, Near
 from app.schemas.moments import WRITTEN, parse_moment
 from app.services.memory_views import MemoryView
 from app.services.moments import narrowed_by
 
-NUMBER: Final = r"-?\d{1,3}(?:\.\d{1,12})?"
+NUMBER: Final = r"-?[0-9]{1,3}(?:\.[0-9]{1,12})?"
 POINT: Final = rf"^{NUMBER},{NUMBER}$"
 BOX: Final = rf"^{NUMBER},{NUMBER},{NUMBER},{NUMBER}$"
 PLACE_PATTERN: Final = "^[A-Za-z0-9_-]{32}$"
@@ -75,8 +76,8 @@ async def _memory_filter(
         Moment | None, Query(alias="from", pattern=WRITTEN, description=f"Occurred then or later. {IS_MOMENT}")
     ] = None,
     to: Annotated[Moment | None, Query(pattern=WRITTEN, description=f"Occurred before. {IS_MOMENT}")] = None,
-    created_from: Annotated[AwareDatetime | None, Query(description="Written down then or later.")] = None,
-    created_before: Annotated[AwareDatetime | None, Query(description="Written down before.")] = None,
+    created_from: Annotated[Instant | None, Query(description="Written down then or later.")] = None,
+    created_before: Annotated[Instant | None, Query(description="Written down before.")] = None,
     person: Annotated[list[UUID] | None, Query(max_length=20, description="All of them were there.")] = None,
     location: UUID | None = None,
     box: Annotated[

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from app.event_base import Instant
 from app.presets import Quality
 from app.schemas.common import Read
 from app.schemas.conditions import Where
@@ -44,8 +45,8 @@ class SearchFilters(BaseModel):
         None, description="Keys that the documents' metadata must have, with equal values.", examples=[{"year": 2024}]
     )
     where: Where | None = None
-    created_from: AwareDatetime | None = Field(None, description="Added, or written down, at this time or later.")
-    created_before: AwareDatetime | None = Field(None, description="Added, or written down, before this time.")
+    created_from: Instant | None = Field(None, description="Added, or written down, at this time or later.")
+    created_before: Instant | None = Field(None, description="Added, or written down, before this time.")
     occurred_from: When | None = Field(None, description="Memories of then or later.")
     occurred_before: When | None = Field(None, description="Memories of before then.")
     person_ids: Annotated[list[UUID], Field(max_length=20)] | None = Field(

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.event_base import Instant
 from app.models import TaskStatus
 from app.presets import PresetChanges, Quality
 from app.schemas.common import Read, Timestamp
@@ -58,7 +59,7 @@ class TaskOrder(BaseModel):
 
 
 class TaskCreate(TaskOrder):
-    run_at: AwareDatetime | None = Field(None, description="Not before this time.")
+    run_at: Instant | None = Field(None, description="Not before this time.")
     after: list[UUID] = Field(
         default_factory=list, max_length=20, description="Tasks of this project that have to succeed before it begins."
     )

@@ -5,6 +5,7 @@ import codecs
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -12,9 +13,9 @@ from sqlalchemy.exc import IntegrityError
 
 from app.adapters.media_types import EMPTY, sniff
 from app.adapters.parsers.texts import decode
+from app.adapters.pictures import REDUCED, Pictures
 from app.adapters.storage import StoredBlob
-from app.adapters.thumbnails import THUMBNAIL, Thumbnails
-from app.errors import Conflict, NotFound, PayloadTooLarge, PreconditionFailed, UnsupportedMediaType
+from app.errors import Conflict, ExtractionFailed, NotFound, PayloadTooLarge, PreconditionFailed, UnsupportedMediaType
 from app.events import FileChanged
 from app.models import AuditAction, ProjectFile
 from app.permissions import Principal
@@ -73,11 +74,11 @@ class Wish:
 class FileService:
     """Locks are taken in one order: the project's channel, then the bytes."""
 
-    def __init__(self, uow: OpenUnitOfWork, blobs: BlobService, settings: ProjectSettings) -> None:
+    def __init__(self, uow: OpenUnitOfWork, blobs: BlobService, pictures: Pictures, settings: ProjectSettings) -> None:
         self._uow = uow
         self._blobs = blobs
         self._settings = settings
-        self._thumbnails = Thumbnails()
+        self._pictures = pictures
 
     async def list(
         self, actor: Principal, project_id: UUID, *, prefix: str, after: str | None, limit: int
@@ -134,12 +135,18 @@ class FileService:
         """
         if file.media_type in PICTURES and file.size <= MOST_PREVIEWED:
             async with self._blobs.local(file.sha256) as local:
-                return Preview(await self._thumbnails.make(local, file.media_type, size), THUMBNAIL)
+                return Preview(await self._reduced(local, file.media_type, size), REDUCED)
         if is_text(file.media_type):
             pieces = await self._blobs.open(file.sha256, end=PREVIEW_BYTES)
             beginning = b"".join([piece async for piece in pieces])
             return Preview(await asyncio.to_thread(_first_lines, beginning), "text/plain")
         raise UnsupportedMediaType("There is no preview of such a file.", media_type=file.media_type)
+
+    async def _reduced(self, path: Path, media_type: str, size: int) -> bytes:
+        try:
+            return await self._pictures.reduce(path, media_type, size)
+        except ExtractionFailed as error:
+            raise UnsupportedMediaType(error.message, media_type=media_type) from error
 
     async def delete(self, actor: Principal, project_id: UUID, path: str, *, expected: Versions | None) -> None:
         """Remove it, and its bytes where nothing else has the same.

@@ -12,23 +12,19 @@ from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from app.adapters.memory_files import sniff_format
-from app.adapters.memory_files.archives import read_file
 from app.adapters.memory_files.photos import PHOTOS
-from app.adapters.memory_files.records import Problem
 from app.adapters.storage import StoredBlob
 from app.errors import AppError, InvalidInput, NotFound
 from app.events import MemoriesImported
 from app.models import MemoryImport, Task, TaskStatus, User
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork, UnitOfWork
-from app.schemas.documents import safe_filename
-from app.schemas.imports import ArchivedMedia, ImportFields
-from app.schemas.media import MediaFields
+from app.schemas.imports import ImportFields
 from app.services.blobs import BlobService
-from app.services.import_archives import Archived, memory_of, write_archived, write_links, write_people, write_places
+from app.services.import_archives import write_archived, write_links, write_people, write_places
 from app.services.import_reading import Batch, Reading
 from app.services.import_records import Outcome, write_records
-from app.services.media import MediaService, MediaUpload
+from app.services.media import MediaService
 from app.services.moments import zone_of
 from app.services.photo_imports import PhotoImport
 from app.services.running_tasks import RunningTask
@@ -128,10 +124,11 @@ class ImportService:
         besides = [user.email.casefold()] if user and user.email else []
         until = started.created_at.astimezone(zone_of(started.timezone)).replace(tzinfo=None)
         reading = Reading(path, started.format, source=started.source, until=until, besides=besides)
+        files = FileImport(self._uow, self._media, Principal(task.owner_id, ""), path)
         await asyncio.to_thread(reading.skip, started.records)
         while batch := await asyncio.to_thread(reading.next_batch, BATCH_SIZE):
             if batch.kind == "media":
-                batch.problems += await self._bring_files(task.owner_id, path, batch.rows)
+                batch.problems += await files.bring(batch.rows)
             await self._write(task, started.id, batch, reading.fraction)
             await task.progress(reading.fraction, "bringing in memories")
 
@@ -188,30 +185,6 @@ class ImportService:
                     raise
             else:
                 return
-
-    async def _bring_files(
-        self, owner_id: UUID, path: Path, rows: Sequence[Archived[ArchivedMedia]]
-    ) -> Sequence[Problem]:
-        """Each as if it was uploaded now: nothing that an archive says of a file is believed."""
-        problems = []
-        for row in rows:
-            try:
-                await self._bring_file(Principal(owner_id, ""), path, row.record)
-            except AppError as error:
-                if error.status >= 500:
-                    raise
-                problems.append(Problem(row.line, f"A file was left out: {error.message}", is_skipped=False))
-        return problems
-
-    async def _bring_file(self, owner: Principal, path: Path, told: ArchivedMedia) -> None:
-        async with self._uow() as uow:
-            memory_id = await memory_of(uow, owner.user_id, told.memory_id)
-        if memory_id is None:
-            raise NotFound("Its memory is not there.")
-        await self._media.require_addable(owner, memory_id)
-        blob = await self._media.store(read_file(path, told.sha256))
-        fields = MediaFields(keeps_metadata=told.keeps_metadata)
-        await self._media.create(owner, memory_id, MediaUpload(blob, fields, safe_filename(told.filename)))
 
     async def _finish(self, task: RunningTask, import_id: UUID) -> Mapping[str, Any]:
         result = {"import_id": str(import_id)}

@@ -196,9 +196,7 @@ class MediaService:
         told: Told | None,
     ) -> Media:
         """Within a transaction of others, which has locked the memory and tells that it changed. Raises Conflict."""
-        if not await self.has_room(uow, memory.id):
-            most = self._settings.per_memory
-            raise Conflict(f"A memory may have at most {most} files.", max_media=most)
+        await self.require_room(uow, memory.id)
         await self._blobs.claim(uow, upload.blob.sha256)
         media = _new_media(actor, memory.id, upload, media_type, told)
         await uow.media.add(media)
@@ -222,6 +220,12 @@ class MediaService:
 
     async def _read(self, sha256: str, start: int, end: int) -> bytes:
         return b"".join([piece async for piece in await self._blobs.open(sha256, start=start, end=end)])
+
+    async def require_room(self, uow: UnitOfWork, memory_id: UUID) -> None:
+        """Raises Conflict: the memory has as many files as it may."""
+        if not await self.has_room(uow, memory_id):
+            most = self._settings.per_memory
+            raise Conflict(f"A memory may have at most {most} files.", max_media=most)
 
     async def has_room(self, uow: UnitOfWork, memory_id: UUID) -> bool:
         return await uow.media.count(memory_id) < self._settings.per_memory

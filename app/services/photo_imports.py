@@ -4,6 +4,7 @@ What was brought in before is known by its content, wherever it lies and whateve
 """
 
 import asyncio
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -12,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from app.adapters.media_kinds import FILE, kind_of, recognise
-from app.adapters.memory_files.photos import Photo, list_photos, read_photo
+from app.adapters.memory_files.photos import Photo, Photos, open_photos
 from app.adapters.memory_files.records import Problem
 from app.adapters.storage import StoredBlob
 from app.errors import AppError, InvalidInput, NotFound
@@ -77,11 +78,15 @@ class PhotoImport:
             NotFound: the import, or its owner, is gone.
             TaskLost: another worker goes on with it.
         """
-        photos = await asyncio.to_thread(list_photos, path)
-        for photo in photos[started.records :]:
+        with contextlib.ExitStack() as stack:
+            photos = await asyncio.to_thread(stack.enter_context, open_photos(path))
+            await self._bring_all(task, started, photos)
+
+    async def _bring_all(self, task: RunningTask, started: MemoryImport, photos: Photos) -> None:
+        for photo in photos.after(started.records):
             blob: StoredBlob | None = None
             try:
-                blob = await self._media.store(read_photo(path, photo.name))
+                blob = await self._media.store(photos.read(photo))
                 await self._bring_in(task, started.id, await self._shot(photo, blob), len(photos))
             except AppError as error:
                 if isinstance(error, NotFound) or error.status >= 500:

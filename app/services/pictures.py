@@ -9,8 +9,8 @@ from uuid import UUID
 
 from app.adapters.images import ImageServer, Original, Picture, PictureOrder, Sketch
 from app.adapters.media_types import HEAD_BYTES, sniff
-from app.adapters.thumbnails import THUMBNAIL, Thumbnails
-from app.errors import Conflict, NotFound, PayloadTooLarge, ServiceUnavailable, UnsupportedMediaType
+from app.adapters.pictures import REDUCED, Pictures
+from app.errors import Conflict, ExtractionFailed, NotFound, PayloadTooLarge, ServiceUnavailable, UnsupportedMediaType
 from app.permissions import Principal
 from app.presets import Quality
 from app.production_settings import ImagesSettings
@@ -38,6 +38,7 @@ class PictureService:
         uow: OpenUnitOfWork,
         server: ImageServer | None,
         files: FileService,
+        pictures: Pictures,
         previews: TaskPreviews,
         settings: ImagesSettings,
     ) -> None:
@@ -47,7 +48,7 @@ class PictureService:
         self._previews = previews
         self._max_bytes = settings.max_bytes
         self._timeout = settings.timeout.total_seconds()
-        self._thumbnails = Thumbnails()
+        self._pictures = pictures
 
     def require_server(self, _: object = None) -> ImageServer:
         """Raises Conflict: there is none."""
@@ -80,7 +81,7 @@ class PictureService:
             raise NotFound("Task not found", task_id=str(task_id))
         found = await self._previews.get(task_id)
         if found is not None:
-            return Preview(found, THUMBNAIL)
+            return Preview(found, REDUCED)
         made = (task.result or {}).get("files") or [{}]
         if not isinstance(made[0], dict) or "path" not in made[0]:
             raise NotFound("There is nothing to show of this task (yet).", task_id=str(task_id))
@@ -130,8 +131,8 @@ class PictureService:
         if media_type not in SUFFIXES:
             return
         try:
-            small = await self._thumbnails.make_of(sketch.content, media_type, PREVIEW_SIZE)
-        except UnsupportedMediaType:
+            small = await self._pictures.reduce_bytes(sketch.content, media_type, PREVIEW_SIZE)
+        except ExtractionFailed:
             return
         await self._previews.put(task.id, small)
         url = f"/api/v1/tasks/{task.id}/preview?number={sketch.number}"

@@ -39,7 +39,7 @@ def build_workspace(
     return Workspace(
         deliveries=DeliveryService(uow, settings.webhook, sender=sender, cipher=cipher, mails=mails),
         exports=ExportService(uow, blobs, states, MemoryExportService(uow, blobs)),
-        files=FileService(uow, blobs, settings.project),
+        files=FileService(uow, blobs, foundation.pictures, settings.project),
         projects=ProjectService(uow, states),
         states=ProjectStateService(uow, states, hub, settings.project),
         task_history=TaskHistory(uow),

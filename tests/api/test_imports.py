@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 
-from app.adapters.memory_files.archives import VERSION
+from app.adapters.memory_files.archives import VERSION, ArchivedFiles
 from app.resources import Resources
 from tests.factories import User, make_project, make_user
 from tests.media import attach, make_photo
@@ -310,6 +310,30 @@ async def test_files_of_memories_travel_with_them(client: AsyncClient, resources
     assert len((await memories_of(client, friend))[0]["media"]) == 2
 
 
+async def test_a_file_is_unpacked_once_however_often_it_is_named(
+    client: AsyncClient, resources: Resources, owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    for content in ("One.", "Two."):
+        memory = await remember(client, owner, content)
+        await attach(client, owner, memory["id"], b"The same note.", "note.txt")
+    archive = await exported(client, owner)
+    named = part(archive, "media.jsonl")
+    missing = json.dumps({**json.loads(named.splitlines()[0]), "sha256": "0" * 64}).encode() + b"\n"
+    repeated = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as given, zipfile.ZipFile(repeated, "w") as archive_of_them:
+        for name in given.namelist():
+            archive_of_them.writestr(name, named * 3 + missing * 2 if name == "media.jsonl" else given.read(name))
+    unpacked = []
+    read = ArchivedFiles.read
+    monkeypatch.setattr(ArchivedFiles, "read", lambda self, sha256: (unpacked.append(sha256), read(self, sha256))[1])
+    friend = await make_user(client, name="Friend")
+    done = await bring(client, resources, friend, repeated.getvalue(), "memories.zip")
+    assert counts(done) == ("succeeded", 2, 0, 0, 0)
+    assert [len(one["media"]) for one in await memories_of(client, friend)] == [1, 1]
+    assert [one["message"] for one in done["problems"]] == ["A file was left out: The file is not in the archive."] * 2
+    assert len(unpacked) == len(set(unpacked)) == 2
+
+
 def packed(**parts: str) -> bytes:
     """An archive; two underscores stand for a dot."""
     packing = io.BytesIO()
@@ -329,7 +353,10 @@ MANIFEST = json.dumps({"format": "hearth-memories", "version": 1})
         (packed(readme__txt="Hello"), "other.zip", "NO_ARCHIVE"),
         (packed(manifest__json="[" * 100_000), "deep.zip", "NO_ARCHIVE"),
         (packed(manifest__json=MANIFEST, memories__jsonl="\n" * 80_000_000), "bomb.zip", "TOO_LARGE"),
+        (packed(manifest__json=MANIFEST, media__jsonl="", **{"media/" + "0" * 64: "\0" * 80_000_000}), "m.zip", "TOO_LARGE"),
+        (packed(manifest__json=MANIFEST.replace("1", "true")), "true.zip", "NO_ARCHIVE"),
         (packed(manifest__json=MANIFEST)[:-30], "cut.zip", "CORRUPT"),
+        (b"BEGIN:NOTHING\nEND:NOTHING\n", "calendar.ics", "NO_CALENDAR"),
         (b"one,two\n1,2\n", "table.csv", "NO_COLUMNS"),
         (b"\x00\x01\x02\x03" * 1000, "noise.bin", "NO_COLUMNS"),
     ],

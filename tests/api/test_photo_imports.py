@@ -1,12 +1,18 @@
 """A folder of photos becomes memories: when and where they were taken, once, whatever is in the archive."""
 
 import io
+import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import pytest
 from httpx import AsyncClient
 
+from app.adapters.memory_files.packed import MOST_CONTENTS, open_packed
+from app.errors import ExtractionFailed
 from app.resources import Resources
 from tests.factories import User, make_user
 from tests.media import make_exif, make_film, make_photo, make_picture, make_png
@@ -99,3 +105,34 @@ async def test_what_is_wrong_with_a_photo_is_said_and_the_others_come_in(
         await run_queued_tasks(resources)
         ended = (await client.get(f"{IMPORTS}/{started.json()['import']['id']}", headers=owner.headers)).json()
         assert (ended["status"], ended["error"]["code"]) == ("failed", {"x": "NO_PHOTOS", "b": "TOO_LARGE"}[name[0]])
+
+
+async def test_two_photos_of_one_name_are_two(client: AsyncClient, owner: User, resources: Resources):
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for quality in (60, 90):
+            archive.writestr("same.jpg", make_picture(quality=quality))
+    started = await client.post(IMPORTS, files={"file": ("photos.zip", written.getvalue())}, headers=owner.headers)
+    await run_queued_tasks(resources)
+    ended = (await client.get(f"{IMPORTS}/{started.json()['import']['id']}", headers=owner.headers)).json()
+    assert counts(ended) == ("succeeded", 2, 0, 0, 0)
+    files = [media for one in (await listed(client, owner))["items"] for media in one["media"]]
+    assert len({media["sha256"] for media in files}) == 2
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_an_archive_of_more_files_than_can_be_listed_is_not_listed(tmp_path: Path, *, is_large: bool):
+    """However the length of the list is told: a record of 22 bytes, or that of ZIP64 before it."""
+    length = MOST_CONTENTS + 1
+    path = tmp_path / "photos.zip"
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 0 if is_large else length, 0, 0)
+    large = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, length, 0)
+    where = struct.pack("<4sLQL", b"PK\x06\x07", 0, length, 1)
+    with path.open("wb") as file:
+        file.truncate(length)
+        file.seek(length)
+        file.write(large + where + end if is_large else end)
+    with pytest.raises(ExtractionFailed) as refused, open_packed(path):
+        pass
+    assert refused.value.code == "TOO_LARGE"

@@ -1,15 +1,14 @@
 """Archives of memories, as the export makes them: a manifest, and JSON Lines of people, places and memories."""
 
-import asyncio
 import contextlib
 import json
 import zipfile
-import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
 from app.adapters.memory_files.json_lines import parse_object
+from app.adapters.memory_files.packed import BROKEN, open_packed, read_part
 from app.adapters.memory_files.records import Kind, Position, Problem, Record
 from app.errors import ExtractionFailed
 
@@ -22,10 +21,8 @@ LONGEST_LINE: Final = 33_554_432  # bytes: a memory with a hundred versions
 MOST_UNPACKED: Final = 8_589_934_592  # bytes of the lines of one archive
 MOST_MANIFEST: Final = 1_048_576
 MOST_EXPANSION: Final = 200
+MOST_EXPANSION_OF_FILES: Final = 100  # of all that are no lines, together: most are packed already
 HARMLESS_BYTES: Final = 67_108_864  # up to here any expansion is allowed
-READ_BYTES: Final = 262_144
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
-_DAMAGED: Final = ExtractionFailed("CORRUPT", "The archive is damaged or incomplete. Export it again.")
 
 
 def read_archive(path: Path, position: Position) -> Iterator[Record | Problem]:
@@ -37,13 +34,9 @@ def read_archive(path: Path, position: Position) -> Iterator[Record | Problem]:
         ExtractionFailed: CORRUPT, ENCRYPTED, TOO_LARGE, or NO_ARCHIVE (something else than such an archive);
             NEWER_VERSION, this server is older than the archive.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            _check(archive)
-            folder = _folder(archive)
-        except _BROKEN as error:
-            raise _DAMAGED from error
+    with open_packed(path) as archive:
+        _check(archive, path.stat().st_size)
+        folder = _folder(archive)
         parts: tuple[tuple[str, Kind], ...] = (
             (PEOPLE, "person"),
             (LOCATIONS, "place"),
@@ -59,27 +52,26 @@ def read_archive(path: Path, position: Position) -> Iterator[Record | Problem]:
                     yield found
 
 
-async def read_file(path: Path, sha256: str) -> AsyncIterator[bytes]:
-    """The bytes of a file of a memory. Raises ExtractionFailed: CORRUPT."""
-    with contextlib.ExitStack() as stack:
-        file = await asyncio.to_thread(_open_file, stack, path, sha256)
-        while piece := await asyncio.to_thread(_read_piece, file):
-            yield piece
+@contextlib.contextmanager
+def open_files(path: Path) -> Iterator["ArchivedFiles"]:
+    """Raises ExtractionFailed as `read_archive` does."""
+    with open_packed(path) as archive:
+        yield ArchivedFiles(archive, _folder(archive) + MEDIA_FOLDER)
 
 
-def _open_file(stack: contextlib.ExitStack, path: Path, sha256: str) -> IO[bytes]:
-    try:
-        archive = stack.enter_context(zipfile.ZipFile(path))
-        return stack.enter_context(archive.open(f"{_folder(archive)}{MEDIA_FOLDER}{sha256}"))
-    except (*_BROKEN, KeyError) as error:
-        raise ExtractionFailed("CORRUPT", "The file is not in the archive, or damaged.") from error
+class ArchivedFiles:
+    """The files of the memories in an archive."""
 
+    def __init__(self, archive: zipfile.ZipFile, folder: str) -> None:
+        self._archive = archive
+        self._folder = folder
 
-def _read_piece(file: IO[bytes]) -> bytes:
-    try:
-        return file.read(READ_BYTES)
-    except _BROKEN as error:
-        raise ExtractionFailed("CORRUPT", "The file is damaged.") from error
+    def read(self, sha256: str) -> AsyncIterator[bytes]:
+        """Its bytes. Raises ExtractionFailed: CORRUPT."""
+        part = self._archive.NameToInfo.get(self._folder + sha256)
+        if part is None:
+            raise ExtractionFailed("CORRUPT", "The file is not in the archive.")
+        return read_part(self._archive, part)
 
 
 def _record(kind: Kind, line: int, content: bytes) -> Record | Problem | None:
@@ -93,16 +85,15 @@ def _record(kind: Kind, line: int, content: bytes) -> Record | Problem | None:
     return Record(line, fields, str(fields.get("id", ""))[:100], kind)
 
 
-def _check(archive: zipfile.ZipFile) -> None:
-    unpacked = 0
+def _check(archive: zipfile.ZipFile, size: int) -> None:
+    """Raises ExtractionFailed: TOO_LARGE."""
+    lines = files = 0
     for part in archive.infolist():
-        if part.flag_bits & 1:
-            raise ExtractionFailed("ENCRYPTED", "The archive is protected by a password.")
-        if part.filename.endswith(".jsonl"):
-            unpacked += part.file_size
-            allowed = max(HARMLESS_BYTES, part.compress_size * MOST_EXPANSION)
-            if unpacked > MOST_UNPACKED or part.file_size > allowed:
-                raise ExtractionFailed("TOO_LARGE", f"Unpacked, {part.filename[:100]!r} is larger than is allowed.")
+        is_lines = part.filename.endswith(".jsonl")
+        lines, files = lines + part.file_size * is_lines, files + part.file_size * (not is_lines)
+        is_bomb = part.file_size > max(HARMLESS_BYTES, part.compress_size * MOST_EXPANSION)
+        if is_bomb or lines > MOST_UNPACKED or files > max(HARMLESS_BYTES, size * MOST_EXPANSION_OF_FILES):
+            raise ExtractionFailed("TOO_LARGE", f"Unpacked, {part.filename[:100]!r} is larger than is allowed.")
 
 
 def _folder(archive: zipfile.ZipFile) -> str:
@@ -110,11 +101,10 @@ def _folder(archive: zipfile.ZipFile) -> str:
     folder = next((one for one in ("", "memories/") if one + MANIFEST in archive.NameToInfo), None)
     manifest: Mapping[str, Any] = {}
     if folder is not None:
-        with archive.open(folder + MANIFEST) as file:
-            found = parse_object(file.read(MOST_MANIFEST))
+        found = parse_object(_beginning(archive, folder + MANIFEST))
         manifest = {} if isinstance(found, str) else found
     version = manifest.get("version")
-    if folder is None or manifest.get("format") != FORMAT or not isinstance(version, int):
+    if folder is None or manifest.get("format") != FORMAT or type(version) is not int or version < 1:
         raise ExtractionFailed("NO_ARCHIVE", f"In the archive is no {MANIFEST} of memories.")
     if version > VERSION:
         raise ExtractionFailed(
@@ -134,8 +124,20 @@ def _lines(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[int, bytes, fl
     try:
         with archive.open(part) as file:
             yield from _numbered(file, max(part.file_size, 1))
-    except _BROKEN as error:
-        raise _DAMAGED from error
+    except BROKEN as error:
+        raise _damaged() from error
+
+
+def _beginning(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        with archive.open(name) as file:
+            return file.read(MOST_MANIFEST)
+    except BROKEN as error:
+        raise _damaged() from error
+
+
+def _damaged() -> ExtractionFailed:
+    return ExtractionFailed("CORRUPT", "The archive is damaged or incomplete. Export it again.")
 
 
 def _numbered(file: IO[bytes], size: int) -> Iterator[tuple[int, bytes, float]]:

@@ -13,13 +13,15 @@ from tzlocal.windows_tz import win_tz
 
 from app.adapters.memory_files.content_lines import Event, Property, events
 from app.adapters.memory_files.records import Position, Problem, Record, bounded_lines
-from app.adapters.memory_files.recurrences import Budget, occurrences, read_rule
+from app.adapters.memory_files.recurrences import MOST_OCCURRENCES, Budget, occurrences, read_rule
+from app.errors import ExtractionFailed
+from app.event_base import FIRST_YEAR, LAST_YEAR
 
-FIRST_YEAR, LAST_YEAR = 1000, 9000
+BEGINNING: Final = 65_536  # bytes
 LONGEST_CONTENT, LONGEST_TITLE = 50_000, 300
 MOST_EXPANDED: Final = 200_000  # occurrences in one file
-_MOMENT: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z)?)?")
-_DURATION: Final = re.compile(r"\+?P(?:(\d{1,5})W)?(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,9})S)?)?")
+_MOMENT: Final = re.compile(r"([0-9]{4})([0-9][0-9])([0-9][0-9])(?:T([0-9][0-9])([0-9][0-9])([0-9][0-9])(Z)?)?")
+_DURATION: Final = re.compile(r"\+?P(?:([0-9]{1,5})W)?(?:([0-9]{1,6})D)?(?:T(?:([0-9]{1,6})H)?(?:([0-9]{1,7})M)?(?:([0-9]{1,9})S)?)?")
 
 Overridden: TypeAlias = Mapping[str, Collection[str]]
 """Of each event that recurs, the times of which another event tells."""
@@ -68,16 +70,23 @@ class Calendar:
     budget: Budget = field(default_factory=Budget, init=False)
 
     def read(self, path: Path, position: Position) -> Iterator[Record | Problem]:
-        """Twice from the beginning: first for what tells of single times of what recurs."""
+        """Twice from the beginning: first for what tells of single times of what recurs.
+
+        Raises:
+            ExtractionFailed: NO_CALENDAR.
+        """
         size = path.stat().st_size
         with path.open("rb") as file:
             overridden = _overridden(events(bounded_lines(file, Position(), size)))
         with path.open("rb") as file:
-            for event in events(bounded_lines(file, position, size)):
+            found = 0
+            for found, event in enumerate(events(bounded_lines(file, position, size)), 1):
                 try:
                     yield from self._records(event, overridden)
                 except (ValueError, OverflowError) as error:
                     yield Problem(event.line, f"The event cannot be read: {error}")
+            if not found and not _begins_as_calendar(path):
+                raise ExtractionFailed("NO_CALENDAR", "In the file is no calendar.")
 
     def _records(self, event: Event, overridden: Overridden) -> Iterator[Record | Problem]:
         status, start = event.first("STATUS"), event.first("DTSTART")
@@ -118,7 +127,7 @@ class Calendar:
                 times[begins.moved_to(wall).stamp] = begins.moved_to(wall)
         for added in event.all("RDATE"):
             for time in _times(added):
-                if time.wall <= self.until:
+                if time.wall <= self.until and len(times) < MOST_OCCURRENCES:
                     times[time.stamp] = time
         return sorted(times.values(), key=lambda one: one.wall)
 
@@ -220,6 +229,12 @@ def _until(text: str, begins: Time) -> datetime:
     return end.wall
 
 
+def _begins_as_calendar(path: Path) -> bool:
+    """Also one in which nothing happens is one."""
+    with path.open("rb") as file:
+        return b"BEGIN:VCALENDAR" in file.read(BEGINNING).upper()
+
+
 def _overridden(found: Iterator[Event]) -> Overridden:
     overridden: dict[str, set[str]] = defaultdict(set)
     for event in found:
@@ -244,7 +259,7 @@ def _text(event: Event, name: str) -> str:
 
 def _place(event: Event) -> Mapping[str, Any] | None:
     name = " ".join(_text(event, "LOCATION").split())[:200]
-    match = re.fullmatch(r"\s*([+-]?\d+(?:\.\d*)?)\s*;\s*([+-]?\d+(?:\.\d*)?)\s*", _text(event, "GEO"))
+    match = re.fullmatch(r"\s*([+-]?[0-9]+(?:\.[0-9]*)?)\s*;\s*([+-]?[0-9]+(?:\.[0-9]*)?)\s*", _text(event, "GEO"))
     if not name:
         return None
     if match is None:

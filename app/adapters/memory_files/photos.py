@@ -1,15 +1,14 @@
 """Folders of photos, packed as ZIP: what is in them, and each photo piece by piece. Nothing is unpacked to the disk."""
 
-import asyncio
 import contextlib
 import zipfile
-import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from app.adapters.memory_files.packed import open_packed, read_part
 from app.errors import ExtractionFailed
 
 PHOTOS: Final = "photos"
@@ -21,8 +20,6 @@ MOST_PHOTOS: Final = 50_000
 MOST_EXPANSION: Final = 20  # photos are packed already
 HARMLESS_BYTES: Final = 67_108_864  # up to here any expansion is allowed
 FIRST_CLOCK: Final = datetime(1981, 1, 1)  # noqa: DTZ001 - ZIP has no zones; a clock that was not set says 1980
-READ_BYTES: Final = 262_144
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,41 +52,40 @@ def looks_like_photos(head: bytes) -> bool:
     return False
 
 
-def list_photos(path: Path) -> Sequence[Photo]:
-    """In the order of their names; what is no photo by its name is passed over.
-
+@contextlib.contextmanager
+def open_photos(path: Path) -> Iterator["Photos"]:
+    """
     Raises:
         ExtractionFailed: CORRUPT, ENCRYPTED, TOO_LARGE or NO_PHOTOS.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            parts = [part for part in archive.infolist() if not part.is_dir() and _is_photo(part.filename)]
-    except _BROKEN as error:
-        raise ExtractionFailed("CORRUPT", "The archive is damaged or incomplete.") from error
-    if not parts:
-        raise ExtractionFailed("NO_PHOTOS", "In the archive is no photo.")
-    if any(part.flag_bits & 1 for part in parts):
-        raise ExtractionFailed("ENCRYPTED", "The archive is protected by a password.")
-    allowed = max(HARMLESS_BYTES, path.stat().st_size * MOST_EXPANSION)
-    if len(parts) > MOST_PHOTOS or sum(part.file_size for part in parts) > allowed:
-        raise ExtractionFailed("TOO_LARGE", "Unpacked, the photos are more or larger than is allowed.")
-    parts.sort(key=lambda part: part.filename)
-    return [Photo(line, part.filename, _changed(part)) for line, part in enumerate(parts, 1)]
+    with open_packed(path) as archive:
+        parts = [part for part in archive.infolist() if not part.is_dir() and _is_photo(part.filename)]
+        if not parts:
+            raise ExtractionFailed("NO_PHOTOS", "In the archive is no photo.")
+        allowed = max(HARMLESS_BYTES, path.stat().st_size * MOST_EXPANSION)
+        if len(parts) > MOST_PHOTOS or sum(part.file_size for part in parts) > allowed:
+            raise ExtractionFailed("TOO_LARGE", "Unpacked, the photos are more or larger than is allowed.")
+        parts.sort(key=lambda part: part.filename)
+        yield Photos(archive, parts)
 
 
-async def read_photo(path: Path, name: str) -> AsyncIterator[bytes]:
-    """
-    Raises:
-        ExtractionFailed: CORRUPT.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            archive = stack.enter_context(await asyncio.to_thread(zipfile.ZipFile, path))
-            file = stack.enter_context(archive.open(name))
-            while piece := await asyncio.to_thread(file.read, READ_BYTES):
-                yield piece
-        except (*_BROKEN, KeyError) as error:
-            raise ExtractionFailed("CORRUPT", "The photo is damaged in the archive.") from error
+class Photos:
+    """Those of an archive, in the order of their names; what is no photo by its name is passed over."""
+
+    def __init__(self, archive: zipfile.ZipFile, parts: Sequence[zipfile.ZipInfo]) -> None:
+        self._archive = archive
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def after(self, line: int) -> Iterator[Photo]:
+        for number, part in enumerate(self._parts[line:], line + 1):
+            yield Photo(number, part.filename, _changed(part))
+
+    def read(self, photo: Photo) -> AsyncIterator[bytes]:
+        """Raises ExtractionFailed: CORRUPT."""
+        return read_part(self._archive, self._parts[photo.line - 1])
 
 
 def _is_photo(name: str) -> bool:

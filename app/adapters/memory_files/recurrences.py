@@ -16,7 +16,7 @@ MOST_DAYS: Final = 10_000_000  # that the rules of one file look at
 DAYS_OF_STEP: Final = {"DAILY": 1, "WEEKLY": 7, "MONTHLY": 31, "YEARLY": 366}
 WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 KNOWN: Final = frozenset(("FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"))
-_BY_DAY: Final = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
+_BY_DAY: Final = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 
 
 @dataclass(slots=True)
@@ -187,6 +187,6 @@ def _wholes(text: str | None, *, most: int) -> Sequence[int]:
 
 
 def _whole(text: str, *, least: int) -> int:
-    if not re.fullmatch(r"[+-]?\d{1,6}", text.strip()) or int(text) < least:
+    if not re.fullmatch(r"[+-]?[0-9]{1,6}", text.strip()) or int(text) < least:
         raise ValueError("a number of the rule is malformed")
     return int(text)

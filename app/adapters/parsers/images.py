@@ -112,9 +112,15 @@ def render(path: Path, media_type: str, bounds: Bounds) -> Iterator[Rendition]:
         profile = _profile(image)
         small = _plain(upright)
         for name, side in THUMBNAILS.items():
-            small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-            content = _encoded(small, "WEBP", quality=THUMBNAIL_QUALITY, method=4, icc_profile=profile)
-            yield Rendition(name, "image/webp", *small.size, content)
+            yield _reduced(small, name, side, profile)
+
+
+def reduce(path: Path, media_type: str, bounds: Bounds, side: int) -> Rendition:
+    """The picture, upright, of at most `side` pixels in both directions. Raises Unreadable as `render` does."""
+    with _opened(path, media_type, bounds) as image:
+        orientation = _taken(image, media_type).orientation
+        image.draft("RGB", (side, side))  # JPEG alone: decodes a smaller one right away
+        return _reduced(_plain(_upright(image, orientation)), REDUCED, side, _profile(image))
 
 
 @contextlib.contextmanager
@@ -190,6 +196,12 @@ def _shown(upright: Image.Image, original: Image.Image, media_type: str) -> Rend
             upright, kind, options = plain.convert("RGB"), "JPEG", {"quality": QUALITY}
     content = _encoded(upright, kind, icc_profile=profile, **options)
     return Rendition(SHOWN, f"image/{kind.lower()}", *upright.size, content)
+
+
+def _reduced(image: Image.Image, name: str, side: int, profile: bytes | None) -> Rendition:
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    content = _encoded(image, "WEBP", quality=THUMBNAIL_QUALITY, method=4, icc_profile=profile)
+    return Rendition(name, "image/webp", *image.size, content)
 
 
 def _sampling(original: Image.Image) -> int:
