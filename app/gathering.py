@@ -10,9 +10,9 @@ from typing import Final, Generic, TypeVar
 FEW: Final = 8  # at once; more are a storm
 PAUSE: Final = 0.05  # seconds for each of them
 STORM: Final = 1.0  # seconds for which it goes on, once many have come at once
-AT_THE_DOOR: Final = 1.0  # seconds in which people gather who come in at once
+AT_THE_DOOR: Final = 1.25  # seconds in which people gather who come in at once
 LINGER: Final = 0.005
-BEHIND_THE_DOOR: Final = 0.25  # they come from there together, and only have to be waited for until all have caught up
+BEHIND_THE_DOOR: Final = 0.4  # they come from there together, and only have to be waited for until all have caught up
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
