@@ -10,8 +10,9 @@ from typing import Final, Generic, TypeVar
 FEW: Final = 8  # at once; more are a storm
 PAUSE: Final = 0.05  # seconds for each of them
 STORM: Final = 1.0  # seconds for which it goes on, once many have come at once
-AT_THE_DOOR: Final = 1.0  # seconds in which people gather who come in at once
-BEHIND_THE_DOOR: Final = 0.25  # they come from there together, and only have to be waited for until all have caught up
+AT_THE_DOOR: Final = 1.25  # seconds in which people gather who come in at once
+LINGER: Final = 0.005
+BEHIND_THE_DOOR: Final = 0.4  # they come from there together, and only have to be waited for until all have caught up
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -23,7 +24,7 @@ class Gathering(Generic[Question, Answer]):
     `answer_all` gets up to `most` questions and answers each. Where it raises, each of them raises that, and so do
     those that were waiting: what has failed them would make them wait as long for the same. When many have just come at
     once, more are on their way: before each question there is a pause of `longest_pause` seconds at most, in which they
-    gather.
+    gather. The first of all waits `linger` seconds for those who were let go together with it.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class Gathering(Generic[Question, Answer]):
         most: int,
         at_once: int = 1,
         longest_pause: float = 0.0,
+        linger: float = 0.0,
     ) -> None:
+        self._linger = linger
         self._longest_pause = longest_pause
         self._many = 0  # that came at once in the last storm
         self._storm_ends_at = 0.0
@@ -63,7 +66,9 @@ class Gathering(Generic[Question, Answer]):
             self._under_way -= 1  # with no await since the last look at who waits, so nobody waits for ever
 
     async def _answer_batches(self) -> None:
-        await asyncio.sleep(self._pause())  # be it none: others may be about to ask in this very turn of the event loop
+        await asyncio.sleep(
+            max(self._pause(), self._linger)
+        )  # be it none: others may ask in this very turn of the loop
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
             self._look_for_storm(len(batch))

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.events import Frame
 from app.foundation import Foundation, open_foundation
-from app.gathering import BEHIND_THE_DOOR, Gathering
+from app.gathering import BEHIND_THE_DOOR, LINGER, Gathering
 from app.realtime.hub import Hub
 from app.realtime.presence import Presence
 from app.realtime.visits import Visits
@@ -39,8 +39,8 @@ class LoggedEvents:
 
     def __init__(self, uow: OpenUnitOfWork) -> None:
         self._uow = uow
-        self._lists = Gathering(self._list_after_each, most=MOST_CHANNELS, longest_pause=BEHIND_THE_DOOR)
-        self._seqs = Gathering(self._last_seqs, most=MOST_CHANNELS, longest_pause=BEHIND_THE_DOOR)
+        self._lists = Gathering(self._list_after_each, most=MOST_CHANNELS, longest_pause=BEHIND_THE_DOOR, linger=LINGER)
+        self._seqs = Gathering(self._last_seqs, most=MOST_CHANNELS, longest_pause=BEHIND_THE_DOOR, linger=LINGER)
 
     async def list_after(self, channel_id: UUID, seq: int, *, limit: int) -> Sequence[Frame]:
         return await self._lists.ask((channel_id, seq, limit))

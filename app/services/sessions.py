@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from app.errors import NotFound, PermissionDenied
 from app.events import Person, SessionUpdated, utc_now
-from app.gathering import BEHIND_THE_DOOR, Gathering
+from app.gathering import BEHIND_THE_DOOR, LINGER, Gathering
 from app.models import AuditAction, Invite, Session, User
 from app.permissions import Action, Principal, Role, may
 from app.realtime.presence import Presence
@@ -54,7 +54,7 @@ class SessionService:
         self._uow = uow
         self._presence = presence
         self._callers = callers
-        self._visible = Gathering(self._find_visible, most=MOST_TOGETHER, longest_pause=BEHIND_THE_DOOR)
+        self._visible = Gathering(self._find_visible, most=MOST_TOGETHER, longest_pause=BEHIND_THE_DOOR, linger=LINGER)
 
     async def create(self, actor: Principal, data: SessionCreate) -> Session:
         """Raises NotFound, PermissionDenied: the project is not visible, or not to be changed by the actor."""
