@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from uuid_utils.compat import uuid7
 
-
 FIRST_YEAR: Final = 1000
 LAST_YEAR: Final = 9000  # so that no time zone and no end of a year leads out of the calendar
 

@@ -20,7 +20,9 @@ class PresetChanges(BaseModel):
     retrieval_depth: int | None = Field(None, ge=1, le=200, description="Passages that a language model is given.")
     max_tokens: int | None = Field(None, ge=16, le=100_000, description="Of one answer of a language model.")
     temperature: float | None = Field(None, ge=0, le=2, description="Of a language model.")
-    model: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$", description="Name of a model; empty: the server's own choice.")
+    model: str | None = Field(
+        None, max_length=200, pattern=r"^[^\x00]*$", description="Name of a model; empty: the server's own choice."
+    )
     passage_tokens: int | None = Field(None, ge=32, le=254, description="Longest passage that a document is cut into.")
     passage_overlap: int | None = Field(None, ge=0, le=128, description="Tokens that neighbouring passages share.")
 

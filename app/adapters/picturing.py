@@ -1,7 +1,8 @@
 """The process for pictures: `python -m app.adapters.picturing MEMORY_BYTES`. Reads hostile files, as the parser does.
 
-A request is `{"action": "inspect" | "render" | "reduce", "path", "media_type", "seconds", "max_pixels", "max_frames"}`, with the
-`side` in pixels for the last. The header of the reply is `{"error": {"code", "message"}}`, or `{"picture"}`, or `{"renditions"}`, whose contents are the body.
+A request is `{"action": "inspect" | "render" | "reduce", "path", "media_type", "seconds", "max_pixels", "max_frames"}`,
+for the last with the `side` in pixels. The header of the reply is `{"error": {"code", "message"}}`, `{"picture"}` or
+`{"renditions"}`, whose contents are the body.
 """
 
 import traceback

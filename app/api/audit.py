@@ -9,11 +9,10 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import Instant
 
-from app.event_base import Instant
 from app.api.deps import Admin, Cursor, Limit, ServicesDep
 from app.api.routing import Router
+from app.event_base import Instant
 from app.models import AuditEntry
 from app.repositories.audit import AuditFilter
 from app.schemas.admin import AuditEntryRead, ExportFormat

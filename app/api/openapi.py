@@ -90,7 +90,8 @@ def _document(app: FastAPI, settings: Settings) -> Json:
     parts["headers"] = HEADERS
     parts["parameters"] = {"IdempotencyKey": IDEMPOTENCY_KEY}
     parts["responses"] = {_name_of(status): _refusal(status) for status in REFUSALS}
-    parts["responses"] |= {f"OpenAI{_name_of(status)}": _refusal(status, OPENAI_ERROR) for status in REFUSALS}
+    foreign = dict.fromkeys(openai_status(status) for status in REFUSALS)
+    parts["responses"] |= {f"OpenAI{_name_of(status)}": _refusal(status, OPENAI_ERROR) for status in foreign}
     parts["schemas"] |= _schemas_of_openai_errors()
     for unused in ("HTTPValidationError", "ValidationError"):  # the framework's own form of a 422
         parts["schemas"].pop(unused, None)

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from app.event_base import FIRST_YEAR, LAST_YEAR
 from app.models import Precision, TaskStatus
 from app.schemas.common import Read, Timestamp
 from app.schemas.documents import Title
 from app.schemas.memories import MOST_ALIASES, MOST_LINKS, MOST_PEOPLE, MOST_TAGS, Content, Coordinates, PlaceName, Tag
-from app.schemas.moments import FIRST_YEAR, LAST_YEAR, When
+from app.schemas.moments import When
 from app.schemas.tasks import TaskRead
 from app.schemas.texts import LINES, require_lines, require_storable, shown_as
 from app.schemas.users import Name, Timezone

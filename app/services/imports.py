@@ -21,6 +21,7 @@ from app.permissions import Principal
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.schemas.imports import ImportFields
 from app.services.blobs import BlobService
+from app.services.file_imports import FileImport
 from app.services.import_archives import write_archived, write_links, write_people, write_places
 from app.services.import_reading import Batch, Reading
 from app.services.import_records import Outcome, write_records

@@ -48,7 +48,9 @@ def build_productions(
         digests=DigestService(uow, foundation.llm, limits),
         function_callbacks=FunctionCallbackService(uow, settings, workspace.files),
         function_calls=FunctionCallService(uow, settings, foundation.function_sender),
-        pictures=PictureService(uow, foundation.images, workspace.files, foundation.pictures, previews, settings.images),
+        pictures=PictureService(
+            uow, foundation.images, workspace.files, foundation.pictures, previews, settings.images
+        ),
         project_exports=ProjectExportService(uow, workspace.exports, workspace.files),
         reembedding=ReembeddingService(uow, renewal),
         renewal=renewal,

@@ -38,7 +38,9 @@ def code_of(response) -> tuple[int, str]:
 
 
 def with_limits(resources: Resources, **limits: int) -> Resources:
-    service = FileService(resources.uow, resources.services.blobs, resources.foundation.pictures, ProjectSettings(**limits))
+    service = FileService(
+        resources.uow, resources.services.blobs, resources.foundation.pictures, ProjectSettings(**limits)
+    )
     workspace = replace(resources.services.workspace, files=service)
     return replace(resources, services=replace(resources.services, workspace=workspace))
 

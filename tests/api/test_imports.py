@@ -353,7 +353,11 @@ MANIFEST = json.dumps({"format": "hearth-memories", "version": 1})
         (packed(readme__txt="Hello"), "other.zip", "NO_ARCHIVE"),
         (packed(manifest__json="[" * 100_000), "deep.zip", "NO_ARCHIVE"),
         (packed(manifest__json=MANIFEST, memories__jsonl="\n" * 80_000_000), "bomb.zip", "TOO_LARGE"),
-        (packed(manifest__json=MANIFEST, media__jsonl="", **{"media/" + "0" * 64: "\0" * 80_000_000}), "m.zip", "TOO_LARGE"),
+        (
+            packed(manifest__json=MANIFEST, media__jsonl="", **{"media/" + "0" * 64: "\0" * 80_000_000}),
+            "m.zip",
+            "TOO_LARGE",
+        ),
         (packed(manifest__json=MANIFEST.replace("1", "true")), "true.zip", "NO_ARCHIVE"),
         (packed(manifest__json=MANIFEST)[:-30], "cut.zip", "CORRUPT"),
         (b"BEGIN:NOTHING\nEND:NOTHING\n", "calendar.ics", "NO_CALENDAR"),

@@ -21,7 +21,9 @@ BEGINNING: Final = 65_536  # bytes
 LONGEST_CONTENT, LONGEST_TITLE = 50_000, 300
 MOST_EXPANDED: Final = 200_000  # occurrences in one file
 _MOMENT: Final = re.compile(r"([0-9]{4})([0-9][0-9])([0-9][0-9])(?:T([0-9][0-9])([0-9][0-9])([0-9][0-9])(Z)?)?")
-_DURATION: Final = re.compile(r"\+?P(?:([0-9]{1,5})W)?(?:([0-9]{1,6})D)?(?:T(?:([0-9]{1,6})H)?(?:([0-9]{1,7})M)?(?:([0-9]{1,9})S)?)?")
+_DURATION: Final = re.compile(
+    r"\+?P(?:([0-9]{1,5})W)?(?:([0-9]{1,6})D)?(?:T(?:([0-9]{1,6})H)?(?:([0-9]{1,7})M)?(?:([0-9]{1,9})S)?)?"
+)
 
 Overridden: TypeAlias = Mapping[str, Collection[str]]
 """Of each event that recurs, the times of which another event tells."""
@@ -79,13 +81,14 @@ class Calendar:
         with path.open("rb") as file:
             overridden = _overridden(events(bounded_lines(file, Position(), size)))
         with path.open("rb") as file:
-            found = 0
-            for found, event in enumerate(events(bounded_lines(file, position, size)), 1):
+            is_calendar = False
+            for event in events(bounded_lines(file, position, size)):
+                is_calendar = True
                 try:
                     yield from self._records(event, overridden)
                 except (ValueError, OverflowError) as error:
                     yield Problem(event.line, f"The event cannot be read: {error}")
-            if not found and not _begins_as_calendar(path):
+            if not is_calendar and not _begins_as_calendar(path):
                 raise ExtractionFailed("NO_CALENDAR", "In the file is no calendar.")
 
     def _records(self, event: Event, overridden: Overridden) -> Iterator[Record | Problem]:

@@ -28,7 +28,7 @@ FORMATS: Final[Mapping[str, str]] = {
 """Pictures that are shown: media type to what Pillow calls it."""
 ANIMATED: Final = frozenset(SCRUBBERS)
 THUMBNAILS: Final[Mapping[str, int]] = {"large": 1280, "small": 320}  # pixels of the longer side, the larger first
-SHOWN: Final = "shown"
+SHOWN, REDUCED = "shown", "reduced"
 LARGEST_PROFILE: Final = 65_536  # bytes of a description of colours
 DRAFT: Final = 8  # a JPEG is decoded at an eighth of its size where only its soundness is asked for
 QUALITY, THUMBNAIL_QUALITY = 92, 80
@@ -66,7 +66,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """A picture made of another: `name` is `shown`, `large` or `small`."""
+    """A picture made of another: `name` is `shown`, `large`, `small` or `reduced`."""
 
     name: str
     media_type: str
