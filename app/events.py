@@ -6,7 +6,7 @@ of the event log and carry `seq`; ephemeral ones have no number, and the latest 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -350,3 +350,14 @@ DurableProjectEvent = TaskStarted | TaskCompleted | TaskFailed | ProjectUpdated 
 DurableEvent = DurableRoomEvent | DurableProjectEvent | MemoryChanged | MemoriesImported
 EphemeralEvent = UserJoined | UserLeft | UserTyping | SpiritThinking | SpiritToken | TaskProgress | StateChanged
 PersonalEvent = Welcome | ErrorOccurred | Pong
+
+_NUMBER: Final = '"seq":0'
+
+
+def around_number(event: "DurableEvent") -> tuple[str, str]:
+    """The encoded event before and after its number, for whoever numbers it as it is stored. No class has a text that
+    people write before its number.
+    """
+    head, number, tail = event.model_copy(update={"seq": 0}).model_dump_json().partition(_NUMBER)
+    assert number
+    return head + _NUMBER[:-1], tail

@@ -35,6 +35,7 @@ from app.events import (
     TaskEvent,
     TaskFailed,
     Wanted,
+    around_number,
 )
 from app.models import Base, Channel, EventRow
 
@@ -47,6 +48,14 @@ _take_number = (
     .returning(_channels.c.last_seq)
 )
 _store_event = insert(_events)
+_take_number_and_store = text(
+    """
+    WITH taken AS (UPDATE channels SET last_seq = last_seq + 1 WHERE id = :channel_id RETURNING last_seq)
+    INSERT INTO events (channel_id, seq, frame)
+    SELECT :channel_id, last_seq, :head || last_seq || :tail FROM taken
+    RETURNING seq
+    """
+).bindparams(bindparam("channel_id", type_=Uuid()), bindparam("head", type_=Text()), bindparam("tail", type_=Text()))
 
 # Events, and their way to the webhooks that want them, in one round trip. Whoever hears how a task ended need not hear
 # any more how far it was.
@@ -124,11 +133,13 @@ class EventRepository:
         """
         number: int | None = await self._session.scalar(_take_number, {"channel_id": channel_id})
         if number is None:
-            raise NotFound("This was removed meanwhile.", channel_id=str(channel_id))
+            raise _removed(channel_id)
         return number
 
     async def append(self, channel_id: UUID, event: DurableEvent, *, seq: int | None = None) -> int:
-        """Number `event` (or give it the number already taken) and store it with this transaction."""
+        """Number `event` (or give it the number already taken) and store it with this transaction. Raises NotFound."""
+        if seq is None and not isinstance(event, ProjectEvent):
+            return await self._append_at_once(channel_id, event)
         number = await self.next_seq(channel_id) if seq is None else seq
         text = event.model_copy(update={"seq": number}).model_dump_json()
         frame = Frame(channel_id, number, text)
@@ -137,6 +148,15 @@ class EventRepository:
         else:
             await self._session.execute(_store_event, {"channel_id": channel_id, "seq": number, "frame": text})
         self.outgoing.append(frame)
+        return number
+
+    async def _append_at_once(self, channel_id: UUID, event: DurableEvent) -> int:
+        head, tail = around_number(event)
+        values = {"channel_id": channel_id, "head": head, "tail": tail}
+        number: int | None = await self._session.scalar(_take_number_and_store, values)
+        if number is None:
+            raise _removed(channel_id)
+        self.outgoing.append(Frame(channel_id, number, f"{head}{number}{tail}"))
         return number
 
     async def _store_for_webhooks(self, told: Sequence[tuple[Frame, DurableEvent]]) -> None:
@@ -171,7 +191,7 @@ class EventRepository:
         told: list[tuple[Frame, DurableEvent]] = []
         for channel_id, event in events:
             if channel_id not in last:
-                raise NotFound("This was removed meanwhile.", channel_id=str(channel_id))
+                raise _removed(channel_id)
             counts[channel_id] -= 1
             number = last[channel_id] - counts[channel_id]
             text = event.model_copy(update={"seq": number}).model_dump_json()
@@ -251,3 +271,7 @@ class EventRepository:
 
     async def forget_older_than(self, age: timedelta) -> None:
         await self._session.execute(delete(EventRow).where(EventRow.created_at < func.now() - age))
+
+
+def _removed(channel_id: UUID) -> NotFound:
+    return NotFound("This was removed meanwhile.", channel_id=str(channel_id))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app.events import MessageReceived
+from app.events import MessageReceived, around_number
 from app.gathering import Gathering
 from app.models import Message
 from app.permissions import Principal
@@ -16,7 +16,6 @@ from app.repositories.posts import Post
 MOST_AT_ONCE: Final = 100
 TRANSACTIONS: Final = 2  # at once: while one is being committed, the next is under way
 DEADLOCK: Final = "40P01"
-NUMBER: Final = '"seq":0'
 
 
 class Posting:
@@ -34,9 +33,7 @@ class Posting:
         That is so where the author may not talk there, where it was sent before, in rooms of the spirit modes `not_in`,
         and where the room is being changed at this moment.
         """
-        head, number, tail = event.model_dump_json().partition(NUMBER)  # before it comes nothing that a person wrote
-        assert number
-        return await self._gathering.ask(Post(actor, message, not_in, head + NUMBER[:-1], tail))
+        return await self._gathering.ask(Post(actor, message, not_in, *around_number(event)))
 
     async def _store(self, posts: Sequence[Post]) -> Sequence[bool]:
         kept = _without_doubles(posts)
