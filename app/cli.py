@@ -5,6 +5,7 @@ A command imports what it needs when it runs (`_load`): `hearth ask` need not wa
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -47,6 +48,7 @@ def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")]
     """The HTTP and WebSocket server alone."""
     _load("app.parent").exit_with_parent()
     with _servers(_settings()) as settings:
+        _load("app.main")
         _load("uvicorn").run(**_load("app.server").server_options(settings), workers=workers)
 
 
@@ -187,8 +189,14 @@ def main() -> None:
 
 
 def _load(module: str) -> Any:
-    """What a command needs, and the others do not."""
-    return importlib.import_module(module)
+    """What a command needs, and the others do not. Modules stay, so nobody looks for garbage among them meanwhile: that
+    takes an eighth of the time.
+    """
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.enable()
 
 
 def _settings() -> Settings:

@@ -5,60 +5,21 @@ cancelled. Nothing is sent without having been asked for, hence there is no stre
 """
 
 import asyncio
+import importlib
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-import anyio
 from fastapi import Depends, Request, Response
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deps import Reader, ResourcesDep
-from app.api.mcp_server import SERVER
 from app.api.routing import Router
 from app.errors import PermissionDenied
 from app.settings import Settings
 
 router = Router(tags=["mcp"], include_in_schema=False)
 
+EXCHANGE: Final = "app.api.mcp_exchange"
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class Exchange(Response):
-    """A JSON-RPC message of a client, and what the MCP server says to it."""
-
-    def __init__(self, body: bytes, *, max_body_size: int) -> None:
-        super().__init__()
-        self._asked = body
-        self._max_body_size = max_body_size
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        manager = StreamableHTTPSessionManager(
-            SERVER, json_response=True, stateless=True, max_request_body_size=self._max_body_size
-        )
-        async with anyio.create_task_group() as group:
-            group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
-            async with manager.run():
-                await manager.handle_request(scope, _Replay(self._asked), send)
-            group.cancel_scope.cancel()
-
-
-class _Replay:
-    """The body, which the route has read, once more."""
-
-    def __init__(self, body: bytes) -> None:
-        self._messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def __call__(self) -> Message:
-        if not self._messages:
-            await asyncio.Event().wait()
-        return self._messages.pop()
-
-
-async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
 
 
 async def require_known_origin(request: Request, resources: ResourcesDep) -> None:
@@ -92,4 +53,6 @@ async def exchange_messages(
     request: Request, _: Annotated[None, Depends(require_known_origin)], __: Reader, resources: ResourcesDep
 ) -> Response:
     """Hand a message to the MCP server; its answer is one JSON object."""
-    return Exchange(await request.body(), max_body_size=resources.settings.max_body_bytes)
+    exchange = await asyncio.to_thread(importlib.import_module, EXCHANGE)
+    answer: Response = exchange.Exchange(await request.body(), max_body_size=resources.settings.max_body_bytes)
+    return answer
