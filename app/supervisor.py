@@ -187,7 +187,7 @@ async def _with_free_port(settings: Settings) -> Settings:
 
 async def _greet(settings: Settings) -> None:
     """Once the server answers: where it is, and the first thing to do."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not opened
     url = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     async with httpx.AsyncClient(trust_env=False, timeout=1) as client:
         while True:

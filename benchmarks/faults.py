@@ -159,7 +159,7 @@ async def guests_of(servers: Sequence[LiveServer], rooms: int, people: int) -> A
                 group.append(Guest(await stack.enter_async_context(hearth.room(room))))
             everybody.append(group)
         for guest in itertools.chain(*everybody):
-            while guest.room.last_seq is None:  # noqa: ASYNC110 (until the welcome; the client has no event for it)
+            while guest.room.last_seq is None:
                 await asyncio.sleep(0.05)
         yield everybody
 

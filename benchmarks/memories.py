@@ -245,7 +245,7 @@ async def write(client: httpx.AsyncClient, resources: Resources, headers: dict[s
         await client.post("/memories", json={"content": f"The word was {word}."}, headers=headers)
         started = time.perf_counter()
         body = {"query": word, "sources": ["memories"], "top_k": 1, "quality": "draft"}
-        while word not in (await client.post("/search", json=body, headers=headers)).text:  # noqa: ASYNC110
+        while word not in (await client.post("/search", json=body, headers=headers)).text:
             await asyncio.sleep(0.01)
         waited.append(time.perf_counter() - started)
     print(f"from the answer to the first search that finds it: p50 / p95 {percentiles(waited)}", flush=True)
@@ -257,7 +257,7 @@ async def ingest(client: httpx.AsyncClient, headers: dict[str, str]) -> float:
     started = time.perf_counter()
     sent = await client.post("/documents", json={"text": " ".join(sentences)}, headers=headers)
     path = f"/documents/{sent.raise_for_status().json()['document']['id']}"
-    while (found := (await client.get(path, headers=headers)).json())["status"] != "ready":  # noqa: ASYNC110
+    while (found := (await client.get(path, headers=headers)).json())["status"] != "ready":
         await asyncio.sleep(0.02)
     took = time.perf_counter() - started
     print(f"a document of {found['chunk_count']} passages: {took:.1f} s", flush=True)

@@ -66,11 +66,11 @@ def turns_of(conversation: Mapping[str, Any]) -> dict[str, MemoryCreate]:
     for name, said in conversation.items():
         if not isinstance(said, list):
             continue
-        at = datetime.strptime(conversation[f"{name}_date_time"], "%I:%M %p on %d %B, %Y")  # noqa: DTZ007
+        at = datetime.strptime(conversation[f"{name}_date_time"], "%I:%M %p on %d %B, %Y")  # noqa: DTZ007 - a wall clock
         for turn in said:
             shown = f" [shows {turn['blip_caption']}]" if turn.get("blip_caption") else ""
             text = f"{turn['speaker']}: {turn['text']}{shown}"
-            turns[turn["dia_id"]] = MemoryCreate(content=text, occurred_at=at.isoformat())  # type: ignore[arg-type]
+            turns[turn["dia_id"]] = MemoryCreate(content=text, occurred_at=at.isoformat())  # type: ignore[arg-type]  # parsed
     return turns
 
 

@@ -149,7 +149,7 @@ acting: ContextVar[UUID] = ContextVar("acting")
 told: ContextVar[UUID | None] = ContextVar("told", default=None)
 
 
-class Connection(asyncpg.Connection):  # type: ignore[misc]
+class Connection(asyncpg.Connection):  # type: ignore[misc]  # the base has no types
     """Says who acts in the message that begins a transaction."""
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:

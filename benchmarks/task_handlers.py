@@ -43,7 +43,7 @@ class Handler:
 class Nothing(Handler):
     kind: ClassVar[TaskType] = kind("bench_nothing", concurrency=64)
 
-    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:  # noqa: ARG002
+    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:  # noqa: ARG002 - a handler's form
         return {}
 
 
@@ -65,7 +65,7 @@ class InSteps(Handler):
 
     kind: ClassVar[TaskType] = kind("bench_in_steps")
 
-    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:  # noqa: ARG002
+    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:  # noqa: ARG002 - a handler's form
         for number in range(STEPS):
             if not task.has_finished(f"step {number}"):
                 await asyncio.sleep(0.2)
@@ -92,7 +92,7 @@ class Busy(Handler):
 
     kind: ClassVar[TaskType] = kind("bench_busy", concurrency=2)
 
-    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:  # noqa: ARG002
+    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:  # noqa: ARG002 - a handler's form
         digest = await asyncio.to_thread(hashlib.pbkdf2_hmac, "sha256", task.id.bytes, b"salt", 100_000)
         async with task.transaction() as uow:
             await note(uow, task, "end")
@@ -105,7 +105,7 @@ class FewAtOnce(Handler):
 
     kind: ClassVar[TaskType] = kind("bench_few_at_once", most_at_once=3)
 
-    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:  # noqa: ARG002
+    async def process(self, task: RunningTask, params: Params) -> Mapping[str, Any]:  # noqa: ARG002 - a handler's form
         await asyncio.sleep(0.05)
         async with task.transaction() as uow:
             await note(uow, task, "end")

@@ -65,6 +65,6 @@ def start_watched(*arguments: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    asyncio.Runner.run = run_ticking  # type: ignore[method-assign]
+    asyncio.Runner.run = run_ticking  # type: ignore[method-assign]  # to watch it
     supervisor.hearth = start_watched
     cli.app()

@@ -53,7 +53,7 @@ async def add_text(
     await run_queued_tasks(resources)
     path = f"{DOCUMENTS}/{accepted.json()['document']['id']}"
     async with asyncio.timeout(PATIENCE):
-        while (document := (await client.get(path, headers=user.headers)).json())["status"] in UNDER_WAY:  # noqa: ASYNC110
+        while (document := (await client.get(path, headers=user.headers)).json())["status"] in UNDER_WAY:
             await asyncio.sleep(0.05)  # a worker of the live server has it
     assert document["status"] == "ready", document
     return document

@@ -67,7 +67,7 @@ def _command(folder: Path, port: int) -> list[str]:
 async def redis_cluster(folder: Path) -> AsyncIterator[RedisClusterServers]:
     servers = RedisClusterServers([free_port() for _ in range(4)])
     commands = [_command(folder / str(port), port) for port in servers.ports]
-    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]  # noqa: ASYNC220
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]  # noqa: ASYNC220 - takes no time
     try:
         async with asyncio.timeout(PATIENCE):
             await _form(servers, [int(command[command.index("--cluster-port") + 1]) for command in commands])

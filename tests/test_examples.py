@@ -47,7 +47,7 @@ async def test_two_people_and_the_spirit_talk_in_a_room(live: LiveServer):
         document = (await client.post("/api/v1/documents", json=text, headers=user.headers)).json()["document"]
         async with asyncio.timeout(30):
             path = f"/api/v1/documents/{document['id']}"
-            while (await client.get(path, headers=user.headers)).json()["status"] != "ready":  # noqa: ASYNC110
+            while (await client.get(path, headers=user.headers)).json()["status"] != "ready":
                 await asyncio.sleep(0.1)
     said = await output_of(live, sys.executable, str(EXAMPLES / "room.py"), user.email, PASSWORD, QUESTION)
     assert f"Grace: {QUESTION}" in said

@@ -57,7 +57,7 @@ def _create_of_somebody(
     table: str,
     parent: str,
     column: str,
-    *others: sa.Column,  # type: ignore[type-arg]
+    *others: sa.Column,  # type: ignore[type-arg]  # of any type
     key: Sequence[str],
 ) -> None:
     op.create_table(
@@ -69,10 +69,10 @@ def _create_of_somebody(
     )
 
 
-def _reference(table: str, parent: str, column: str) -> sa.Column:  # type: ignore[type-arg]
+def _reference(table: str, parent: str, column: str) -> sa.Column:  # type: ignore[type-arg]  # of any type
     key = sa.ForeignKey(f"{parent}.id", name=op.f(f"fk_{table}_{column}_{parent}"), ondelete="CASCADE")
     return sa.Column(column, sa.Uuid(), key, nullable=False)
 
 
-def _made() -> sa.Column:  # type: ignore[type-arg]
+def _made() -> sa.Column:  # type: ignore[type-arg]  # of any type
     return sa.Column("created_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False)

@@ -139,7 +139,7 @@ async def _reaching(sha256: str = "") -> AsyncIterator[None]:
 async def _pieces(stream: AsyncIterator[object]) -> AsyncIterator[bytes]:
     async with _reaching():
         async for piece in stream:
-            yield bytes(piece)  # type: ignore[call-overload]
+            yield bytes(piece)  # type: ignore[call-overload]  # a buffer
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -36,7 +36,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
 }
 
 
-async def receive_import(request: Request, actor: Actor, services: ServicesDep) -> ImportUpload:  # noqa: ARG001
+async def receive_import(request: Request, actor: Actor, services: ServicesDep) -> ImportUpload:  # noqa: ARG001 - who calls
     """The file in the body of `request`; nothing of it stays in the store when it is refused here."""
     refuse_announced(request, services.imports.max_bytes + MAX_FORM_BYTES)
     content_type = request.headers.get("content-type", "")

@@ -120,7 +120,7 @@ class RouteLimits(Limiter):
         self._declared: dict[Endpoint, Sequence[Limit] | None] = {}
         self._general = _limit(Budget.REQUESTS, settings)
         for endpoint in EXEMPT:
-            self.exempt(endpoint)  # type: ignore[no-untyped-call]
+            self.exempt(endpoint)  # type: ignore[no-untyped-call]  # slowapi has no types
         for budget, endpoints in TIGHTER:
             for endpoint in endpoints:  # slowapi's decorator would want every route to take the request
                 self._route_limits.setdefault(_name_of(endpoint), []).append(_limit(budget, settings))

@@ -74,7 +74,7 @@ async def list_openai_files(
     services: ServicesDep,
     after: After = None,
     limit: PageSize = 100,
-    order: NewestFirst = None,  # noqa: ARG001
+    order: NewestFirst = None,  # noqa: ARG001 - there is no other
 ) -> PageOf[FileRead]:
     """The documents of all your projects, the newest first."""
     most = min(limit, MOST_LISTED)

@@ -60,7 +60,7 @@ async def list_vector_stores(
     services: ServicesDep,
     after: AfterStore = None,
     limit: PageSize = 20,
-    order: NewestFirst = None,  # noqa: ARG001
+    order: NewestFirst = None,  # noqa: ARG001 - there is no other
 ) -> PageOf[StoreRead]:
     """Your projects and those shared with you, the newest first."""
     most = min(limit, MOST_LISTED)
@@ -119,7 +119,7 @@ async def list_vector_store_files(
     vector_store_id: StoreIdInPath,
     after: After = None,
     limit: PageSize = 20,
-    order: NewestFirst = None,  # noqa: ARG001 - there is one
+    order: NewestFirst = None,  # noqa: ARG001 - there is no other - there is one
 ) -> PageOf[StoreFileRead]:
     """The newest first."""
     most, before = min(limit, MOST_LISTED), uuid_of(after) if after else None

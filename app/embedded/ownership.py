@@ -129,4 +129,4 @@ async def _keep_running(server: Server) -> None:
             pause = WATCH_INTERVAL
         except ServerNotStarted as error:
             pause = min(pause * 2, LONGEST_PAUSE)
-            log.error("embedded.server_not_restarted", server=server.name, error=str(error), next_try_in=pause)  # noqa: TRY400
+            log.error("embedded.server_not_restarted", server=server.name, error=str(error), next_try_in=pause)  # noqa: TRY400 - said in one line

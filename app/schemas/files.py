@@ -100,7 +100,7 @@ class FileRead(Read):
     def url(self) -> str:
         return f"/api/v1/projects/{self.project_id}/files/{quote(self.path)}"
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator]  # as above
     @property
     def preview_url(self) -> str | None:
         """A small picture of a picture, the first lines of a text; null for all else."""

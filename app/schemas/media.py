@@ -65,7 +65,7 @@ class MediaRead(Read):
     created_at: Timestamp
     updated_at: Timestamp
 
-    @computed_field(description="What is shown; of pictures, with nothing that they say of themselves.")  # type: ignore[prop-decorator]
+    @computed_field(description="What is shown; of pictures, with nothing that they say of themselves.")  # type: ignore[prop-decorator]  # pydantic's way
     @property
     def content_url(self) -> str:
         return f"/api/v1/memories/{self.memory_id}/media/{self.id}/content"

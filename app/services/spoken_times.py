@@ -139,13 +139,13 @@ def _holiday_of(name: str, year: int) -> Span:
         sunday = datetime.combine(easter(year), datetime.min.time())
         return sunday - 2 * DAY, sunday + 2 * DAY
     if name.startswith("new year"):
-        start = datetime(year, 12, 31) if name.endswith("eve") else datetime(year, 1, 1)  # noqa: DTZ001
+        start = datetime(year, 12, 31) if name.endswith("eve") else datetime(year, 1, 1)  # noqa: DTZ001 - a wall clock
         return start, start + DAY
     if name == "halloween":
-        return datetime(year, 10, 31), datetime(year, 11, 1)  # noqa: DTZ001
+        return datetime(year, 10, 31), datetime(year, 11, 1)  # noqa: DTZ001 - a wall clock
     first = 24
     last = 25 if name == "christmas eve" else 27
-    return datetime(year, 12, first), datetime(year, 12, last)  # noqa: DTZ001
+    return datetime(year, 12, first), datetime(year, 12, last)  # noqa: DTZ001 - a wall clock
 
 
 def _decade(match: re.Match[str], now: datetime) -> Span:

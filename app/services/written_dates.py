@@ -54,7 +54,7 @@ def _year_first(text: str) -> Span | None:
     try:
         if match[3] is None:
             return month_of(int(match[1]), int(match[2]))
-        start = datetime(int(match[1]), int(match[2]), int(match[3]))  # noqa: DTZ001
+        start = datetime(int(match[1]), int(match[2]), int(match[3]))  # noqa: DTZ001 - a wall clock
     except ValueError:
         return None
     return start, start + DAY
@@ -122,7 +122,7 @@ def year_of(year: int) -> Span:
 
 
 def month_of(year: int, month: int) -> Span:
-    start = datetime(year, month, 1)  # noqa: DTZ001
+    start = datetime(year, month, 1)  # noqa: DTZ001 - a wall clock
     return start, (start + timedelta(days=31)).replace(day=1)
 
 

@@ -16,5 +16,5 @@ class NoteCandidate:
     def __init__(self, candidates: CandidateService) -> None:
         self._candidates = candidates
 
-    async def process(self, task: RunningTask, params: NoteCandidateParams) -> Mapping[str, Any]:  # noqa: ARG002
+    async def process(self, task: RunningTask, params: NoteCandidateParams) -> Mapping[str, Any]:  # noqa: ARG002 - a handler's form
         return await self._candidates.note(params.session_id, params.message_id)

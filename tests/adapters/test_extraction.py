@@ -72,7 +72,7 @@ def environment_of(process: int) -> str:
 
 async def wait_until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 (of other processes: nobody can set an event)
+        while not condition():
             await asyncio.sleep(0.02)
 
 

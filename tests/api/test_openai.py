@@ -61,7 +61,7 @@ async def add_text(client: AsyncClient, user: User, text: str, title: str, proje
     document = (await client.post(DOCUMENTS, json=body, headers=user.headers)).json()["document"]
     async with asyncio.timeout(30):
         path = f"{DOCUMENTS}/{document['id']}"
-        while (await client.get(path, headers=user.headers)).json()["status"] in UNDER_WAY:  # noqa: ASYNC110
+        while (await client.get(path, headers=user.headers)).json()["status"] in UNDER_WAY:
             await asyncio.sleep(0.05)
     return document["id"]
 
@@ -178,7 +178,7 @@ async def test_a_client_that_leaves_stops_the_language_model(door: Door, model: 
             pass
         await stream.close()
         async with asyncio.timeout(10):
-            while model.hung_up == before:  # noqa: ASYNC110
+            while model.hung_up == before:
                 await asyncio.sleep(0.02)
 
 

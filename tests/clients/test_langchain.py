@@ -61,7 +61,7 @@ async def test_langchains_own_tests_pass(committed_settings: Settings, live: Liv
             added = (await client.post(DOCUMENTS, json=body, headers=user.headers)).json()["document"]["id"]
             path = f"{DOCUMENTS}/{added}"
             async with asyncio.timeout(60):
-                while (await client.get(path, headers=user.headers)).json()["status"] in UNDER_WAY:  # noqa: ASYNC110
+                while (await client.get(path, headers=user.headers)).json()["status"] in UNDER_WAY:
                     await asyncio.sleep(0.1)
         store = f"vs_{UUID(project['id']).hex}"
         process = await asyncio.create_subprocess_exec(

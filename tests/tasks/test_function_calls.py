@@ -112,7 +112,7 @@ async def test_a_function_is_called_reports_delivers_and_ends_its_task(
             assert (put.status_code, put.json()["path"]) == (201, f"functions/{task['id']}/out.txt")
             assert (await client.post(f"{path}/progress", json=report, headers=token)).status_code == 204
             async with asyncio.timeout(5):
-                while (seen := await read(client, owner, task["id"]))["progress"] != 0.5:  # noqa: ASYNC110
+                while (seen := await read(client, owner, task["id"]))["progress"] != 0.5:
                     await asyncio.sleep(0.02)
             assert (seen["message"], seen["preview_url"]) == ("half", put.json()["preview_url"])
             done = {"result": {"characters": 4}}
@@ -140,7 +140,7 @@ async def test_a_call_goes_on_with_the_next_worker_and_a_runner_may_want_to_be_c
         async with working(calling):
             first, second = await runner.wait_for(2)
             async with asyncio.timeout(5):
-                while not (await call_of(calling, task["id"])).is_accepted:  # noqa: ASYNC110
+                while not (await call_of(calling, task["id"])).is_accepted:
                     await asyncio.sleep(0.01)
         void, token = [{"X-Callback-Token": one.json["data"]["callback"]["token"]} for one in (first, second)]
         assert first.id != second.id
@@ -236,7 +236,7 @@ async def test_the_example_runs_functions(settings: Settings):
                 params = {"url": f"http://127.0.0.1:{port}/", "input": {"text": "land ahoy"}}
                 task = await start(client, ada, project["id"], "call_function", params=params)
                 async with asyncio.timeout(30):
-                    while (ended := await read(client, ada, task["id"]))["finished_at"] is None:  # noqa: ASYNC110
+                    while (ended := await read(client, ada, task["id"]))["finished_at"] is None:
                         await asyncio.sleep(0.1)
             finally:
                 await stop_process(runner)

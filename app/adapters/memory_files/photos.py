@@ -96,7 +96,7 @@ def _is_photo(name: str) -> bool:
 
 def _changed(part: zipfile.ZipInfo) -> datetime | None:
     try:
-        changed = datetime(*part.date_time)  # noqa: DTZ001
+        changed = datetime(*part.date_time)  # noqa: DTZ001 - a wall clock
     except ValueError:
         return None
     return changed if changed >= FIRST_CLOCK else None

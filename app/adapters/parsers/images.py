@@ -185,7 +185,7 @@ def _shown(upright: Image.Image, original: Image.Image, media_type: str) -> Rend
     options: dict[str, Any]
     match media_type:
         case "image/jpeg" if upright.mode in ("L", "RGB"):
-            kind, options = "JPEG", {"qtables": original.quantization, "subsampling": _sampling(original)}  # type: ignore[attr-defined]
+            kind, options = "JPEG", {"qtables": original.quantization, "subsampling": _sampling(original)}  # type: ignore[attr-defined]  # JPEGs have it
         case "image/png" | "image/bmp":
             kind, options = "PNG", {}
         case "image/gif":
@@ -225,6 +225,6 @@ def _plain(image: Image.Image) -> Image.Image:
 def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     """With what is said of it left out: Pillow would write comments, resolutions and more along."""
     kept = {name: image.info[name] for name in ("transparency",) if name in image.info}
-    written, image.info = io.BytesIO(), kept  # type: ignore[assignment]
+    written, image.info = io.BytesIO(), kept  # type: ignore[assignment]  # other keys than declared
     image.save(written, kind, **{name: value for name, value in options.items() if value is not None})
     return written.getvalue()
