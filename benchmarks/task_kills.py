@@ -96,7 +96,7 @@ async def live_and_die(environment: dict[str, str], log: Path, watch: Watch, is_
             worker = await asyncio.create_subprocess_exec(
                 *hearth("worker"), env=environment, stdout=output, stderr=output
             )
-        while not has_begun(log) and not is_over.is_set():  # noqa: ASYNC110 - it is in another process
+        while not has_begun(log) and not is_over.is_set():
             await asyncio.sleep(0.1)
         watch.at_work += 1
         with contextlib.suppress(TimeoutError):

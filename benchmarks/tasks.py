@@ -98,7 +98,7 @@ async def rate(door: Door, is_done: Callable[[], Awaitable[bool]]) -> float:
     started = time.perf_counter()
     await door.knock(TASKS)
     knocked = time.perf_counter() - started
-    while not await is_done():  # noqa: ASYNC110 - it is in another process
+    while not await is_done():
         await asyncio.sleep(0.02)
     taken = time.perf_counter() - started
     print(f"    {TASKS / taken:5.0f}/s (started {TASKS / knocked:.0f}/s)", flush=True)
@@ -167,7 +167,7 @@ async def time_of_few(settings: Settings, project_id: str, user: User) -> float:
         started = time.perf_counter()
         await queue_rows(settings, project_id, user, "bench_at_the_end", FEW)
         unfinished = "SELECT count(*) FROM tasks WHERE project_id = $1 AND status IN ('queued', 'running')"
-        while await database.fetchval(unfinished, project_id):  # noqa: ASYNC110 - it is in another process
+        while await database.fetchval(unfinished, project_id):
             await asyncio.sleep(0.005)
         times.append(time.perf_counter() - started)
     await database.close()

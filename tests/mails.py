@@ -34,7 +34,7 @@ async def mails_to(resources: Resources, to: str) -> list[EmailMessage]:
     """The same, after everything that waits was sent, by this process or by a worker beside it."""
     async with asyncio.timeout(10):
         await resources.services.mails.send_due()
-        while await execute(resources, select(OutgoingMail.id).limit(1)) is not None:  # noqa: ASYNC110 - it has no event
+        while await execute(resources, select(OutgoingMail.id).limit(1)) is not None:
             await asyncio.sleep(0.05)
     return read_mails(resources.settings, to)
 

@@ -203,7 +203,7 @@ async def start_stand_in(**person: Any) -> AsyncIterator[StandIn]:
     serving = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(PATIENCE):
-            while not server.started:  # noqa: ASYNC110 - it has no event for this
+            while not server.started:
                 await asyncio.sleep(0.01)
         yield stand_in
     finally:

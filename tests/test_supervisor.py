@@ -149,7 +149,7 @@ async def answer_to_a_stranger(url: str) -> str:
         accepted = await client.post("/api/v1/documents", json={"text": "The lamp is lit at nine.", "title": "Lamp"})
         path = f"/api/v1/documents/{accepted.json()['document']['id']}"
         async with asyncio.timeout(PATIENCE):
-            while (await client.get(path)).json()["status"] != "ready":  # noqa: ASYNC110 - set by another process
+            while (await client.get(path)).json()["status"] != "ready":
                 await asyncio.sleep(0.1)
         answer: str = (await client.post("/api/v1/query", json={"question": "When is the lamp lit?"})).json()["answer"]
         return answer

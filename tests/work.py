@@ -15,7 +15,7 @@ async def run_queued_tasks(resources: Resources) -> None:
     try:
         async with asyncio.timeout(PATIENCE):
             while await dispatcher.start_next():
-                while not dispatcher.is_idle:  # noqa: ASYNC110 - what is waited for has no event
+                while not dispatcher.is_idle:
                     await asyncio.sleep(0.005)
     finally:
         await dispatcher.stop()

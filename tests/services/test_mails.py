@@ -127,6 +127,6 @@ async def test_a_worker_sends_what_is_queued(live: LiveServer, committed: Resour
     async with live.client() as client:
         assert (await register(client, email)).status_code == 201
     async with asyncio.timeout(20):
-        while not read_mails(committed.settings, email):  # noqa: ASYNC110 - it has no event
+        while not read_mails(committed.settings, email):
             await asyncio.sleep(0.05)
     assert len(read_mails(committed.settings, email)) == 1

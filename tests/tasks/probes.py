@@ -104,7 +104,7 @@ async def run_once(resources: Resources, probe: Probe, execution: TaskExecution 
     """Work on what is free now, until it has ended."""
     dispatcher = Dispatcher([probe], execution or resources.services.execution, concurrency=8)
     while await dispatcher.start_next():
-        while not dispatcher.is_idle:  # noqa: ASYNC110 - what is waited for has no event
+        while not dispatcher.is_idle:
             await asyncio.sleep(0.005)
 
 
@@ -145,5 +145,5 @@ async def heard(resources: Resources, place: Place) -> AsyncIterator[list[dict[s
 
 async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - it is in the database
+        while not await condition():
             await asyncio.sleep(0.02)

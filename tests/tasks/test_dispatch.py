@@ -217,7 +217,7 @@ async def test_ten_tasks_do_not_wait_for_the_thousands_of_another_project(commit
         if turn == 2:
             queued = [await queue(committed, few, probe.task_type) for _ in range(10)]
         await dispatcher.start_next()
-        while not dispatcher.is_idle:  # noqa: ASYNC110 - what is waited for has no event
+        while not dispatcher.is_idle:
             await asyncio.sleep(0.005)
         begun.append(len([one for one in await status_of(committed, *queued) if one == "succeeded"]))
     assert begun[3] == 10, f"eight and two alone would have been done after two turns: {begun}"

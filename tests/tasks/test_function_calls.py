@@ -64,7 +64,7 @@ async def working(resources: Resources) -> AsyncIterator[Dispatcher]:
 
 async def wait_until_idle(dispatcher: Dispatcher) -> None:
     async with asyncio.timeout(10):
-        while not dispatcher.is_idle:  # noqa: ASYNC110 - what is waited for has no event
+        while not dispatcher.is_idle:
             await asyncio.sleep(0.01)
 
 
