@@ -1,5 +1,6 @@
 """ZIP archives that somebody gives us: opened when their list of contents is known to be one that can be read."""
 
+import asyncio
 import contextlib
 import io
 import zipfile
@@ -7,8 +8,6 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import IO, Final
-
-import anyio.to_thread
 
 from app.errors import ExtractionFailed
 
@@ -35,11 +34,12 @@ def open_packed(path: Path) -> Iterator[zipfile.ZipFile]:
     Raises:
         ExtractionFailed: CORRUPT, ENCRYPTED, or TOO_LARGE (more files than are read).
     """
-    try:
-        archive = zipfile.ZipFile(_Sparing(io.FileIO(path)))
-    except BROKEN as error:
-        raise ExtractionFailed("CORRUPT", "The archive is damaged or incomplete.") from error
-    with archive:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(_Sparing(io.FileIO(path)))
+            archive = stack.enter_context(zipfile.ZipFile(file))
+        except BROKEN as error:
+            raise ExtractionFailed("CORRUPT", "The archive is damaged or incomplete.") from error
         if any(part.flag_bits & 1 for part in archive.infolist()):
             raise ExtractionFailed("ENCRYPTED", "The archive is protected by a password.")
         yield archive
@@ -47,9 +47,9 @@ def open_packed(path: Path) -> Iterator[zipfile.ZipFile]:
 
 async def read_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> AsyncIterator[bytes]:
     """The bytes of a file of it. Raises ExtractionFailed: CORRUPT."""
-    file = await anyio.to_thread.run_sync(_open_part, archive, part)
+    file = await asyncio.to_thread(_open_part, archive, part)
     with file:
-        while piece := await anyio.to_thread.run_sync(_read_piece, file):
+        while piece := await asyncio.to_thread(_read_piece, file):
             yield piece
 
 
