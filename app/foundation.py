@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.adapters.embeddings import Embedder, open_embedder
 from app.adapters.extraction import Extractor
 from app.adapters.fetching import Fetcher
+from app.adapters.identity_provider import OpenIDProvider, open_provider
 from app.adapters.images import ImageServer, open_image_server
 from app.adapters.llm import LanguageModel, open_language_model
 from app.adapters.mail import MailSender, open_mail_sender
 from app.adapters.object_storage import ObjectStorage
-from app.adapters.oidc import OpenIDProvider, open_provider
 from app.adapters.pictures import Pictures
 from app.adapters.reranker import Reranker, open_reranker
 from app.adapters.sparse import SparseEncoder, open_sparse_encoder

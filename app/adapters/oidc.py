@@ -18,8 +18,9 @@ import httpx2
 import structlog
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
+from app.adapters.identity_provider import Attempt, ProviderAccount
 from app.errors import InvalidCredentials, ServiceUnavailable
-from app.security import Expected, NotBelieved, PublicKeys, UnknownKey, import_keys, read_id_token
+from app.security.id_tokens import Expected, NotBelieved, PublicKeys, UnknownKey, import_keys, read_id_token
 from app.settings import OIDCSettings
 
 log = structlog.get_logger(__name__)
@@ -34,30 +35,6 @@ NOT_UNDERSTOOD: Final = "The sign-in provider gave an answer that cannot be used
 
 class Unusable(ValueError):
     """An answer that is no JSON object, is too large, or contradicts the settings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One sign-in: `state` comes back with the browser, `nonce` in the ID token, `verifier` proves that we began it."""
-
-    state: str
-    nonce: str
-    verifier: str
-    redirect_uri: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderAccount:
-    """Who somebody is at the provider. `subject` never changes and is never given to somebody else; all else may."""
-
-    issuer: str
-    subject: str
-    email: str | None
-    is_email_verified: bool | None
-    """None where the provider does not say."""
-    name: str | None
-    access_token: str
-    refresh_token: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +67,7 @@ class Discovered:
         )
 
 
-class OpenIDProvider:
+class Provider:
     def __init__(self, client: AsyncOAuth2Client, settings: OIDCSettings) -> None:
         self._client = client
         self._settings = settings
@@ -236,11 +213,8 @@ class OpenIDProvider:
 
 
 @contextlib.asynccontextmanager
-async def open_provider(settings: OIDCSettings) -> AsyncIterator[OpenIDProvider | None]:
-    """The provider that is configured, None where there is none; nothing is asked of it yet."""
-    if not settings.issuer:
-        yield None
-        return
+async def connect(settings: OIDCSettings) -> AsyncIterator[Provider]:
+    """The provider that is configured; nothing is asked of it yet."""
     client = AsyncOAuth2Client(
         settings.client_id,
         settings.client_secret.get_secret_value() or None,
@@ -249,7 +223,7 @@ async def open_provider(settings: OIDCSettings) -> AsyncIterator[OpenIDProvider 
         timeout=settings.timeout.total_seconds(),
     )
     async with client:
-        yield OpenIDProvider(client, settings)
+        yield Provider(client, settings)
 
 
 async def _read_object(response: httpx2.Response) -> dict[str, Any]:

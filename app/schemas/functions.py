@@ -27,7 +27,7 @@ class CallFunctionParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: str = Field(max_length=LONGEST_URL, examples=["https://functions.example.org/render"])
-    function: str = Field("", pattern=r"^[\w.-]{0,100}$", description="A name that the runner knows it by.")
+    function: str = Field("", max_length=100, pattern=r"^[\w.-]*$", description="A name that the runner knows it by.")
     input: PlainObject = Field(default_factory=dict)
     timeout_seconds: int = Field(600, ge=1, le=LONGEST_DAY, description="How long it may take.")
     folder: ProjectPath | None = None

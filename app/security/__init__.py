@@ -1,7 +1,9 @@
-"""Passwords, tokens, random secrets and encryption: every line of cryptography is in here."""
+"""Passwords, tokens, random secrets and encryption: every line of cryptography is in here.
+
+What reads ID tokens is imported from `app.security.id_tokens`, by the one who needs it: its libraries are large.
+"""
 
 from app.security.encryption import Cipher, Undecryptable, make_cipher
-from app.security.id_tokens import Expected, NotBelieved, PublicKeys, UnknownKey, import_keys, read_id_token
 from app.security.kept_keys import encryption_key, jwt_secret
 from app.security.passwords import LONGEST_PASSWORD, Passwords, Verdict
 from app.security.secrets import (
@@ -21,23 +23,18 @@ __all__ = [
     "LONGEST_PASSWORD",
     "Cipher",
     "Claims",
-    "Expected",
-    "NotBelieved",
     "PasswordPolicy",
     "Passwords",
-    "PublicKeys",
     "SecretKind",
     "TokenType",
     "Tokens",
     "Undecryptable",
-    "UnknownKey",
     "Verdict",
     "csrf_token_of",
     "digest_of",
     "encryption_key",
     "function_secrets",
     "has_digest",
-    "import_keys",
     "is_same_secret",
     "is_secret",
     "jwt_secret",
@@ -45,6 +42,5 @@ __all__ = [
     "make_secret",
     "make_tokens",
     "make_webhook_secret",
-    "read_id_token",
     "sign_webhook",
 ]

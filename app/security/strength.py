@@ -1,11 +1,10 @@
 """Which passwords are good enough: long, not easy to guess, and nothing that others know of the person."""
 
 import asyncio
+import importlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
-
-from zxcvbn import zxcvbn
 
 from app.errors import InvalidInput, ServiceUnavailable
 from app.settings import PasswordSettings
@@ -47,8 +46,11 @@ class PasswordPolicy:
 
 
 def _judge(password: str, known: Sequence[str]) -> tuple[int, Sequence[str]]:
-    """From 0 (at once) to 4 (not in a lifetime), and what makes it easy."""
-    verdict = zxcvbn(password[:LOOKED_AT], user_inputs=known)
+    """From 0 (at once) to 4 (not in a lifetime), and what makes it easy.
+
+    The lists of common words are 12 MB, and most processes never need them.
+    """
+    verdict = importlib.import_module("zxcvbn").zxcvbn(password[:LOOKED_AT], user_inputs=known)
     feedback = verdict["feedback"]
     advice = [feedback["warning"], *feedback["suggestions"]]
     return int(verdict["score"]), [sentence for sentence in advice if sentence]

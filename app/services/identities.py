@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
-from app.adapters.oidc import Attempt, OpenIDProvider, ProviderAccount
+from app.adapters.identity_provider import Attempt, OpenIDProvider, ProviderAccount
 from app.errors import (
     BadRequest,
     Conflict,

@@ -19,7 +19,7 @@ from sqlalchemy import func, select, update
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
-from app.adapters.oidc import open_provider
+from app.adapters.identity_provider import open_provider
 from app.models import AuditEntry, Identity, User
 from app.models.encrypted import IDENTITY_ACCESS_TOKEN, IDENTITY_REFRESH_TOKEN
 from app.resources import Resources
