@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,20 @@ LAST_STAGE = DOCKERFILE[max(place for place, (name, _) in enumerate(DOCKERFILE) 
 
 def arguments_of(name: str) -> list[str]:
     return [arguments for each, arguments in LAST_STAGE if each == name]
+
+
+def wait_for_handler(parent: int) -> int:
+    """The only child of `parent`, once it has asked for SIGTERM."""
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with suppress(FileNotFoundError, ValueError, IndexError):
+            child = int(children.read_text())
+            caught = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{child}/status").read_text(), re.MULTILINE)[0]
+            if int(caught, 16) & 1 << (signal.SIGTERM - 1):
+                return child
+        time.sleep(0.05)
+    raise AssertionError("it never asked for signals")
 
 
 def routes() -> set[str]:
@@ -170,8 +185,7 @@ def test_the_entry_point_ends_at_once_when_it_is_stopped_as_the_first_process(se
     unshare = ["unshare", "--pid", "--fork", "--mount-proc", *ENTRY_POINT, "true"]
     with subprocess.Popen(unshare, env=silent, stderr=subprocess.DEVNULL) as outside:
         try:
-            time.sleep(3)  # until it has asked for signals
-            first = int(Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text())
+            first = wait_for_handler(outside.pid)
             began = time.monotonic()
             os.kill(first, signal.SIGTERM)
             assert outside.wait(10) == 128 + signal.SIGTERM
