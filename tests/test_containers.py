@@ -1,5 +1,6 @@
 """The image, its entry point and the compose file keep what docs/deployment.md promises of them."""
 
+import asyncio
 import json
 import os
 import re
@@ -161,27 +162,31 @@ def test_the_profile_for_a_language_model_starts_nothing_unless_asked():
     assert not any(set(service.get("depends_on", {})) & set(of_profiles) for service in OURS.values())
 
 
-def test_the_entry_point_waits_and_becomes_the_command(settings: Settings):
-    environment = environment_of(settings)
-    said = subprocess.run(
-        [*ENTRY_POINT, "sh", "-c", "echo $$"], env=environment, capture_output=True, text=True, timeout=30
-    )
-    assert said.returncode == 0, said.stderr
+async def entry_point(environment: dict[str, str], *command: str) -> tuple[int, int | None, str, str]:
+    """Process id, exit code, standard output and standard error."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*ENTRY_POINT, *command, env=environment, stdout=pipe, stderr=pipe)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    return process.pid, process.returncode, output.decode(), errors.decode()
 
-    started = subprocess.Popen([*ENTRY_POINT, "sh", "-c", "echo $$"], env=environment, stdout=subprocess.PIPE)
-    assert int(started.communicate(timeout=30)[0]) == started.pid, "signals for the container reach the program itself"
+
+async def test_the_entry_point_waits_and_becomes_the_command(settings: Settings):
+    environment = environment_of(settings)
+    pid, code, output, errors = await entry_point(environment, "sh", "-c", "echo $$")
+    assert code == 0, errors
+    assert int(output) == pid, "signals for the container reach the program itself"
 
     nowhere = environment | {"REDIS_URL": f"redis://127.0.0.1:{free_port()}", "WAIT_SECONDS": "0.1"}
-    refused = subprocess.run([*ENTRY_POINT, "true"], env=nowhere, capture_output=True, text=True, timeout=30)
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("REDIS_URL: no answer")
+    _, code, _, errors = await entry_point(nowhere, "true")
+    assert code == 1
+    assert errors.startswith("REDIS_URL: no answer")
 
 
 @pytest.mark.skipif(
     shutil.which("unshare") is None or os.geteuid() != 0, reason="only root can make a process the first one"
 )
-def test_the_entry_point_ends_at_once_when_it_is_stopped_as_the_first_process(settings: Settings, tmp_path: Path):
-    silent = environment_of(settings, DATABASE_URL=f"postgresql+asyncpg://127.0.0.1:{free_port()}/x", WAIT_SECONDS="60")
+def test_the_entry_point_ends_at_once_when_it_is_stopped_as_the_first_process():
+    silent = os.environ | {"DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/x", "WAIT_SECONDS": "60"}
     unshare = ["unshare", "--pid", "--fork", "--mount-proc", *ENTRY_POINT, "true"]
     with subprocess.Popen(unshare, env=silent, stderr=subprocess.DEVNULL) as outside:
         try:
