@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app import __version__
 from app.main import create_app
 from app.server import GRACE
 from app.settings import Settings, environment_names, load_settings
@@ -36,6 +37,13 @@ def test_every_manifest_is_listed_but_the_example_of_secrets():
     there = {path.name for path in FOLDER.glob("*.yaml")}
     assert there - set(listed) == {"kustomization.yaml", "secret.example.yaml"}
     assert set(PODS) == {"hearth-server", "hearth-worker", "hearth-migrate"}
+
+
+def test_the_image_is_that_of_this_version():
+    images = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["images"]
+    declared = (FOLDER.parent.parent / "pyproject.toml").read_text()
+    assert [image["newTag"] for image in images] == [__version__]
+    assert f'version = "{__version__}"' in declared
 
 
 @pytest.mark.parametrize("name", PODS)
@@ -98,7 +106,8 @@ def test_a_server_has_time_to_leave_and_nobody_is_sent_to_one_that_goes():
     pod = PODS["hearth-server"]["spec"]
     before = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
     assert before >= pod["containers"][0]["readinessProbe"]["periodSeconds"]
-    assert pod["terminationGracePeriodSeconds"] >= before + GRACE + CLOSING
+    draining = int(CONFIGURATION.get("DRAIN_SECONDS", "0"))
+    assert pod["terminationGracePeriodSeconds"] >= before + draining + GRACE + CLOSING
     for name in ("hearth-server", "hearth-worker"):
         assert MANIFESTS["Deployment", name]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
         assert MANIFESTS["PodDisruptionBudget", name]["spec"]["maxUnavailable"] == 1
