@@ -1,6 +1,9 @@
 """What an installation brings along is listed, with licences that are allowed."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from docs.generate import LICENCES
 from ops.supply_chain import ALLOWED, LOCK, STATED, bill_of_materials, identifiers, licence_of, licences_text
 
+LOADS_MODELS = "import app.adapters.minilm, app.adapters.splade, kreuzberg, tokenizers"
 LINES = [line for line in LOCK.read_text().splitlines() if re.match(r"[a-z0-9]", line)]
 PINNED = {(line.split("==")[0].split("[")[0], re.split(r"==|\s", line)[1]) for line in LINES}
 
@@ -45,3 +49,9 @@ def test_the_bill_of_materials_names_every_version_and_who_needs_it():
     declared = (Path(LOCK).parent / "pyproject.toml").read_text().split("dependencies = [")[1].split("\n]")[0]
     assert directly == set(re.findall(r'^ +"([a-z0-9-]+)', declared, re.MULTILINE))
     assert bill_of_materials() == bill, "the same for the same lock"
+
+
+def test_no_package_reports_to_its_makers(tmp_path: Path):
+    loaded = {"HOME": str(tmp_path), "PYTHONPATH": str(LOCK.parent), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", LOADS_MODELS], env=loaded, check=True, timeout=60)
+    assert list(tmp_path.rglob("*")) == [], "such as a name for this machine, and what is to be sent"
