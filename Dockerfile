@@ -22,7 +22,8 @@ LABEL org.opencontainers.image.title="Hearth" \
       org.opencontainers.image.description="AI conversations that know your documents and remember your life."
 RUN groupadd --system --gid 10001 hearth \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin hearth \
-    && install -d -o hearth -g hearth -m 700 /data
+    && install -d -o hearth -g hearth -m 700 /data \
+    && pip uninstall --yes pip
 WORKDIR /srv/hearth
 COPY --from=build /opt/hearth /opt/hearth
 COPY --from=build /srv/hearth ./
