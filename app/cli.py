@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,11 +79,39 @@ def migrate(revision: Annotated[str, typer.Argument(help="Schema revision.")] = 
 
 
 @app.command()
-def doctor() -> None:
-    """Check every dependency and say what to do."""
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
+) -> None:
+    """Check every dependency and say what to do; the exit status is 1 when one is ill."""
     with _servers(_settings()) as settings:
-        is_well = asyncio.run(_load("app.doctor").examine(settings, console))
+        physician = _load("app.doctor")
+        examined = (
+            physician.examine_for_machines(settings, sys.stdout.write)
+            if as_json
+            else physician.examine(settings, console)
+        )
+        is_well = asyncio.run(examined)
     raise typer.Exit(0 if is_well else 1)
+
+
+@app.command()
+def backup(
+    file: Annotated[str, typer.Argument(help="Where it goes; `-`: standard output. A name in .gz is compressed.")],
+) -> None:
+    """Everything as it is now, while the server goes on: the database and all files, but no settings and no keys."""
+    with _servers(_settings()) as settings, _saving():
+        seal = asyncio.run(_load("app.backup_commands").save(settings, file, complaints))
+    raise typer.Exit(1 if seal.missing else 0)
+
+
+@app.command()
+def restore(
+    file: Annotated[str, typer.Argument(help="What `hearth backup` has written; `-`: standard input.")],
+    force: Annotated[bool, typer.Option("--force", help="Delete what the database holds.")] = False,
+) -> None:
+    """Fill an empty database from a backup, with no server running; an older one is migrated."""
+    with _servers(_settings()) as settings, _saving():
+        asyncio.run(_load("app.backup_commands").bring_back(settings, file, complaints, force=force))
 
 
 @app.command(name="rotate-keys")
@@ -243,6 +272,16 @@ def _complaining() -> Iterator[None]:
         raise typer.Exit(1) from error
     except (_load("httpx").HTTPError, OSError) as error:
         complaints.print(f"The server cannot be reached: {escape(str(error))}. Is `make run` running?", style="red")
+        raise typer.Exit(1) from error
+
+
+@contextlib.contextmanager
+def _saving() -> Iterator[None]:
+    """Say in one line why there is no backup, or nothing was restored."""
+    try:
+        yield
+    except _load("app.backup_commands").PROBLEMS as error:
+        complaints.print(escape(str(error) or type(error).__name__), style="red", highlight=False)
         raise typer.Exit(1) from error
 
 

@@ -1,6 +1,6 @@
 """Brings the database to the schema that this code expects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -49,6 +49,11 @@ async def migrate(settings: Settings, revision: str = "head") -> None:
 def expected_revision() -> str | None:
     """The newest revision that this code knows."""
     return ScriptDirectory(str(ROOT / "alembic")).get_current_head()
+
+
+def known_revisions() -> Sequence[str]:
+    """All that this code can migrate from, the newest first."""
+    return [script.revision for script in ScriptDirectory(str(ROOT / "alembic")).walk_revisions()]
 
 
 def current_revision(connection: Connection) -> str | None:
