@@ -11,9 +11,9 @@ from app.adapters.backup_files import BLOBS, FORMAT, TABLES, BackupWriter, Manif
 from app.adapters.storage import Storage
 from app.errors import NotFound
 from app.foundation import make_storage
-from app.migrations import known_revisions
 from app.repositories.dumps import Dump, TableShape
 from app.repositories.engine import create_engine
+from app.repositories.schema import known_revisions
 from app.settings import DatabaseSettings, Settings
 
 LONGEST: Final = timedelta(hours=12)  # for one table

@@ -46,8 +46,10 @@ def run() -> None:
 @app.command()
 def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")] = 1) -> None:
     """The HTTP and WebSocket server alone."""
-    _load("app.parent").exit_with_parent()
-    with _servers(_settings()) as settings:
+    settings = _settings()
+    _load("app.parent").exit_with_parent(settings.drain_seconds)
+    with _servers(settings) as settings:
+        _require_schema(settings)
         _load("uvicorn").run(**_load("app.server").server_options(settings), workers=workers)
 
 
@@ -61,6 +63,7 @@ def worker(
     _load("app.parent").exit_with_parent()
     with _servers(_settings()) as settings:
         _load("app.observability").configure_logging(settings)
+        _require_schema(settings)
         loop_factory = _load("uvicorn.loops.auto").auto_loop_factory()
         try:
             with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -249,6 +252,16 @@ def _servers(settings: Settings) -> Iterator[Settings]:
             yield running
         finally:
             runner.run(opened.__aexit__(None, None, None))
+
+
+def _require_schema(settings: Settings) -> None:
+    def warn(message: str) -> None:
+        complaints.print(escape(message), style="yellow", highlight=False)
+
+    problem = asyncio.run(_load("app.start_check").find_problem(settings, warn))
+    if problem is not None:
+        complaints.print(escape(problem), style="red", highlight=False)
+        raise typer.Exit(1)
 
 
 async def _work(settings: Settings) -> None:

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from app import __version__
 from app.foundation import Foundation, open_foundation
-from app.migrations import current_revision, expected_revision
-from app.repositories import UnitOfWork
+from app.migrations import current_revision
+from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.engine import create_engine
 from app.security import make_cipher
 from app.services.encryption import EncryptionService
@@ -38,8 +38,10 @@ async def _database(foundation: Foundation) -> str:
         revision = await connection.run_sync(current_revision)
     if extension is None:
         raise Unwell("pgvector is missing: install it, then run `hearth migrate`")
-    if revision != expected_revision():
-        raise Unwell(f"schema is at {revision}, expected {expected_revision()}: run `hearth migrate`")
+    async with _open_uow(foundation.engine)(is_reading=True) as reading:
+        problem = await reading.schema.find_problem()
+    if problem is not None:
+        raise Unwell(problem)
     return f"PostgreSQL {version}, pgvector {extension}, schema {revision}"
 
 
@@ -60,8 +62,7 @@ async def _embedder(foundation: Foundation) -> str:
     if sparse is not None:
         await sparse.check()
     indexer = Indexer(foundation.embedder, sparse)
-    uow = partial(UnitOfWork, async_sessionmaker(foundation.engine, expire_on_commit=False), lambda _: None)
-    waiting = await RenewalService(uow, indexer, batch_size=1).count_waiting()
+    waiting = await RenewalService(_open_uow(foundation.engine), indexer, batch_size=1).count_waiting()
     dense = f"{foundation.embedder.model}, {foundation.embedder.dimensions} dimensions"
     models = f"{dense}, and {sparse.model if sparse else 'no sparse model'}"
     return f"{models}; {waiting} passages wait to be renewed by a worker" if waiting else models
@@ -100,8 +101,11 @@ async def _encryption(foundation: Foundation) -> str:
 
 
 def _encryption_service(engine: AsyncEngine, settings: Settings) -> EncryptionService:
-    uow = partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False), lambda _: None)
-    return EncryptionService(uow, make_cipher(settings))
+    return EncryptionService(_open_uow(engine), make_cipher(settings))
+
+
+def _open_uow(engine: AsyncEngine) -> OpenUnitOfWork:
+    return partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False), lambda _: None)
 
 
 EXAMINATIONS: dict[str, tuple[Callable[[Foundation], Awaitable[str]], str]] = {

@@ -20,10 +20,11 @@ from app.adapters.backup_files import (
 from app.adapters.storage import Storage
 from app.backup import Refused, Tell, dump_of
 from app.foundation import make_storage
-from app.migrations import known_revisions, migrate, run_alembic
+from app.migrations import migrate, run_alembic
 from app.repositories import UnitOfWork
 from app.repositories.dumps import Dump, TableShape
 from app.repositories.engine import create_engine
+from app.repositories.schema import known_revisions
 from app.security import make_cipher
 from app.services.encryption import EncryptionService
 from app.settings import Settings

@@ -8,8 +8,9 @@ from uuid import uuid4
 
 from pgvector import HalfVector, SparseVector
 from pgvector.sqlalchemy import HALFVEC, SPARSEVEC
-from sqlalchemy import Column, insert, inspect, text
+from sqlalchemy import ARRAY, Column, insert, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
 from app.models import Base
 
@@ -17,14 +18,17 @@ TRICKY = 'Zoë’s "lamp"\t\\N\n\U0001f3ee'
 NAMES = itertools.count()
 
 
-async def fill(connection: AsyncConnection, sha256s: Iterator[str], **given: Any) -> None:
-    """Add a row to each table; `given` values stand in all columns of that name."""
+EMPTY = {"memory_links": {"message_id": None, "linked_id": None}}  # which has one target of three
+
+
+async def fill(connection: AsyncConnection, sha256s: Iterator[str]) -> None:
+    """Add a row to each table."""
     await connection.execute(text("SET session_replication_role = replica"))  # what belongs together is made up, too
     keys: dict[str, Mapping[str, Any]] = {}
     for table in Base.metadata.sorted_tables:
         values = {column.name: _value(column, keys, sha256s) for column in table.columns if column.computed is None}
-        await connection.execute(insert(table), {**values, **{name: given[name] for name in given if name in values}})
-        keys[table.name] = values
+        await connection.execute(insert(table), values | EMPTY.get(table.name, {}))
+        keys[table.name] = {"shelf_id": values.get("project_id"), **values}  # computed, and referred to
     await connection.execute(text("SET session_replication_role = origin"))
 
 
@@ -36,32 +40,31 @@ def _value(column: Column[Any], keys: Mapping[str, Mapping[str, Any]], sha256s: 
         if there is not None:
             return there[reference.column.name]
         return None
-    return _made_up(column)
+    return _made_up(column.type)
 
 
-def _made_up(column: Column[Any]) -> Any:
-    kind = type(column.type)
-    if kind is HALFVEC:
-        return HalfVector([0.5] * (column.type.dim or 384))
-    if kind is SPARSEVEC:
-        return SparseVector({1: 0.5, 7: 1.25}, column.type.dim or 1_000_000_000)
-    length = getattr(column.type, "length", None)
-    known = {
-        "UUID": uuid4(),
-        "VARCHAR": f"{next(NAMES)}"[: length or None],
-        "TEXT": TRICKY,
-        "INTEGER": 3,
-        "SMALLINT": 2,
-        "BIGINT": 1 << 40,
-        "FLOAT": 0.1,
-        "BOOLEAN": True,
-        "DATETIME": datetime(2023, 3, 5, 12, 30, 1, 234567, UTC),
-        "DATE": datetime(2023, 3, 5, tzinfo=UTC).date(),
+def _made_up(kind: TypeEngine[Any]) -> Any:
+    if isinstance(kind, HALFVEC):
+        return HalfVector([0.5] * (kind.dim or 384))
+    if isinstance(kind, SPARSEVEC):
+        return SparseVector({1: 0.5, 7: 1.25}, kind.dim or 1_000_000_000)
+    if isinstance(kind, ARRAY):
+        return [_made_up(kind.item_type)]
+    return {
+        "uuid": uuid4(),
+        "string": f"{next(NAMES)}"[: getattr(kind, "length", None)],
+        "text": TRICKY,
+        "integer": 3,
+        "small_integer": 2,
+        "big_integer": 1 << 40,
+        "float": 0.1,
+        "double": 0.1,
+        "boolean": True,
+        "datetime": datetime(2023, 3, 5, 12, 30, 1, 234567, UTC if getattr(kind, "timezone", False) else None),  # noqa: DTZ001
+        "date": datetime(2023, 3, 5, tzinfo=UTC).date(),
         "JSONB": {"a": [1, None, TRICKY]},
-        "BYTEA": bytes(range(256)),
-        "ARRAY": [1, 2, 3],
-    }
-    return known[column.type.__visit_name__.upper().replace("LARGE_BINARY", "BYTEA").replace("BIG_INTEGER", "BIGINT")]
+        "large_binary": bytes(range(256)),
+    }[kind.__visit_name__]
 
 
 async def contents(connection: AsyncConnection) -> dict[str, list[str]]:

@@ -13,13 +13,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 from alembic import command
 from app.adapters.backup_files import BackupDamaged, BackupReader, BackupWriter, Manifest
 from app.adapters.storage import LocalStorage
 from app.backup import Refused, make_backup
 from app.migrations import expected_revision, run_alembic
+from app.repositories.blobs import NAMING
 from app.repositories.engine import create_engine
 from app.resources import open_resources
 from app.restore import restore
@@ -29,6 +30,17 @@ from tests.rows import contents, fill
 
 LARGE = random.Random(1).randbytes(9_000_000)  # of three parts
 FILES = {hashlib.sha256(content).hexdigest(): content for content in (LARGE, b"", b"The lamp is lit.")}
+
+
+OLD_ROWS = (
+    "INSERT INTO users (id, name, role, is_active) VALUES (gen_random_uuid(), 'Ada', 'user', true)",
+    "INSERT INTO projects (id, owner_id, name) SELECT id, id, 'Old' FROM users",
+    (
+        "INSERT INTO tasks (id, project_id, owner_id, task_type, quality, params, status, progress, message, attempts)"
+        " SELECT gen_random_uuid(), id, id, 'a', 'b', '{}', 'failed', 0, '', number"
+        " FROM users, generate_series(1, 5) AS number"
+    ),
+)
 
 
 def silent(_: str) -> None:
@@ -152,15 +164,8 @@ async def test_a_backup_of_an_older_version_is_restored_and_then_migrated(settin
         await run_alembic(old.database, lambda config: command.upgrade(config, "0014"))
         engine = create_engine(old.database)
         async with engine.begin() as connection:
-            await connection.execute(text("SET session_replication_role = replica"))
-            await connection.execute(
-                text(
-                    "INSERT INTO tasks (id, project_id, owner_id, task_type, quality, params, status, progress,"
-                    " message, attempts)"
-                    " SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'a', 'b', '{}', 'failed',"
-                    " 0, '', number FROM generate_series(1, 5) AS number"
-                )
-            )
+            for statement in OLD_ROWS:
+                await connection.execute(text(statement))
         await engine.dispose()
         file = await saved(old)
     await restore(target, file, silent)
@@ -193,8 +198,8 @@ async def test_what_is_deleted_while_a_backup_is_made_is_in_it(source: Settings,
     await reached.wait()
     async with open_resources(source) as resources:
         async with resources.uow() as uow:
-            for name in ("documents", "media_renditions", "media", "memory_imports", "project_files"):
-                await uow._session.execute(text(f"DELETE FROM {name}"))
+            for column in NAMING:
+                await uow._session.execute(delete(column.class_))
         for sha256 in FILES:
             await resources.services.blobs.discard(sha256)
         with pytest.raises(Refused, match="Another backup"):

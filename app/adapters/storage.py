@@ -80,6 +80,7 @@ class LocalStorage:
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._incoming = self._root / "incoming"
+        self._checking: asyncio.Future[None] | None = None
 
     async def put(self, stream: AsyncIterator[bytes], *, max_bytes: int) -> StoredBlob:
         upload = await asyncio.to_thread(Upload, self._incoming)
@@ -124,7 +125,10 @@ class LocalStorage:
         return await asyncio.to_thread(self._list_older_than, time.time() - age.total_seconds())
 
     async def check(self) -> None:
-        await asyncio.to_thread(self._check)
+        """A disk that hangs holds the thread that asks it, for good: it is not given another one until it answers."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.get_running_loop().run_in_executor(None, self._check)
+        await asyncio.shield(self._checking)
 
     def _keep(self, upload: "Upload") -> StoredBlob:
         blob = upload.seal()
