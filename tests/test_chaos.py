@@ -110,6 +110,7 @@ async def ready(house: House) -> int:
 async def test_without_redis_rooms_go_on(house: House, _: int):
     proxy = house.proxies["redis"]
     async with visit(house.server, f"chat/{house.room}", house.owner.headers) as visitor:
+        await visitor.next()  # the seat is taken
         for number, break_it in enumerate((proxy.refuse, proxy.hang, proxy.slow)):
             await break_it()
             assert (await timed(house.say(f"{number} still here"))).status_code == 201
@@ -193,23 +194,31 @@ async def test_mails_go_out_as_soon_as_their_server_is_back(house: House, _: int
         await until(came, "the mail does not come")
 
 
-async def test_a_full_disk_is_told_and_what_is_small_enough_goes_on(settings: Settings, tmp_path: Path):
-    """A limit for the size of files stands for the end of the disk: writing fails in the middle."""
+@pytest.fixture(scope="module")
+async def lone(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveServer]:
+    """A server and a worker, with files on the disk."""
     async with cloned_database(settings) as cloned:
-        alone = cloned.model_copy(update={"data_dir": tmp_path})
-        async with start_server(alone, worker=False) as server, server.client() as client:
-            user = await make_user(client)
-            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        alone = cloned.model_copy(update={"data_dir": tmp_path_factory.mktemp("lone")})
+        async with start_server(alone, worker=True) as server:
+            yield server
 
-            async def upload(size: int) -> Response:
-                files = {"file": (f"{size}.txt", TEXT * size)}
-                return await client.post("/api/v1/documents", files=files, headers=user.headers)
 
-            refusal(await upload(10_000))
-            assert (await upload(10)).status_code == 202
-            assert not list((tmp_path / "blobs" / "incoming").iterdir()), "half a file stays behind"
-            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-            assert (await upload(10_000)).status_code == 202
+async def test_a_full_disk_is_told_and_what_is_small_enough_goes_on(lone: LiveServer):
+    """A limit for the size of files stands for the end of the disk: writing fails in the middle."""
+    async with lone.client() as client:
+        user = await make_user(client)
+        resource.prlimit(lone.process.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+
+        async def upload(size: int) -> Response:
+            files = {"file": (f"{size}.txt", TEXT * size)}
+            return await client.post("/api/v1/documents", files=files, headers=user.headers)
+
+        refusal(await upload(10_000))
+        assert (await upload(10)).status_code == 202
+        incoming = Path(lone.environment["DATA_DIR"]) / "blobs" / "incoming"
+        assert not list(incoming.iterdir()), "half a file stays behind"
+        resource.prlimit(lone.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        assert (await upload(10_000)).status_code == 202
 
 
 class Talkers:
@@ -221,9 +230,9 @@ class Talkers:
         self.documents: list[str] = []
         self.statuses: set[int] = set()
 
-    async def talk(self, name: int, until_when: float) -> None:
+    async def talk(self, name: int, *, is_over: asyncio.Event) -> None:
         number = 0
-        while time.monotonic() < until_when:
+        while not is_over.is_set():
             number += 1
             text = f"{name}: {number}"
             path = f"/api/v1/chat/{self._room}/messages"
@@ -267,20 +276,19 @@ class Talkers:
             await until(partial(is_read, self._client, self._owner, document), f"{document} is lost", patience=60)
 
 
-async def test_a_stop_under_load_loses_nothing(settings: Settings):
-    async with (
-        cloned_database(settings) as cloned,
-        start_server(cloned, worker=True) as server,
-        server.client() as client,
-    ):
+async def test_a_stop_under_load_loses_nothing(lone: LiveServer):
+    async with lone.client() as client:
         owner = await make_user(client)
         talkers = Talkers(client, owner, await make_room(client, owner))
-        talking = [asyncio.create_task(talkers.talk(name, time.monotonic() + 4)) for name in range(6)]
+        going = asyncio.Event()
+        talking = [asyncio.create_task(talkers.talk(name, is_over=going)) for name in range(6)]
         await asyncio.sleep(1)
-        server.process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(server.process.wait(), 10)
-        server.process = await start_process(server.environment, "serve")
-        await wait_until_live(server)
+        lone.process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(lone.process.wait(), 10)
+        lone.process = await start_process(lone.environment, "serve")
+        await wait_until_live(lone)
+        await asyncio.sleep(0.5)
+        going.set()
         await asyncio.gather(*talking)
         assert len(talkers.acknowledged) > 20
         await talkers.verify()
@@ -301,9 +309,10 @@ async def test_whatever_is_killed_comes_back_and_nothing_acknowledged_is_lost(se
             async with server.client() as client:
                 owner = await make_user(client)
                 talkers = Talkers(client, owner, await make_room(client, owner))
-                until_when = time.monotonic() + SECONDS
-                talking = [asyncio.create_task(talkers.talk(name, until_when)) for name in range(3)]
-                killed = await kill_in_turn(process.pid, server, until_when)
+                is_over = asyncio.Event()
+                talking = [asyncio.create_task(talkers.talk(name, is_over=is_over)) for name in range(3)]
+                killed = await kill_in_turn(process.pid, server, time.monotonic() + SECONDS)
+                is_over.set()
                 await asyncio.gather(*talking)
                 assert len(talkers.acknowledged) > 10, killed
                 await talkers.verify()
