@@ -10,6 +10,8 @@ UVX := $(UV) tool run --quiet --from
 PYTHON := python3.11 python3.12 python3.13 python3 python
 # How many requests `make fuzz` makes up for each operation, beside those that walk the edges of its schema
 EXAMPLES := 50
+# How long `make chaos` goes on killing processes, and, minute by minute, repeats the other faults
+CHAOS_SECONDS := 300
 SPECTRAL := @stoplight/spectral-cli@6.16.3
 ASYNCAPI_PARSER := @asyncapi/parser@3.6.3
 TYPESCRIPT := typescript@7.0.2
@@ -27,7 +29,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 RUNTIME := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-for-development
 
-.PHONY: help run install test check format-check lint types contracts format migrate doctor docs fuzz lint-api lint-ops \
+.PHONY: help run install test check format-check lint types contracts format migrate doctor docs fuzz chaos lint-api lint-ops \
   audit sbom bench lock hooks clean
 
 help: ## List what there is
@@ -76,6 +78,9 @@ docs: $(DEVELOPMENT) ## Write what is generated: .env.example, docs/*.json, docs
 
 fuzz: $(DEVELOPMENT) ## Ask the API far more than `make test` does, as every kind of caller (EXAMPLES=50 an operation)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_openapi.py tests/api/test_hostile_data.py
+
+chaos: $(DEVELOPMENT) ## Break everything Hearth depends on, again and again, for CHAOS_SECONDS=300
+	CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/pytest -m chaos
 
 lint-api: $(DEVELOPMENT) ## Check both descriptions and the types of the TypeScript client (needs Node; fetches tools once)
 	npx --yes $(SPECTRAL) lint --fail-severity=warn docs/openapi.json

@@ -9,6 +9,7 @@ import gc
 import importlib
 import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,8 +47,10 @@ def run() -> None:
 @app.command()
 def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")] = 1) -> None:
     """The HTTP and WebSocket server alone."""
-    _load("app.parent").exit_with_parent()
-    with _servers(_settings()) as settings:
+    settings = _settings()
+    _load("app.parent").exit_with_parent(settings.drain_seconds)
+    with _servers(settings) as settings:
+        _require_schema(settings)
         _load("app.main")
         _load("uvicorn").run(**_load("app.server").server_options(settings), workers=workers)
 
@@ -62,6 +65,7 @@ def worker(
     _load("app.parent").exit_with_parent()
     with _servers(_settings()) as settings:
         _load("app.observability").configure_logging(settings)
+        _require_schema(settings)
         loop_factory = _load("uvicorn.loops.auto").auto_loop_factory()
         try:
             with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -80,11 +84,39 @@ def migrate(revision: Annotated[str, typer.Argument(help="Schema revision.")] = 
 
 
 @app.command()
-def doctor() -> None:
-    """Check every dependency and say what to do."""
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
+) -> None:
+    """Check every dependency and say what to do; the exit status is 1 when one is ill."""
     with _servers(_settings()) as settings:
-        is_well = asyncio.run(_load("app.doctor").examine(settings, console))
+        physician = _load("app.doctor")
+        examined = (
+            physician.examine_for_machines(settings, sys.stdout.write)
+            if as_json
+            else physician.examine(settings, console)
+        )
+        is_well = asyncio.run(examined)
     raise typer.Exit(0 if is_well else 1)
+
+
+@app.command()
+def backup(
+    file: Annotated[str, typer.Argument(help="Where it goes; `-`: standard output. A name in .gz is compressed.")],
+) -> None:
+    """Everything as it is now, while the server goes on: the database and all files, but no settings and no keys."""
+    with _servers(_settings()) as settings, _saving():
+        seal = asyncio.run(_load("app.backup_commands").save(settings, file, complaints))
+    raise typer.Exit(1 if seal.missing else 0)
+
+
+@app.command()
+def restore(
+    file: Annotated[str, typer.Argument(help="What `hearth backup` has written; `-`: standard input.")],
+    force: Annotated[bool, typer.Option("--force", help="Delete what the database holds.")] = False,
+) -> None:
+    """Fill an empty database from a backup, with no server running; an older one is migrated."""
+    with _servers(_settings()) as settings, _saving():
+        asyncio.run(_load("app.backup_commands").bring_back(settings, file, complaints, force=force))
 
 
 @app.command(name="rotate-keys")
@@ -230,6 +262,16 @@ def _servers(settings: Settings) -> Iterator[Settings]:
             runner.run(opened.__aexit__(None, None, None))
 
 
+def _require_schema(settings: Settings) -> None:
+    def warn(message: str) -> None:
+        complaints.print(escape(message), style="yellow", highlight=False)
+
+    problem = asyncio.run(_load("app.start_check").find_problem(settings, warn))
+    if problem is not None:
+        complaints.print(escape(problem), style="red", highlight=False)
+        raise typer.Exit(1)
+
+
 async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -251,6 +293,16 @@ def _complaining() -> Iterator[None]:
         raise typer.Exit(1) from error
     except (_load("httpx").HTTPError, OSError) as error:
         complaints.print(f"The server cannot be reached: {escape(str(error))}. Is `make run` running?", style="red")
+        raise typer.Exit(1) from error
+
+
+@contextlib.contextmanager
+def _saving() -> Iterator[None]:
+    """Say in one line why there is no backup, or nothing was restored."""
+    try:
+        yield
+    except _load("app.backup_commands").PROBLEMS as error:
+        complaints.print(escape(str(error) or type(error).__name__), style="red", highlight=False)
         raise typer.Exit(1) from error
 
 

@@ -1,9 +1,12 @@
 """`hearth doctor` looks at every dependency and says what to do; `hearth rotate-keys` does what it says of keys."""
 
 import asyncio
+import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,9 +14,10 @@ from rich.table import Table
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from app import __version__
 from app.foundation import Foundation, open_foundation
-from app.migrations import current_revision, expected_revision
-from app.repositories import UnitOfWork
+from app.migrations import current_revision
+from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.engine import create_engine
 from app.security import make_cipher
 from app.services.encryption import EncryptionService
@@ -34,8 +38,10 @@ async def _database(foundation: Foundation) -> str:
         revision = await connection.run_sync(current_revision)
     if extension is None:
         raise Unwell("pgvector is missing: install it, then run `hearth migrate`")
-    if revision != expected_revision():
-        raise Unwell(f"schema is at {revision}, expected {expected_revision()}: run `hearth migrate`")
+    async with _open_uow(foundation.engine)(is_reading=True) as reading:
+        problem = await reading.schema.find_problem()
+    if problem is not None:
+        raise Unwell(problem)
     return f"PostgreSQL {version}, pgvector {extension}, schema {revision}"
 
 
@@ -56,8 +62,7 @@ async def _embedder(foundation: Foundation) -> str:
     if sparse is not None:
         await sparse.check()
     indexer = Indexer(foundation.embedder, sparse)
-    uow = partial(UnitOfWork, async_sessionmaker(foundation.engine, expire_on_commit=False), lambda _: None)
-    waiting = await RenewalService(uow, indexer, batch_size=1).count_waiting()
+    waiting = await RenewalService(_open_uow(foundation.engine), indexer, batch_size=1).count_waiting()
     dense = f"{foundation.embedder.model}, {foundation.embedder.dimensions} dimensions"
     models = f"{dense}, and {sparse.model if sparse else 'no sparse model'}"
     return f"{models}; {waiting} passages wait to be renewed by a worker" if waiting else models
@@ -96,8 +101,11 @@ async def _encryption(foundation: Foundation) -> str:
 
 
 def _encryption_service(engine: AsyncEngine, settings: Settings) -> EncryptionService:
-    uow = partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False), lambda _: None)
-    return EncryptionService(uow, make_cipher(settings))
+    return EncryptionService(_open_uow(engine), make_cipher(settings))
+
+
+def _open_uow(engine: AsyncEngine) -> OpenUnitOfWork:
+    return partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False), lambda _: None)
 
 
 EXAMINATIONS: dict[str, tuple[Callable[[Foundation], Awaitable[str]], str]] = {
@@ -112,22 +120,56 @@ EXAMINATIONS: dict[str, tuple[Callable[[Foundation], Awaitable[str]], str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`state` is `ok` or `ill`; `advice` says what to do, where there is something to do."""
+
+    name: str
+    state: Literal["ok", "ill"]
+    details: str
+    advice: str | None = None
+
+
 async def examine(settings: Settings, console: Console) -> bool:
     """Print a line for each dependency; True when all are well."""
+    findings = await _look_at_all(settings)
     table = Table("what", "state", "details", box=None)
-    table.add_row("python", "[green]ok[/]", sys.version.split()[0])
-    is_well = True
-    async with open_foundation(settings) as foundation:
-        for name, (look, advice) in EXAMINATIONS.items():
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    table.add_row(name, "[green]ok[/]", escape(await look(foundation)))
-            except Exception as error:
-                is_well = False
-                reason = str(error) if isinstance(error, Unwell) else f"{error or type(error).__name__}\n→ {advice}"
-                table.add_row(name, "[red]ill[/]", escape(reason))
+    for finding in findings:
+        colour = "green" if finding.state == "ok" else "red"
+        details = "\n→ ".join(part for part in (finding.details, finding.advice) if part)
+        table.add_row(finding.name, f"[{colour}]{finding.state}[/]", escape(details))
     console.print(table)
+    return _is_well(findings)
+
+
+async def examine_for_machines(settings: Settings, write: Callable[[str], object]) -> bool:
+    """The same as one JSON object: `{"is_well", "version", "checks": [{"name", "state", "details", "advice"}]}`."""
+    findings = await _look_at_all(settings)
+    is_well = _is_well(findings)
+    checks = [asdict(finding) for finding in findings]
+    write(json.dumps({"is_well": is_well, "version": __version__, "checks": checks}, indent=2) + "\n")
     return is_well
+
+
+async def _look_at_all(settings: Settings) -> Sequence[Finding]:
+    python = Finding("python", "ok", sys.version.split()[0])
+    async with open_foundation(settings) as foundation:
+        return [python, *[await _look(foundation, name) for name in EXAMINATIONS]]
+
+
+async def _look(foundation: Foundation, name: str) -> Finding:
+    look, advice = EXAMINATIONS[name]
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return Finding(name, "ok", await look(foundation))
+    except Unwell as error:
+        return Finding(name, "ill", str(error))
+    except Exception as error:
+        return Finding(name, "ill", str(error) or type(error).__name__, advice)
+
+
+def _is_well(findings: Sequence[Finding]) -> bool:
+    return all(finding.state == "ok" for finding in findings)
 
 
 async def rotate(settings: Settings, console: Console) -> bool:

@@ -14,6 +14,7 @@ from starlette_compress import CompressMiddleware
 
 from app import __version__
 from app.api import health, include_mcp, include_v1, sockets
+from app.api.draining import Drain
 from app.api.errors import add_error_handlers
 from app.api.idempotency import IdempotencyMiddleware
 from app.api.limits import RateLimitHeadersMiddleware, RouteLimits
@@ -49,16 +50,18 @@ def create_app(settings: Settings | None = None, *, resources: Resources | None 
         settings = resources.settings if resources else load_settings()
     configure_logging(settings)
     metrics = Metrics()
+    drain = Drain(settings.drain_seconds)
     app = FastAPI(
         title="Hearth",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=None if resources else _lifespan(settings, metrics),
+        lifespan=None if resources else _lifespan(settings, metrics, drain),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
-        middleware=_middleware(settings, metrics),
+        middleware=_middleware(settings, metrics, drain),
     )
+    app.state.drain = drain
     app.state.metrics = metrics
     app.state.route_limits = RouteLimits(settings.rate_limit)
     app.state.resources = resources
@@ -72,7 +75,9 @@ def create_app(settings: Settings | None = None, *, resources: Resources | None 
     return app
 
 
-def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    settings: Settings, metrics: Metrics, drain: Drain
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings) as app.state.resources:
@@ -81,19 +86,20 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
             watching = asyncio.create_task(metrics.watch(app.state.resources.hub))
             gc.collect()
             gc.freeze()  # what is there now stays: looking through it again and again would stop the event loop
-            yield
+            with drain.watching():
+                yield
             watching.cancel()
 
     return lifespan
 
 
-def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+def _middleware(settings: Settings, metrics: Metrics, drain: Drain) -> list[Middleware]:
     """Outermost first."""
     starlette_compress.remove_compress_type("text/event-stream")  # a compressor would hold events back
     return [
         Middleware(ForwardedMiddleware, trusted=settings.trusted_proxies),
         Middleware(RateLimitHeadersMiddleware),
-        Middleware(RequestMiddleware, metrics=metrics),
+        Middleware(RequestMiddleware, metrics=metrics, drain=drain),
         Middleware(SecurityHeadersMiddleware),
         Middleware(TooLargeMiddleware),
         Middleware(

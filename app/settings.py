@@ -19,7 +19,7 @@ from app.presets import PRESETS, Preset, PresetChanges, Quality
 from app.production_settings import FunctionSettings, ImagesSettings
 from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
-from app.workspace_settings import ProjectSettings, WebhookSettings
+from app.workspace_settings import ProjectSettings, StorageSettings, WebhookSettings
 
 FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
 
@@ -31,6 +31,10 @@ class DatabaseSettings(Group):
     pool_timeout: Seconds = Field(timedelta(seconds=5), description="Wait for a free connection before a 503.")
     connect_timeout: Seconds = Field(timedelta(seconds=3), description="Wait for PostgreSQL to accept a connection.")
     statement_timeout: Seconds = Field(timedelta(seconds=30), description="A longer statement is cancelled.")
+    lock_timeout: Seconds = Field(
+        timedelta(seconds=2),
+        description="A migration that waits longer for a lock lets others go first, and tries again.",
+    )
     echo: bool = Field(False, description="Log every SQL statement.")
 
 
@@ -143,18 +147,6 @@ class ChatSettings(Group):
     most_emojis: int = Field(20, ge=1, description="Different reactions that one message may get.")
 
 
-class StorageSettings(Group):
-    backend: Literal["local", "s3"] = Field("local", description="Files are below DATA_DIR, or in a bucket.")
-    bucket: str = Field("", max_length=63, description="Its name.")
-    prefix: str = Field("", max_length=200, description="Of the names of our files in the bucket.")
-    endpoint: str = Field("", description="URL of the store that speaks S3; empty: Amazon's.")
-    region: str = Field("us-east-1", max_length=60, description="Region of the bucket.")
-    access_key: SecretStr = Field(SecretStr(""), description="Empty: what the machine's own role allows.")
-    secret_key: SecretStr = Field(SecretStr(""), description="Belongs to STORAGE_ACCESS_KEY.")
-    virtual_hosts: bool = Field(False, description="The bucket's name is in the host instead of the path.")
-    timeout: Seconds = Field(timedelta(seconds=60), description="Patience with one request to the store.")
-
-
 class DocumentSettings(Group):
     max_bytes: int = Field(52_428_800, ge=1, description="Largest upload.")
     max_pages: int = Field(5_000, ge=1, description="Pages beyond this fail the document.")
@@ -235,6 +227,7 @@ class TaskSettings(Group):
     max_attempts: int = Field(5, ge=1, description="Tries before a task counts as failed.")
     retry_delay: Seconds = Field(timedelta(seconds=2), description="Pause before the second try; it doubles each time.")
     poll_interval: Seconds = Field(timedelta(seconds=1), description="Look for work when no wake-up arrives.")
+    retention: Seconds = Field(timedelta(days=90), description="How long tasks that have ended are listed.")
 
 
 class PresetSettings(Group):
@@ -307,6 +300,9 @@ class Settings(BaseSettings):
         False, description="Sign in only with a confirmed address. Registration then hides who has an account."
     )
     trusted_proxies: Networks = Field((), description="Addresses and networks whose X-Forwarded-For is believed.")
+    drain_seconds: Seconds = Field(
+        timedelta(0), description="When told to stop, serve on for so long with /health/ready at 503, then close."
+    )
     max_body_bytes: int = Field(1_048_576, ge=1, description="Largest request body, uploads apart.")
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()

@@ -59,7 +59,8 @@ async def _run(settings: Settings, hurry: asyncio.Event) -> None:
     settings = await _with_free_port(settings)
     async with embedded_servers(settings) as complete:
         await migrate(complete)
-        with Children(environment_for_children(complete), hurry) as children:
+        patience = STOP_PATIENCE + settings.drain_seconds.total_seconds()
+        with Children(environment_for_children(complete), hurry, patience=patience) as children:
             # Left in reverse order: the server finishes its requests first, then the worker hands back its tasks.
             worker = children.kept_running("worker", hearth("worker"))
             server = children.kept_running("server", hearth("serve"))
@@ -71,9 +72,10 @@ async def _run(settings: Settings, hurry: asyncio.Event) -> None:
 class Children:
     """Processes that are kept running, and that end when this one does, however it ends."""
 
-    def __init__(self, environment: dict[str, str], hurry: asyncio.Event) -> None:
+    def __init__(self, environment: dict[str, str], hurry: asyncio.Event, *, patience: float = STOP_PATIENCE) -> None:
         self._environment = environment
         self._hurry = hurry
+        self._patience = patience
 
     def __enter__(self) -> Self:
         # Our end is inherited by nobody, so that it closes with this process; a child waits for that at the other.
@@ -125,7 +127,7 @@ class Children:
         ended, hurry = asyncio.create_task(process.wait()), asyncio.create_task(self._hurry.wait())
         if process.returncode is None:
             process.terminate()
-            await asyncio.wait([ended, hurry], timeout=STOP_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([ended, hurry], timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter is macOS' word for an ended group
             os.killpg(process.pid, signal.SIGKILL)
@@ -144,6 +146,7 @@ def environment_for_children(settings: Settings) -> dict[str, str]:
         "HOST": settings.host,
         "PORT": str(settings.port),
         "DATA_DIR": str(settings.data_dir.absolute()),
+        "DRAIN_SECONDS": str(settings.drain_seconds.total_seconds()),
         "DATABASE_URL": settings.database.url.get_secret_value(),
         "REDIS_URL": settings.redis.url.get_secret_value(),
     }

@@ -1,8 +1,9 @@
-"""What a project may hold beside its documents, and how others are told of it."""
+"""What a project may hold beside its documents, how others are told of it, and where files are kept."""
 
 from datetime import timedelta
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from app.setting_values import Group, Networks, Ports, Seconds
 
@@ -35,3 +36,15 @@ class WebhookSettings(Group):
     retention: Seconds = Field(timedelta(days=14), description="How long ended deliveries are listed.")
     ports: Ports = Field((80, 443, 8080, 8443), description="Ports that URLs of webhooks may name.")
     allowed_networks: Networks = Field((), description="Private networks that webhooks may reach: 127.0.0.1/32, ….")
+
+
+class StorageSettings(Group):
+    backend: Literal["local", "s3"] = Field("local", description="Files are below DATA_DIR, or in a bucket.")
+    bucket: str = Field("", max_length=63, description="Its name.")
+    prefix: str = Field("", max_length=200, description="Of the names of our files in the bucket.")
+    endpoint: str = Field("", description="URL of the store that speaks S3; empty: Amazon's.")
+    region: str = Field("us-east-1", max_length=60, description="Region of the bucket.")
+    access_key: SecretStr = Field(SecretStr(""), description="Empty: what the machine's own role allows.")
+    secret_key: SecretStr = Field(SecretStr(""), description="Belongs to STORAGE_ACCESS_KEY.")
+    virtual_hosts: bool = Field(False, description="The bucket's name is in the host instead of the path.")
+    timeout: Seconds = Field(timedelta(seconds=60), description="Patience with one request to the store.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from app.settings import StorageSettings
+from app.workspace_settings import StorageSettings
 from tests.processes import free_port, stop_process
 
 KEY, SECRET, BUCKET = "hearth-tests", "a secret of forty bytes, or a few more", "memories"

@@ -16,7 +16,7 @@ from app.rates import Budget
 from app.settings import Settings, environment_names
 
 REPOSITORY = Path(__file__).parent.parent
-START_PATIENCE = 30.0  # seconds
+START_PATIENCE = 60.0  # seconds; a start takes three, on a machine that has time
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The `hearth` command as people use it, against a real server."""
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.data_dirs import temporary_data_dir
 from tests.documents import make_pdf
 from tests.factories import make_user
 from tests.processes import REPOSITORY, LiveServer
@@ -79,6 +81,35 @@ async def test_the_doctor_says_what_is_ill_and_what_to_do(live: LiveServer):
     status, output = await hearth(live, "doctor", REDIS_URL="redis://127.0.0.1:1/0")
     assert status == 1
     assert "check REDIS_URL" in output
+
+
+async def test_the_doctor_speaks_to_programs(live: LiveServer):
+    status, output = await hearth(live, "doctor", "--json")
+    report = json.loads(output)
+    assert (status, report["is_well"], len(report["checks"])) == (0, True, 9)
+
+    status, output = await hearth(live, "doctor", "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    ill = [check for check in json.loads(output)["checks"] if check["state"] != "ok"]
+    assert (status, [check["name"] for check in ill]) == (1, ["redis"])
+    assert "check REDIS_URL" in ill[0]["advice"]
+
+
+async def test_a_running_house_is_saved_and_not_overwritten(live: LiveServer, key: str, tmp_path: Path):
+    file = tmp_path / "hearth.backup.gz"
+    status, output = await hearth(live, "backup", str(file))
+    assert (status, file.stat().st_mode & 0o777) == (0, 0o600), output
+    assert "Not in it, and to be kept elsewhere" in output
+    status, output = await hearth(live, "backup", str(file))
+    assert (status, "is there already" in output) == (1, True), output
+    for force in ((), ("--force",)):
+        status, output = await hearth(live, "restore", str(file), *force)
+        assert (status, "stop all of them first" in output) == (1, True), output
+
+    async with live.client(headers={"X-API-Key": key}) as client:
+        assert (await client.get("/api/v1/auth/me")).status_code == 200
+    with temporary_data_dir() as folder:
+        status, output = await hearth(live, "restore", str(file), DATABASE_URL="", DATA_DIR=str(folder))
+        assert (status, "Restored" in output) == (0, True), output
 
 
 async def test_keys_are_rotated_and_the_doctor_knows(live: LiveServer, key: str):

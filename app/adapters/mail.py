@@ -31,6 +31,10 @@ class MailNotSent(Exception):
     """It may work later; the message says what happened, without what the mail says."""
 
 
+class MailServerAway(MailNotSent):
+    """It is not this mail's fault: the server cannot be reached, or does not answer."""
+
+
 class MailRefused(Exception):
     """The server will not take this mail, now or later."""
 
@@ -53,6 +57,7 @@ class MailSender(Protocol):
         Raises:
             MailRefused: never try it again.
             MailNotSent: try it later.
+            MailServerAway: try it, and all others, as soon as the server is back.
         """
 
 
@@ -76,7 +81,10 @@ class MailServer:
             raise _judged([error.code], f"the mail was refused: {error.code} {error.message}") from error
         except SMTPNotSupported as error:
             raise MailRefused(f"the server cannot take this address: {error}") from error
-        except (SMTPException, OSError, TimeoutError, ssl.SSLError) as error:
+        except OSError as error:  # time-outs and lost connections, too
+            away = MailNotSent if isinstance(error, ssl.SSLError) else MailServerAway
+            raise away(f"{type(error).__name__}: {error}") from error
+        except SMTPException as error:
             raise MailNotSent(f"{type(error).__name__}: {error}") from error
 
     def _connection(self) -> SMTP:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from obstore.exceptions import BaseError, GenericError, NotFoundError
 from obstore.store import S3Store
 
-from app.adapters.storage import READ_BYTES, StoredBlob, Upload, require_digest
+from app.adapters.storage import READ_BYTES, StoredBlob, require_digest, taking_in
 from app.errors import NotFound, PayloadTooLarge, ServiceUnavailable
-from app.settings import StorageSettings
+from app.workspace_settings import StorageSettings
 
 if TYPE_CHECKING:  # types of a compiled module: they are not there at run time
     from obstore import OffsetRange
@@ -44,8 +44,7 @@ class ObjectStorage:
         )
 
     async def put(self, stream: AsyncIterator[bytes], *, max_bytes: int) -> StoredBlob:
-        upload = await asyncio.to_thread(Upload, self._spool)
-        try:
+        async with taking_in(self._spool) as upload:
             async for piece in stream:
                 if upload.add(piece) > max_bytes:
                     raise PayloadTooLarge(f"A file may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
@@ -57,8 +56,6 @@ class ObjectStorage:
                     blob.sha256, upload.path, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
                 )
             return blob
-        finally:
-            await asyncio.to_thread(upload.discard)
 
     async def open(self, sha256: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         require_digest(sha256)
@@ -85,16 +82,13 @@ class ObjectStorage:
 
     @contextlib.asynccontextmanager
     async def local(self, sha256: str) -> AsyncIterator[Path]:
-        copy = await asyncio.to_thread(Upload, self._spool)
-        try:
+        async with taking_in(self._spool) as copy:
             async for piece in await self.open(sha256):
                 copy.add(piece)
                 if copy.is_full:
                     await asyncio.to_thread(copy.write)
             await asyncio.to_thread(copy.write)
             yield copy.path
-        finally:
-            await asyncio.to_thread(copy.discard)
 
     async def delete(self, sha256: str) -> None:
         require_digest(sha256)

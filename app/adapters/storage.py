@@ -23,6 +23,7 @@ BUFFER_BYTES = 1_048_576
 READ_BYTES = 262_144
 LEAST_FREE_BYTES = 67_108_864
 ABANDONED_SECONDS = 86_400
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -80,22 +81,16 @@ class LocalStorage:
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._incoming = self._root / "incoming"
+        self._checking: asyncio.Future[None] | None = None
 
     async def put(self, stream: AsyncIterator[bytes], *, max_bytes: int) -> StoredBlob:
-        upload = await asyncio.to_thread(Upload, self._incoming)
-        try:
+        async with taking_in(self._incoming) as upload:
             async for piece in stream:
                 if upload.add(piece) > max_bytes:
                     raise PayloadTooLarge(f"A file may have at most {max_bytes:,} bytes.", max_bytes=max_bytes)
                 if upload.is_full:
                     await asyncio.to_thread(upload.write)
             return await asyncio.to_thread(self._keep, upload)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ServiceUnavailable("There is no room left for files.") from error
-            raise
-        finally:
-            await asyncio.to_thread(upload.discard)
 
     async def open(self, sha256: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         path = self.path(sha256)
@@ -124,7 +119,10 @@ class LocalStorage:
         return await asyncio.to_thread(self._list_older_than, time.time() - age.total_seconds())
 
     async def check(self) -> None:
-        await asyncio.to_thread(self._check)
+        """A disk that hangs holds the thread that asks it, for good: it is not given another one until it answers."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.get_running_loop().run_in_executor(None, self._check)
+        await asyncio.shield(self._checking)
 
     def _keep(self, upload: "Upload") -> StoredBlob:
         blob = upload.seal()
@@ -191,6 +189,26 @@ class Upload:
     def discard(self) -> None:
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+@contextlib.asynccontextmanager
+async def taking_in(folder: Path) -> AsyncIterator[Upload]:
+    """A file on its way in; whatever is left of it at the end of the block goes.
+
+    Raises:
+        ServiceUnavailable: the disk is full.
+    """
+    upload = None
+    try:
+        upload = await asyncio.to_thread(Upload, folder)
+        yield upload
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise ServiceUnavailable("There is no room left for files.") from error
+        raise
+    finally:
+        if upload is not None:
+            await asyncio.to_thread(upload.discard)
 
 
 def require_digest(sha256: str) -> None:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from starlette.requests import HTTPConnection
 
 from app.api.callers import SAFE_METHODS, SESSION_COOKIE, Caller
+from app.api.draining import Drain
 from app.api.metrics import Metrics
 from app.errors import PermissionDenied
 from app.permissions import RULES, Action, CallerKind, Principal, Role, may
@@ -35,6 +36,12 @@ async def get_metrics(request: Request) -> Metrics:
     return metrics
 
 
+async def get_drain(request: Request) -> Drain:
+    drain: Drain = request.app.state.drain
+    return drain
+
+
+DrainDep = Annotated[Drain, Depends(get_drain)]
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
 MetricsDep = Annotated[Metrics, Depends(get_metrics)]
 

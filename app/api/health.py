@@ -5,10 +5,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import __version__
 from app.adapters.media_types import SUPPORTED
-from app.api.deps import Actor, MetricsDep, ResourcesDep, ServicesDep
+from app.api.deps import Actor, DrainDep, MetricsDep, ResourcesDep, ServicesDep
 from app.api.routing import Router
 from app.events import utc_now
 from app.schemas.health import CheckRead, HealthRead, InfoRead, Limits, LiveRead
+from app.services.health import Health
 
 router = Router(tags=["operations"])
 orchestrators = Router(tags=["operations"])
@@ -21,10 +22,7 @@ FEATURES = ["documents", "search", "query", "sessions", "websocket", "tasks", "a
 @router.get("/health", responses={503: {"model": HealthRead}}, operation_id="read_health_v1")
 async def read_health(services: ServicesDep, response: Response) -> HealthRead:
     """200 while the service does its work, also if a part is degraded; 503 when it cannot."""
-    health = await services.health.check()
-    response.status_code = STATUS_CODES[health.status]
-    checks = {name: CheckRead.model_validate(check) for name, check in health.checks.items()}
-    return HealthRead(status=health.status, version=__version__, timestamp=utc_now(), checks=checks)
+    return _told(await services.health.check(), response)
 
 
 @orchestrators.get("/health/live")
@@ -34,9 +32,9 @@ async def read_liveness() -> LiveRead:
 
 
 @orchestrators.get("/health/ready", responses={503: {"model": HealthRead}})
-async def read_readiness(services: ServicesDep, response: Response) -> HealthRead:
-    """Whether to send traffic here."""
-    return await read_health(services, response)
+async def read_readiness(services: ServicesDep, drain: DrainDep, response: Response) -> HealthRead:
+    """Whether to send traffic here: no more once the server was told to stop, though it still serves for a while."""
+    return _told(await services.health.check_readiness(is_stopping=drain.is_on), response)
 
 
 @router.get("/info")
@@ -71,3 +69,9 @@ async def read_info(resources: ResourcesDep) -> InfoRead:
 def read_metrics(_: Actor, metrics: MetricsDep) -> Response:
     """Prometheus text format."""
     return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _told(health: Health, response: Response) -> HealthRead:
+    response.status_code = STATUS_CODES[health.status]
+    checks = {name: CheckRead.model_validate(check) for name, check in health.checks.items()}
+    return HealthRead(status=health.status, version=__version__, timestamp=utc_now(), checks=checks)

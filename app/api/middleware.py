@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
+from app.api.draining import Drain
 from app.api.errors import error_response, unexpected_error_response
 from app.api.metrics import Metrics
 from app.observability import Origin, origin, request_id
@@ -34,9 +35,10 @@ HSTS: Final = "max-age=31536000; includeSubDomains"
 class RequestMiddleware:
     """Outermost of ours: gives the request its id, logs and counts it, and answers for whatever was not caught."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, drain: Drain) -> None:
         self._app = app
         self._metrics = metrics
+        self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -60,7 +62,10 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id.get()
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id.get()
+                if self._drain.is_on:
+                    headers["Connection"] = "close"  # the next request finds another server
             await send(message)
 
         try:

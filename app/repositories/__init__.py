@@ -40,6 +40,7 @@ from app.repositories.registration import RegistrationRepository
 from app.repositories.retrieval import RetrievalRepository
 from app.repositories.room_summaries import RoomSummaryRepository
 from app.repositories.schedules import ScheduleRepository
+from app.repositories.schema import SchemaRepository
 from app.repositories.sessions import SessionRepository
 from app.repositories.statistics import StatisticsRepository
 from app.repositories.task_orders import TaskOrderRepository
@@ -101,6 +102,7 @@ class UnitOfWork:
         self.role_limits = RoleLimitRepository(session)
         self.room_summaries = RoomSummaryRepository(session)
         self.schedules = ScheduleRepository(session)
+        self.schema = SchemaRepository(session)
         self.sessions = SessionRepository(session)
         self.statistics = StatisticsRepository(session)
         self.task_orders = TaskOrderRepository(session)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -38,6 +39,8 @@ from app.events import (
     around_number,
 )
 from app.models import Base, Channel, EventRow
+
+MOST_FORGOTTEN = 5000  # in one transaction
 
 # Built once, and of plain tables: every message and every step of a task runs these two, and this takes a fifth off.
 _channels, _events = Base.metadata.tables["channels"], Base.metadata.tables["events"]
@@ -269,8 +272,13 @@ class EventRepository:
         """Oldest number that can still be replayed; None when the log of the channel is empty."""
         return await self._session.scalar(select(func.min(EventRow.seq)).where(EventRow.channel_id == channel_id))
 
-    async def forget_older_than(self, age: timedelta) -> None:
-        await self._session.execute(delete(EventRow).where(EventRow.created_at < func.now() - age))
+    async def forget_older_than(self, age: timedelta) -> bool:
+        """Delete some; whether there may be more."""
+        key = tuple_(EventRow.channel_id, EventRow.seq)
+        old = select(EventRow.channel_id, EventRow.seq).where(EventRow.created_at < func.now() - age)
+        gone = delete(EventRow).where(key.in_(old.limit(MOST_FORGOTTEN))).returning(EventRow.seq)
+        options = {"synchronize_session": False}
+        return len((await self._session.scalars(gone, execution_options=options)).all()) == MOST_FORGOTTEN
 
 
 def _removed(channel_id: UUID) -> NotFound:

@@ -1,12 +1,13 @@
 """Invites for making an account, found by digest."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import RegistrationInvite, User
+from app.models import Invite, RegistrationInvite, User
 from app.permissions import Role
 from app.repositories.pages import newest_first
 
@@ -41,3 +42,10 @@ class RegistrationRepository:
             RegistrationInvite.created_by.in_(admins),
         )
         return await self._session.scalar(query.with_for_update())
+
+    async def delete_expired(self, *, expired_for: timedelta) -> None:
+        """Invites for an account or a room that nobody could use for so long."""
+        for invite in (RegistrationInvite, Invite):
+            long_ago = invite.expires_at < func.clock_timestamp() - expired_for
+            options = {"synchronize_session": False}
+            await self._session.execute(delete(invite).where(long_ago), execution_options=options)

@@ -17,6 +17,7 @@ from app.repositories.pages import newest_first
 
 BACKLOG_PATIENCE = timedelta(seconds=30)
 MOST_DUE = 1000
+MOST_FORGOTTEN = 1000
 CLOCK = func.clock_timestamp()  # the database's clock: workers need not agree on the time
 
 
@@ -166,10 +167,13 @@ class TaskRepository:
         locked = due.order_by(Task.run_after).limit(MOST_DUE).with_for_update(skip_locked=True)
         return bool(await self._update(Task.id.in_(locked.scalar_subquery()), is_held=False))
 
-    async def forget_internal_older_than(self, age: timedelta) -> None:
-        """Delete finished tasks that no user ever saw."""
-        old = (Task.is_internal, Task.finished_at < CLOCK - age)
-        await self._session.execute(delete(Task).where(*old), execution_options={"synchronize_session": False})
+    async def forget_older_than(self, age: timedelta, internal_age: timedelta) -> bool:
+        """Delete some that ended so long ago, or `internal_age` if no user ever saw them; whether there may be more."""
+        limit = case((Task.is_internal, CLOCK - internal_age), else_=CLOCK - age)
+        old = select(Task.id).where(Task.finished_at < limit).limit(MOST_FORGOTTEN).with_for_update(skip_locked=True)
+        gone = delete(Task).where(Task.id.in_(old)).returning(Task.id)
+        options = {"synchronize_session": False}
+        return len((await self._session.scalars(gone, execution_options=options)).all()) == MOST_FORGOTTEN
 
     async def check_backlog(self) -> None:
         """Nothing to say while somebody works, or nobody has to.

@@ -82,9 +82,12 @@ class BlobService:
             await self.discard_within(uow, sha256)
 
     async def discard_within(self, uow: UnitOfWork, sha256: str) -> None:
-        """The same, in the transaction that deletes what named them; if it fails, that is there without its bytes."""
+        """The same, in the transaction that deletes what named them; if it fails, that is there without its bytes.
+
+        While a backup is made nothing is removed: `discard_unnamed` does that later.
+        """
         await uow.blobs.lock(sha256)
-        if not await uow.blobs.list_named([sha256]):
+        if not await uow.blobs.list_named([sha256]) and await uow.blobs.may_remove():
             await self._storage.delete(sha256)
 
     async def discard_unnamed(self) -> None:

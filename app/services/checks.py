@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+from app.errors import ServiceUnavailable
 from app.foundation import Foundation
 from app.repositories import OpenUnitOfWork
 from app.services.health import HealthService
@@ -11,8 +12,10 @@ from app.services.time_sense import warm_up
 
 def build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:
     async def database() -> None:
-        async with uow() as transaction:
-            await transaction.ping()
+        async with uow(is_reading=True) as reading:
+            problem = await reading.schema.find_problem()
+        if problem is not None:
+            raise ServiceUnavailable(problem)
 
     async def redis() -> None:
         await foundation.redis.ping()

@@ -1,6 +1,6 @@
 """How a worker takes tasks, keeps them and brings them to their end; the other side of the queue than `tasks.py`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, cast
 from uuid import UUID
@@ -119,14 +119,25 @@ class TaskExecution:
                 announce_state(uow, task, message="waiting for another worker")
                 uow.events.wake_workers(Wanted.TASKS)
 
-    async def forget(self, *, events_older_than: timedelta) -> None:
-        """Delete what nobody asks for any more: finished internal tasks, old events, answers kept for a repetition."""
-        async with self._uow() as uow:
-            await uow.tasks.forget_internal_older_than(INTERNAL_RETENTION)
-        async with self._uow() as uow:
-            await uow.events.forget_older_than(events_older_than)
+    async def forget_tasks(self) -> None:
+        """Delete tasks that ended long ago: soon where no user ever saw them."""
+        await self._repeat(lambda uow: uow.tasks.forget_older_than(self._settings.retention, INTERNAL_RETENTION))
+
+    async def forget_events(self, age: timedelta) -> None:
+        """Delete what nobody can ask to have replayed any more."""
+        await self._repeat(lambda uow: uow.events.forget_older_than(age))
+
+    async def forget_answers(self) -> None:
+        """Delete what is kept for repetitions of requests with an Idempotency-Key."""
         async with self._uow() as uow:
             await uow.idempotency.forget_older_than(KEPT_FOR)
+
+    async def _repeat(self, forget_some: Callable[[UnitOfWork], Awaitable[bool]]) -> None:
+        """Until nothing is left: a part at a time, so that no transaction gets long."""
+        is_more = True
+        while is_more:
+            async with self._uow() as uow:
+                is_more = await forget_some(uow)
 
     async def _is_over(self, uow: UnitOfWork, task: Task) -> bool:
         """Whether a task that was just taken is not to be begun; then it has been ended."""

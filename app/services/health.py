@@ -17,6 +17,7 @@ GRACE = timedelta(seconds=3)
 START_PATIENCE = timedelta(seconds=1)
 LONGEST_PROBE = timedelta(seconds=10)
 DEFAULT_FRESHNESS = timedelta(milliseconds=500)
+ILL_FRESHNESS = 1.0  # seconds: that something is back is told soon, however dear it is to ask
 VITAL = frozenset({"database"})  # without the others the service still does part of its work
 
 
@@ -45,7 +46,8 @@ class Watched:
 
         So a busy moment is not taken for an outage, and a dependency that hangs is told within those seconds.
         """
-        if time.monotonic() - self._checked_at < self._fresh_for:
+        fresh_for = self._fresh_for if self._last.status == "healthy" else min(self._fresh_for, ILL_FRESHNESS)
+        if time.monotonic() - self._checked_at < fresh_for:
             return self._last
         running = self._start()
         await asyncio.wait({running}, timeout=PATIENCE.total_seconds())
@@ -100,3 +102,10 @@ class HealthService:
         ill = {name for name, check in by_name.items() if check.status != "healthy"}
         status: Status = "unhealthy" if ill & VITAL else "degraded" if ill else "healthy"
         return Health(status, by_name)
+
+    async def check_readiness(self, *, is_stopping: bool) -> Health:
+        """The same, and not well as soon as the server is about to stop."""
+        health = await self.check()
+        if not is_stopping:
+            return health
+        return Health("unhealthy", {**health.checks, "server": Check("unhealthy", None, "is about to stop")})

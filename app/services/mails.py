@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
 from app.adapters.letters import Letter, LetterWriter
-from app.adapters.mail import Mail, MailNotSent, MailRefused, MailSender
+from app.adapters.mail import Mail, MailNotSent, MailRefused, MailSender, MailServerAway
 from app.errors import PermissionDenied
 from app.events import Wanted, utc_now
 from app.models import MailPurpose, MailToken, OutgoingMail, User
@@ -30,6 +30,8 @@ IN_WORDS: Final = {RESET_LIFE: "an hour", VERIFICATION_LIFE: "three days"}
 SENT_AT_ONCE: Final = 4  # by one worker, so that one slow recipient's server does not hold up the others
 GIVEN_UP_AFTER: Final = timedelta(days=1)
 LONGEST_DELAY: Final = timedelta(hours=1)
+MOST_DOUBLINGS: Final = 20
+AWAY_DELAY: Final = timedelta(seconds=3)  # so that mails go out at once when their server is back
 MARGIN: Final = timedelta(seconds=10)  # beside the sending itself
 
 
@@ -120,8 +122,12 @@ class MailService:
             await self._send(waiting)
         except MailRefused as error:
             log.warning("mail.refused", mail_id=str(waiting.id), reason=str(error))
+        except MailServerAway as error:
+            await self._postpone(waiting, error, AWAY_DELAY)
+            return False  # the others need not try
         except (MailNotSent, Undecryptable) as error:
-            await self._postpone(waiting, error)
+            delay = min(self._smtp.retry_delay * 2 ** min(waiting.attempts - 1, MOST_DOUBLINGS), LONGEST_DELAY)
+            await self._postpone(waiting, error, delay)
             return True
         async with self._uow() as uow:
             await uow.mails.delete(waiting.id)
@@ -135,8 +141,7 @@ class MailService:
         if mail is not None:
             await self._sender.send(mail)
 
-    async def _postpone(self, waiting: OutgoingMail, error: Exception) -> None:
-        delay = min(self._smtp.retry_delay * 2 ** (waiting.attempts - 1), LONGEST_DELAY)
+    async def _postpone(self, waiting: OutgoingMail, error: Exception, delay: timedelta) -> None:
         is_over = utc_now() + delay > waiting.created_at + GIVEN_UP_AFTER
         async with self._uow() as uow:
             await (uow.mails.delete(waiting.id) if is_over else uow.mails.postpone(waiting.id, delay))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -19,6 +20,8 @@ from app.services.administration import require_admin_now
 from app.services.audit import record_by, record_read
 from app.services.mails import MailService, Order
 
+EXPIRED_INVITES_KEPT: Final = timedelta(days=30)  # who was invited by whom is still listed so long
+
 
 @dataclass(frozen=True, slots=True)
 class NewRegistrationInvite:
@@ -32,6 +35,11 @@ class RegistrationService:
     def __init__(self, uow: OpenUnitOfWork, mails: MailService) -> None:
         self._uow = uow
         self._mails = mails
+
+    async def sweep(self) -> None:
+        """Remove invites, of rooms too, that ran out long ago."""
+        async with self._uow() as uow:
+            await uow.registration.delete_expired(expired_for=EXPIRED_INVITES_KEPT)
 
     async def invite(self, actor: Principal, data: RegistrationInviteCreate) -> NewRegistrationInvite:
         """Mailed, too, where it names an address and mail is sent at all.

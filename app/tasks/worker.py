@@ -18,6 +18,7 @@ from app.services.task_catalogue import TaskHandler
 from app.settings import Settings
 from app.tasks import build_handlers
 from app.tasks.dispatcher import Dispatcher
+from app.tasks.upkeep import sweep
 
 log = structlog.get_logger(__name__)
 
@@ -152,15 +153,7 @@ class Worker:
         await self._services.memory_indexing.renew()
 
     async def _sweep(self) -> None:
-        await self._services.erasure.sweep()  # first: what was given up long ago is about to be forgotten
-        await self._services.execution.forget(events_older_than=self._settings.realtime.retention)
-        await self._services.blobs.discard_unnamed()
-        await self._services.logins.sweep()
-        await self._services.mails.sweep()
-        await self._deliveries.sweep()
-        await self._services.audit.sweep()
-        await self._services.replies.sweep()
-        await self._services.memories.sweep()
+        await sweep(self._services, self._settings)
 
 
 async def _repeat(
