@@ -60,7 +60,7 @@ def _made_up(kind: TypeEngine[Any]) -> Any:
         "float": 0.1,
         "double": 0.1,
         "boolean": True,
-        "datetime": datetime(2023, 3, 5, 12, 30, 1, 234567, UTC if getattr(kind, "timezone", False) else None),  # noqa: DTZ001
+        "datetime": datetime(2023, 3, 5, 12, 30, 1, 234567, UTC if getattr(kind, "timezone", False) else None),
         "date": datetime(2023, 3, 5, tzinfo=UTC).date(),
         "JSONB": {"a": [1, None, TRICKY]},
         "large_binary": bytes(range(256)),
