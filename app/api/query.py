@@ -56,7 +56,7 @@ LastEventId = Annotated[
 async def search(actor: Reader, services: ServicesDep, data: SearchRequest) -> SearchResult:
     """Find passages by meaning and by words at once, in all projects of yours or some of them.
 
-    So far documents can be searched: asking for other sources alone finds nothing.
+    `sources` says among what: documents, memories, or both in one list, best first. Messages are not searched yet.
     """
     return await services.retrieval.search(actor, data)
 
