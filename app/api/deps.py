@@ -12,7 +12,6 @@ from pydantic import BeforeValidator, WithJsonSchema
 from starlette.requests import HTTPConnection
 
 from app.api.callers import SAFE_METHODS, SESSION_COOKIE, Caller
-from app.api.metrics import Metrics
 from app.errors import PermissionDenied
 from app.permissions import RULES, Action, CallerKind, Principal, Role, may
 from app.resources import Resources
@@ -30,13 +29,7 @@ async def get_resources(connection: HTTPConnection) -> Resources:
     return resources
 
 
-async def get_metrics(request: Request) -> Metrics:
-    metrics: Metrics = request.app.state.metrics
-    return metrics
-
-
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
-MetricsDep = Annotated[Metrics, Depends(get_metrics)]
 
 
 async def get_services(resources: ResourcesDep) -> Services:
