@@ -22,7 +22,7 @@ from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
 from app.workspace_settings import ProjectSettings, WebhookSettings
 
-FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
+FOR_COMPOSE = ("COMPOSE_", "GRAFANA_", "POSTGRES_")  # docker compose reads `.env`, too
 
 
 class DatabaseSettings(Group):

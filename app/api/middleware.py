@@ -131,8 +131,14 @@ def _tell(span: Span | Nothing, method: str, route: str, status: int) -> None:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the path; of what no route takes, nothing."""
-    return str(getattr(scope.get("route"), "path", ""))
+    """The path with the names of its parameters in their place; of what no route takes, nothing."""
+    if "endpoint" not in scope:
+        return ""
+    template: str = scope["path"]
+    for name, value in reversed(scope.get("path_params", {}).items()):
+        before, found, after = template.rpartition(f"/{value}")
+        template = f"{before}/{{{name}}}{after}" if found else template
+    return template
 
 
 class TooLargeMiddleware:

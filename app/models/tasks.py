@@ -28,7 +28,7 @@ IS_IN_LINE = f"{IS_UNFINISHED} AND NOT is_held"
 UNFINISHED = (TaskStatus.QUEUED, TaskStatus.RUNNING)
 
 
-def _first_steps() -> dict[str, Any]:
+def first_steps() -> dict[str, Any]:
     """Whoever carries the task out goes on with the trace of whoever queued it."""
     parent = traceparent()
     return {TRACEPARENT: parent} if parent else {}
@@ -69,7 +69,7 @@ class Task(Model):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     failures: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default=text("'[]'"))
-    steps: Mapped[dict[str, Any]] = mapped_column(JSONB, default=_first_steps, server_default=text("'{}'"))  # finished
+    steps: Mapped[dict[str, Any]] = mapped_column(JSONB, default=first_steps, server_default=text("'{}'"))  # finished
     attempts: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))
