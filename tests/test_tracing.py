@@ -156,7 +156,9 @@ async def test_a_command_is_a_trace_of_its_own_linked_to_its_connection(start_an
             assert (await http.get(f"http://127.0.0.1:{port}/health/live")).status_code == 200
     assert said.trace_id != connection.trace_id
     assert [(link.trace_id, link.span_id) for link in said.links] == [(connection.trace_id, connection.span_id)]
-    assert "SQL WITH" in {span.name for span in collector.of_trace(said.trace_id.hex())}, "the message is stored by that"
+    assert "SQL WITH" in {span.name for span in collector.of_trace(said.trace_id.hex())}, (
+        "the message is stored by that"
+    )
     assert 'hearth_websocket_commands_total{command="send_message",outcome="ok"} 1.0' in shown
     assert 'hearth_websocket_commands_total{command="unknown",outcome="refused"} 1.0' in shown
     assert "hearth_event_loop_lag_seconds_bucket" in shown
