@@ -44,7 +44,7 @@ async def test_what_callers_send_never_becomes_a_label(client: AsyncClient, owne
     after = await shown_to(client, owner)
     for told in (owner.id, "place-of-mine", "BREW"):
         assert told not in after
-    assert 'hearth_http_requests_total{method="GET",operation="read_project",status="404"}' in after
+    assert 'hearth_http_requests_total{method="GET",operation="get_project",status="404"}' in after
     assert 'method="OTHER"' in after
     assert after.count("\n") - before.count("\n") < 3 * MOST_SERIES
 
@@ -102,10 +102,8 @@ async def test_a_limiter_without_redis_says_so_and_each_refusal_is_counted():
     redis = Redis(host="127.0.0.1", port=free_port())
     limits, rate = RateLimits(redis, prefix="x:"), parse_rate("1/hour")
     assert rate is not None
-    refused, alone = (
-        value("hearth_rate_limit_refusals_total", budget="mails"),
-        value("hearth_rate_limiter_fallbacks_total"),
-    )
+    refused = value("hearth_rate_limit_refusals_total", budget="mails")
+    alone = value("hearth_rate_limiter_fallbacks_total")
     answers = [(await limits.take([Use(Budget.MAILS, rate, "ada")])).is_refused for _ in range(3)]
     await redis.aclose()
     assert answers == [False, True, True]

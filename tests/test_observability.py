@@ -91,8 +91,8 @@ async def application(scope, receive, send):
         await asyncio.sleep(0.06)
     if scope["path"] == "/broken":
         raise RuntimeError("broken")
-    await send({"type": "http.response.start", "status": int(scope["path"][1:4]) if scope["path"][1:].isdigit() else 200,
-                "headers": []})
+    status = int(scope["path"][1:]) if scope["path"][1:].isdigit() else 200
+    await send({"type": "http.response.start", "status": status, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
 async def send(message): pass

@@ -135,7 +135,7 @@ async def test_a_model_is_told_which_trace_its_answer_belongs_to(
     assert attributes_of(call)["gen_ai.usage.input_tokens"] == 7
 
 
-async def test_a_command_is_a_trace_of_its_own_linked_to_its_connection(start_another, live, settings: Settings):
+async def test_a_command_is_a_trace_of_its_own_linked_to_its_connection(start_another):
     port = free_port()
     with serve_collector() as collector:
         server = await start_another(TRACING_ENDPOINT=collector.url, METRICS_PORT=str(port), METRICS_TOKEN="scrape-me")
