@@ -28,8 +28,7 @@ def measured_command(text: str) -> Iterator[CommandOutcome]:
     """Whatever `text` says, and also if that is nothing of the protocol; set what became of it."""
     name, outcome, started = _name_of(text), CommandOutcome(), time.perf_counter()
     result = "failed"
-    attributes = {"hearth.command": name}
-    with begin_root(f"WS {name}", Kind.SERVER, attributes, links=[current()]) as span:
+    with begin_root(f"WS {name}", Kind.SERVER, {"hearth.command": name}, links=[current()]) as span:
         try:
             yield outcome
             result = "refused" if outcome.is_refused else "ok"

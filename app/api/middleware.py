@@ -3,9 +3,11 @@
 import random
 import re
 import time
+from functools import cache
 from typing import Final
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -96,8 +98,9 @@ class RequestMiddleware:
     def _record(self, scope: Scope, status: int, seconds: float, span: Span | Nothing) -> None:
         method = scope["method"] if scope["method"] in KNOWN_METHODS else "OTHER"
         operation = str(getattr(scope.get("route"), "name", "unknown"))
-        REQUESTS.labels(method, operation, status).inc()
-        REQUEST_SECONDS.labels(method, operation).observe(seconds)
+        count, duration = _meters_of(method, operation, status)
+        count.inc()
+        duration.observe(seconds)
         _tell(span, method, _route(scope), status)
         is_good = 0 < status < 400 and seconds < self._slow
         if (scope["path"] in QUIET_PATHS and status < 500) or (is_good and not self._is_chosen()):
@@ -114,6 +117,11 @@ class RequestMiddleware:
     def _is_chosen(self) -> bool:
         """Of the requests that went well, whether this one is logged."""
         return self._share >= 1 or random.random() < self._share  # noqa: S311 - guards nothing
+
+
+@cache  # as many as there are labels, of which there are few
+def _meters_of(method: str, operation: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, operation, status), REQUEST_SECONDS.labels(method, operation)
 
 
 def _root(scope: Scope, traceparent: str) -> Root:

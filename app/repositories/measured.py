@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from app.telemetry.meters import STATEMENT_FAILURES, STATEMENT_SECONDS
-from app.telemetry.spans import Kind, Nothing, Span, begin
+from app.telemetry.spans import Kind, Nothing, Span, Value, begin
 
 OPERATIONS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 OTHER: Final = STATEMENT_SECONDS.labels("OTHER")
@@ -34,7 +34,11 @@ def pool_use(engine: AsyncEngine) -> tuple[int, int]:
 def _begin(_: Any, __: Any, statement: str, ___: Any, context: Any, ____: bool) -> None:
     first = statement.lstrip()[:6].upper().split(None, 1)
     operation = first[0] if first and first[0] in SECONDS else "OTHER"
-    attributes = {"db.system.name": "postgresql", "db.operation.name": operation, "db.query.text": statement[:LONGEST]}
+    attributes: dict[str, Value] = {
+        "db.system.name": "postgresql",
+        "db.operation.name": operation,
+        "db.query.text": statement[:LONGEST],
+    }
     context.hearth_begun = operation, begin(f"SQL {operation}", Kind.CLIENT, attributes), time.perf_counter()
 
 
