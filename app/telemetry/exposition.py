@@ -36,7 +36,7 @@ def render() -> bytes:
         return generate_latest(REGISTRY) + generate_latest(_of_process)
     _forget_the_dead(Path(folder))
     together = CollectorRegistry()
-    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the library has none
     return generate_latest(together)
 
 

@@ -3,11 +3,13 @@
 Labels have few values each, all from our own code: names of operations, never paths, ids or what callers sent.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from app import __version__
+
+OverProcesses = Literal["livesum", "max", "livemax", "livemostrecent"]
 
 REGISTRY: Final = CollectorRegistry()
 
@@ -22,9 +24,9 @@ def _counter(name: str, text: str, *labels: str) -> Counter:
     return Counter(name, text, labels, registry=REGISTRY)
 
 
-def _gauge(name: str, text: str, *labels: str, over_processes: str = "livesum") -> Gauge:
+def _gauge(name: str, text: str, *labels: str, over_processes: OverProcesses = "livesum") -> Gauge:
     """`over_processes`: what the processes of one server come to together."""
-    return Gauge(name, text, labels, registry=REGISTRY, multiprocess_mode=over_processes)  # type: ignore[arg-type]
+    return Gauge(name, text, labels, registry=REGISTRY, multiprocess_mode=over_processes)
 
 
 def _histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
@@ -41,7 +43,7 @@ REQUEST_SECONDS = _histogram(
 )
 REQUESTS_IN_PROGRESS = _gauge("hearth_http_requests_in_progress", "Requests that are being served.")
 CONNECTIONS = _gauge("hearth_websocket_connections", "Open sockets and streams of rooms and projects.")
-CHANNELS = _gauge("hearth_channels", "Rooms and projects with local sockets.", over_processes="livesum")
+CHANNELS = _gauge("hearth_channels", "Rooms and projects with local sockets.")
 COMMANDS = _counter("hearth_websocket_commands", "What clients said on sockets.", "command", "outcome")
 COMMAND_SECONDS = _histogram(
     "hearth_websocket_command_seconds", "Time to carry a command out.", "command", buckets=REQUEST_BUCKETS

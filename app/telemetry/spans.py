@@ -185,7 +185,8 @@ def begin_root(
         return NO_ROOT
     found = TRACEPARENT.fullmatch(traceparent) if traceparent else None
     if found is None or (found[1] == "00" and found[5]):
-        trace_id, parent_id, is_chosen = f"{getrandbits(128) or 1:032x}", 0, random() < _state.share  # noqa: S311
+        trace_id, parent_id = f"{getrandbits(128) or 1:032x}", 0
+        is_chosen = random() < _state.share  # noqa: S311 - guards nothing
     else:
         trace_id, parent_id, is_chosen = found[2], int(found[3], 16), bool(int(found[4], 16) & SAMPLED)
     if not is_chosen:
