@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,7 +50,11 @@ def serve(workers: Annotated[int, typer.Option(min=1, help="Server processes.")]
     """The HTTP and WebSocket server alone."""
     settings = _settings()
     _load("app.parent").exit_with_parent(settings.drain_seconds)
-    with _servers(settings) as settings:
+    with (
+        _servers(settings) as settings,
+        _shared_numbers(workers),
+        _load("app.telemetry.exposition").shown(settings.metrics, settings.metrics.port),
+    ):
         _require_schema(settings)
         _load("app.main")
         _load("uvicorn").run(**_load("app.server").server_options(settings), workers=workers)
@@ -272,13 +277,27 @@ def _require_schema(settings: Settings) -> None:
         raise typer.Exit(1)
 
 
+@contextlib.contextmanager
+def _shared_numbers(processes: int) -> Iterator[None]:
+    """A folder in which several processes keep their numbers; it is there before any of them counts."""
+    if processes == 1 or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="hearth-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
+
+
 async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     worker = _load("app.tasks.worker")
     os.nice(worker.NICENESS)
-    async with _load("app.resources").open_resources(worker.worker_settings(settings)) as resources:
+    async with (
+        _load("app.telemetry.tracing").open_tracing(settings, "hearth-worker"),
+        _load("app.resources").open_resources(worker.worker_settings(settings)) as resources,
+    ):
         await worker.run_worker(resources, stop)
 
 

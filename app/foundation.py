@@ -24,7 +24,9 @@ from app.adapters.sparse import SparseEncoder, open_sparse_encoder
 from app.adapters.storage import LocalStorage, Storage
 from app.adapters.webhook_sender import WebhookSender
 from app.production_settings import FunctionSettings
+from app.realtime.measured import measure as measure_redis
 from app.repositories.engine import create_engine
+from app.repositories.measured import measure as measure_engine
 from app.settings import RedisSettings, Settings
 from app.workspace_settings import WebhookSettings
 
@@ -107,8 +109,9 @@ def make_function_sender(settings: FunctionSettings) -> WebhookSender:
 async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
     async with contextlib.AsyncExitStack() as stack:
         engine = create_engine(settings.database)
+        measure_engine(engine)
         stack.push_async_callback(engine.dispose)
-        redis = create_redis(settings.redis)
+        redis = measure_redis(create_redis(settings.redis))
         stack.push_async_callback(redis.aclose)
         pubsub_redis = create_pubsub_redis(settings.redis)
         stack.push_async_callback(pubsub_redis.aclose)

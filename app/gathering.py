@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+from app.telemetry.spans import Nothing, Span, adopted, current
+
 FEW: Final = 8  # at once; more are a storm
 PAUSE: Final = 0.05  # seconds for each of them
 STORM: Final = 1.0  # seconds for which it goes on, once many have come at once
@@ -43,14 +45,14 @@ class Gathering(Generic[Question, Answer]):
         self._answer_all = answer_all
         self._most = most
         self._at_once = at_once
-        self._waiting: deque[tuple[Question, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[Question, asyncio.Future[Answer], Span | Nothing]] = deque()
         self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, question: Question) -> Answer:
         """The answer. Whoever stops waiting for it does not keep the others from theirs."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((question, future))
+        self._waiting.append((question, future, current()))
         if self._under_way < self._at_once:
             self._under_way += 1
             # Nobody's request id, for it is everybody's work.
@@ -73,15 +75,16 @@ class Gathering(Generic[Question, Answer]):
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
             self._look_for_storm(len(batch))
             try:
-                answers = await self._answer_all([question for question, _ in batch])
+                with adopted([span for *_, span in batch]):
+                    answers = await self._answer_all([question for question, *_ in batch])
             except BaseException as error:
                 waiting, self._waiting = self._waiting, deque()
-                for _, future in (*batch, *waiting):
+                for _, future, _ in (*batch, *waiting):
                     _fail(future, error)
                 if not isinstance(error, Exception):
                     raise
                 continue
-            for (_, future), answer in zip(batch, answers, strict=True):
+            for (_, future, _), answer in zip(batch, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
             await asyncio.sleep(self._pause())

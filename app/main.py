@@ -18,7 +18,6 @@ from app.api.draining import Drain
 from app.api.errors import add_error_handlers
 from app.api.idempotency import IdempotencyMiddleware
 from app.api.limits import RateLimitHeadersMiddleware, RouteLimits
-from app.api.metrics import Metrics
 from app.api.middleware import RequestMiddleware, SecurityHeadersMiddleware, TooLargeMiddleware
 from app.api.openapi import describe
 from app.api.pages import add_pages
@@ -26,7 +25,10 @@ from app.api.proxies import ForwardedMiddleware
 from app.observability import configure_logging
 from app.repositories.engine import warm_up
 from app.resources import Resources, open_resources
+from app.services.queue_numbers import QueueNumbers
 from app.settings import Settings, load_settings
+from app.telemetry.tracing import open_tracing
+from app.telemetry.watching import Watch
 
 DESCRIPTION = """
 AI conversations that know your documents and remember your life: documents in, cited answers out, live rooms where
@@ -49,20 +51,19 @@ def create_app(settings: Settings | None = None, *, resources: Resources | None 
     if settings is None:
         settings = resources.settings if resources else load_settings()
     configure_logging(settings)
-    metrics = Metrics()
     drain = Drain(settings.drain_seconds)
     app = FastAPI(
         title="Hearth",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=None if resources else _lifespan(settings, metrics, drain),
+        lifespan=None if resources else _lifespan(settings, drain),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
-        middleware=_middleware(settings, metrics, drain),
+        middleware=_middleware(settings, drain),
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # app/telemetry tells more, and costs less
     )
     app.state.drain = drain
-    app.state.metrics = metrics
     app.state.route_limits = RouteLimits(settings.rate_limit)
     app.state.resources = resources
     add_error_handlers(app)
@@ -75,31 +76,34 @@ def create_app(settings: Settings | None = None, *, resources: Resources | None 
     return app
 
 
-def _lifespan(
-    settings: Settings, metrics: Metrics, drain: Drain
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(settings: Settings, drain: Drain) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(settings) as app.state.resources:
-            await warm_up(app.state.resources.foundation.engine)
-            await app.state.resources.services.health.warm_up()
-            watching = asyncio.create_task(metrics.watch(app.state.resources.hub))
+        async with open_tracing(settings, "hearth-server"), open_resources(settings) as app.state.resources:
+            resources: Resources = app.state.resources
+            await warm_up(resources.foundation.engine)
+            await resources.services.health.warm_up()
+            watching = [
+                asyncio.create_task(Watch(resources.numbers).run()),
+                asyncio.create_task(QueueNumbers(resources.uow).watch()),
+            ]
             gc.collect()
             gc.freeze()  # what is there now stays: looking through it again and again would stop the event loop
             with drain.watching():
                 yield
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
     return lifespan
 
 
-def _middleware(settings: Settings, metrics: Metrics, drain: Drain) -> list[Middleware]:
+def _middleware(settings: Settings, drain: Drain) -> list[Middleware]:
     """Outermost first."""
     starlette_compress.remove_compress_type("text/event-stream")  # a compressor would hold events back
     return [
         Middleware(ForwardedMiddleware, trusted=settings.trusted_proxies),
         Middleware(RateLimitHeadersMiddleware),
-        Middleware(RequestMiddleware, metrics=metrics, drain=drain),
+        Middleware(RequestMiddleware, settings=settings.log, drain=drain),
         Middleware(SecurityHeadersMiddleware),
         Middleware(TooLargeMiddleware),
         Middleware(

@@ -1,4 +1,4 @@
-"""Structured logs: JSON in production, readable in development, one request id through all of a request's lines."""
+"""Structured logs: JSON in production, readable in development; all lines of a request have its id, and its trace's."""
 
 import logging
 import re
@@ -15,6 +15,7 @@ from structlog.typing import EventDict, WrappedLogger
 from app.settings import Settings
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,10 @@ SECRET_KEY = re.compile(
 SECRET_VALUE = re.compile(r"(?i)(bearer\s+)[^\s\"']+|(hearth_[a-z]{2,6}_)[A-Za-z0-9_-]{8,}|(://[^:/@\s]*:)[^@\s]+(?=@)")
 
 
-def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _add_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     event.setdefault("request_id", request_id.get())
+    if trace := trace_id.get():
+        event.setdefault("trace_id", trace)
     return event
 
 
@@ -74,7 +77,7 @@ def configure_logging(settings: Settings) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        _add_request_id,
+        _add_ids,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(

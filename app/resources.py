@@ -15,8 +15,10 @@ from app.realtime.hub import Hub
 from app.realtime.presence import Presence
 from app.realtime.visits import Visits
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
+from app.repositories.measured import pool_use
 from app.services import Services, build_services
 from app.settings import Settings
+from app.telemetry.watching import Numbers
 
 MOST_CHANNELS = 100  # that are asked about together
 
@@ -32,6 +34,13 @@ class Resources:
     @property
     def settings(self) -> Settings:
         return self.foundation.settings
+
+    def numbers(self) -> Numbers:
+        """What there is of sockets and connections in this process, now."""
+        in_use, idle = pool_use(self.foundation.engine)
+        database = self.settings.database
+        most = database.pool_size + database.max_overflow
+        return Numbers(self.hub.connections, self.hub.rooms, in_use, idle, most)
 
 
 class LoggedEvents:

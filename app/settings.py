@@ -15,13 +15,14 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.operation_settings import LogSettings, MetricsSettings, TracingSettings
 from app.presets import PRESETS, Preset, PresetChanges, Quality
 from app.production_settings import FunctionSettings, ImagesSettings
 from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
 from app.workspace_settings import ProjectSettings, StorageSettings, WebhookSettings
 
-FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
+FOR_COMPOSE = ("COMPOSE_", "GRAFANA_", "POSTGRES_")  # docker compose reads `.env`, too
 
 
 class DatabaseSettings(Group):
@@ -272,11 +273,6 @@ class AuditSettings(Group):
     )
 
 
-class LogSettings(Group):
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
-    format: Literal["auto", "console", "json"] = Field("auto", description="auto: JSON in production.")
-
-
 class Settings(BaseSettings):
     """Read from the environment and `.env`; a misspelt name in `.env` is an error that names the nearest right one."""
 
@@ -335,6 +331,8 @@ class Settings(BaseSettings):
     http: HTTPSettings = HTTPSettings()
     audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @property
     def is_production(self) -> bool:

@@ -33,6 +33,10 @@ FOR_COMPOSE = """
 
 # Password of the PostgreSQL that it starts (letters and digits: it becomes a part of a URL).
 # POSTGRES_PASSWORD=
+
+# With `--profile monitoring`: password of Grafana's admin, and Grafana's port on this machine.
+# GRAFANA_PASSWORD=
+# GRAFANA_PORT=3000
 """
 
 

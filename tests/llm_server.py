@@ -28,13 +28,16 @@ class Script:
 
 
 class LanguageServer:
-    """`requests` are the bodies received, `answer` chooses each one's script, `hung_up` counts clients that left.
+    """`requests` are the bodies received, `heads` what stood before them, `answer` chooses each one's script.
+
+    `hung_up` counts clients that left.
 
     Questions that are to be rewritten are none of these: `rewrite` makes of each what it will, at first nothing else.
     """
 
     def __init__(self) -> None:
         self.requests: list[Body] = []
+        self.heads: list[str] = []
         self.rewrite: Callable[[str], str] = lambda question: question
         self.answer: Callable[[Body], Script] = lambda _: Script(["Hello", "."])
         self.hung_up = 0
@@ -80,6 +83,7 @@ class LanguageServer:
         script = self._rewriting(body["messages"])
         if script is None:
             self.requests.append(body)
+            self.heads.append(head)
             self._asked.set()
             script = self.answer(body)
         if script.status != 200:

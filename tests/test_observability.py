@@ -9,7 +9,8 @@ from tests.processes import REPOSITORY
 PREPARED = """
 import logging, structlog
 from app.observability import configure_logging, request_id
-from app.settings import LogSettings, Settings
+from app.operation_settings import LogSettings
+from app.settings import Settings
 configure_logging(Settings(_env_file=None, log=LogSettings(format="json")))
 log = structlog.get_logger("test")
 """
@@ -58,4 +59,59 @@ logging.getLogger("somewhere").debug("details")
     assert [(line["event"], line["request_id"]) for line in lines] == [
         ("first", "abc-12345678"),
         ("second", "abc-12345678"),
+    ]
+
+
+def test_lines_of_a_trace_name_it():
+    lines = lines_of(
+        """
+from app.telemetry.spans import Kind, begin_root, start_recording
+log.info("before")
+start_recording(lambda span: None, share=1.0)
+with begin_root("request", Kind.SERVER, {}) as span:
+    log.info("in a trace", expected=span.trace_id)
+start_recording(lambda span: None, share=0.0)
+with begin_root("request", Kind.SERVER, {}) as span:
+    log.info("in a trace that is not recorded")
+log.info("after")
+"""
+    )
+    assert [len(line.get("trace_id", "")) for line in lines] == [0, 32, 32, 0]
+    assert lines[1]["trace_id"] == lines[1]["expected"] != lines[2]["trace_id"]
+
+
+def test_of_good_requests_only_a_share_is_logged_and_of_bad_and_slow_ones_every_one():
+    code = """
+import asyncio, time
+from datetime import timedelta
+from app.api.middleware import RequestMiddleware
+
+async def application(scope, receive, send):
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.06)
+    if scope["path"] == "/broken":
+        raise RuntimeError("broken")
+    status = int(scope["path"][1:]) if scope["path"][1:].isdigit() else 200
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+async def send(message): pass
+
+async def ask(share, *paths):
+    door = RequestMiddleware(application, LogSettings(access_share=share, slow=timedelta(seconds=0.05)))
+    for path in paths:
+        scope = {"type": "http", "method": "GET", "path": path, "scheme": "http", "headers": [], "client": None}
+        await door(scope, None, send)
+
+asyncio.run(ask(0.0, "/200", "/204", "/304", "/404", "/503", "/slow", "/broken"))
+asyncio.run(ask(1.0, "/200", "/304"))
+"""
+    told = [line for line in lines_of(code) if line["event"] == "request"]
+    assert [(line["path"], line["status"]) for line in told] == [
+        ("/404", 404),
+        ("/503", 503),
+        ("/slow", 200),
+        ("/broken", 500),
+        ("/200", 200),
+        ("/304", 304),
     ]

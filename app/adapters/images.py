@@ -19,6 +19,7 @@ import structlog
 
 from app.errors import AppError, Conflict, RateLimited, ServiceUnavailable
 from app.production_settings import ImagesSettings
+from app.telemetry.model_calls import ModelCall
 
 log = structlog.get_logger(__name__)
 
@@ -103,14 +104,15 @@ class ImageServer:
         """
         path = "images/generations" if order.original is None else "images/edits"
         try:
-            async with self._client.stream("POST", path, **self._body(order)) as response:
-                if response.status_code != 200:
-                    raise _failure(response, await _start_of(response))
-                is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
-                parts = self._read_events(response) if is_stream else self._read_whole(response)
-                async with contextlib.aclosing(parts):
-                    async for part in parts:
-                        yield part
+            with ModelCall("images", self.model_of(order)) as call:
+                async with self._client.stream("POST", path, headers=call.headers, **self._body(order)) as response:
+                    if response.status_code != 200:
+                        raise _failure(response, await _start_of(response))
+                    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+                    parts = self._read_events(response) if is_stream else self._read_whole(response)
+                    async with contextlib.aclosing(parts):
+                        async for part in parts:
+                            yield part
         except httpx.TimeoutException as error:
             raise ServiceUnavailable("The image server does not answer in time.") from error
         except httpx.HTTPError as error:

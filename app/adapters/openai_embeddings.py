@@ -12,6 +12,7 @@ from app.adapters.batching import Batcher, FloatArray
 from app.adapters.wordpieces import token_spans
 from app.errors import ServiceUnavailable
 from app.settings import EmbeddingSettings
+from app.telemetry.model_calls import ModelCall
 
 log = structlog.get_logger(__name__)
 
@@ -91,12 +92,14 @@ class OpenAIEmbedder:
 
     async def _request(self, texts: Sequence[str]) -> FloatArray:
         """(texts, dimensions), L2-normalised."""
-        async with asyncio.timeout(self._timeout):
-            answer = await self._client.embeddings.create(
-                model=self.model,
-                input=[text or BLANK for text in texts],
-                encoding_format="float",  # not every server knows base64, which is the client's default
-            )
+        with ModelCall("embeddings", self.model) as call:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._client.embeddings.create(
+                    model=self.model,
+                    input=[text or BLANK for text in texts],
+                    encoding_format="float",  # not every server knows base64, which is the client's default
+                    extra_headers=call.headers,
+                )
         rows = [found.embedding for found in sorted(answer.data, key=lambda found: found.index)]
         vectors = np.array(rows, np.float32)
         if vectors.ndim != 2 or len(vectors) != len(texts):

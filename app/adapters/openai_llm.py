@@ -19,6 +19,7 @@ from openai.types.chat import (
 from app.adapters.llm import DEFAULT_SAMPLING, Delta, LanguageModel, Sampling, TokenUsage, Turn
 from app.errors import BadRequest, ServiceUnavailable
 from app.settings import LLMSettings
+from app.telemetry.model_calls import ModelCall
 
 log = structlog.get_logger(__name__)
 
@@ -89,20 +90,23 @@ class OpenAIModel:
             raise _explained(error) from error
 
     async def _relay_once(self, body: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any], None]:
-        chunks = await self._client.post(
-            "/chat/completions",
-            cast_to=ChatCompletionChunk,
-            body=body,
-            stream=True,
-            stream_cls=openai.AsyncStream[ChatCompletionChunk],
-        )
         finished = False
-        async with chunks:
-            while (chunk := await self._next_of(chunks)) is not None:
-                finished = finished or any(choice.finish_reason for choice in chunk.choices or ())
-                yield chunk.model_dump(mode="json", exclude_unset=True)
-        if not finished:
-            raise BrokenOff
+        with ModelCall("chat", self._settings.model) as call:
+            chunks = await self._client.post(
+                "/chat/completions",
+                cast_to=ChatCompletionChunk,
+                body=body,
+                options={"headers": call.headers},
+                stream=True,
+                stream_cls=openai.AsyncStream[ChatCompletionChunk],
+            )
+            async with chunks:
+                while (chunk := await self._next_of(chunks)) is not None:
+                    _note(call, chunk)
+                    finished = finished or any(choice.finish_reason for choice in chunk.choices or ())
+                    yield chunk.model_dump(mode="json", exclude_unset=True)
+            if not finished:
+                raise BrokenOff
 
     async def check(self) -> None:
         try:
@@ -116,25 +120,29 @@ class OpenAIModel:
 
     async def _stream_once(self, turns: Sequence[Turn], sampling: Sampling) -> AsyncGenerator[Delta | TokenUsage, None]:
         warmth = sampling.temperature
-        chunks = await self._client.chat.completions.create(
-            model=sampling.model or self._settings.model,
-            messages=[_message(turn) for turn in turns],
-            temperature=self._settings.temperature if warmth is None else warmth,
-            max_tokens=sampling.max_tokens or self._settings.max_tokens,
-            stream=True,
-            stream_options={"include_usage": True},
-        )
+        model = sampling.model or self._settings.model
         finished = False
-        async with chunks:
-            while (chunk := await self._next_of(chunks)) is not None:
-                for choice in chunk.choices or ():
-                    if text := choice.delta and choice.delta.content:  # the last one may come without a delta
-                        yield Delta(_storable(text))
-                    finished = finished or bool(choice.finish_reason)
-                if chunk.usage is not None:
-                    yield TokenUsage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-        if not finished:
-            raise BrokenOff
+        with ModelCall("chat", model) as call:
+            chunks = await self._client.chat.completions.create(
+                model=model,
+                messages=[_message(turn) for turn in turns],
+                temperature=self._settings.temperature if warmth is None else warmth,
+                max_tokens=sampling.max_tokens or self._settings.max_tokens,
+                stream=True,
+                stream_options={"include_usage": True},
+                extra_headers=call.headers,
+            )
+            async with chunks:
+                while (chunk := await self._next_of(chunks)) is not None:
+                    _note(call, chunk)
+                    for choice in chunk.choices or ():
+                        if text := choice.delta and choice.delta.content:  # the last one may come without a delta
+                            yield Delta(_storable(text))
+                        finished = finished or bool(choice.finish_reason)
+                    if chunk.usage is not None:
+                        yield TokenUsage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+            if not finished:
+                raise BrokenOff
 
     async def _next_of(self, chunks: openai.AsyncStream[ChatCompletionChunk]) -> ChatCompletionChunk | None:
         """The next chunk, None at the end. Keep-alive comments do not count as a word from the model."""
@@ -154,6 +162,13 @@ async def connect(settings: LLMSettings) -> AsyncIterator[LanguageModel]:
     )
     async with client:
         yield OpenAIModel(client, settings)
+
+
+def _note(call: ModelCall, chunk: ChatCompletionChunk) -> None:
+    if chunk.choices:
+        call.hear()
+    if chunk.usage is not None:
+        call.use(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
 
 
 def _message(turn: Turn) -> ChatCompletionMessageParam:

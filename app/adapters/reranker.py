@@ -9,6 +9,7 @@ import httpx
 
 from app.errors import ServiceUnavailable
 from app.settings import RerankSettings
+from app.telemetry.model_calls import ModelCall
 
 LONGEST_PASSAGE = 4_000  # characters that are sent of one
 
@@ -39,10 +40,11 @@ class HTTPReranker:
         if self._model:
             body["model"] = self._model
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._client.post(self._url, json=body)
-            answer.raise_for_status()
-            return _scores(answer.json(), len(texts))
+            with ModelCall("rerank", self._model) as call:
+                async with asyncio.timeout(self._timeout):
+                    answer = await self._client.post(self._url, json=body, headers=call.headers)
+                answer.raise_for_status()
+                return _scores(answer.json(), len(texts))
         except (httpx.HTTPError, TimeoutError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ServiceUnavailable("The reranker does not answer.") from error
 

@@ -13,7 +13,6 @@ from starlette.requests import HTTPConnection
 
 from app.api.callers import SAFE_METHODS, SESSION_COOKIE, Caller
 from app.api.draining import Drain
-from app.api.metrics import Metrics
 from app.errors import PermissionDenied
 from app.permissions import RULES, Action, CallerKind, Principal, Role, may
 from app.resources import Resources
@@ -31,11 +30,6 @@ async def get_resources(connection: HTTPConnection) -> Resources:
     return resources
 
 
-async def get_metrics(request: Request) -> Metrics:
-    metrics: Metrics = request.app.state.metrics
-    return metrics
-
-
 async def get_drain(request: Request) -> Drain:
     drain: Drain = request.app.state.drain
     return drain
@@ -43,7 +37,6 @@ async def get_drain(request: Request) -> Drain:
 
 DrainDep = Annotated[Drain, Depends(get_drain)]
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
-MetricsDep = Annotated[Metrics, Depends(get_metrics)]
 
 
 async def get_services(resources: ResourcesDep) -> Services:

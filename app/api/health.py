@@ -5,11 +5,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import __version__
 from app.adapters.media_types import SUPPORTED
-from app.api.deps import Actor, DrainDep, MetricsDep, ResourcesDep, ServicesDep
+from app.api.deps import Actor, DrainDep, ResourcesDep, ServicesDep
 from app.api.routing import Router
 from app.events import utc_now
 from app.schemas.health import CheckRead, HealthRead, InfoRead, Limits, LiveRead
 from app.services.health import Health
+from app.telemetry.exposition import render
 
 router = Router(tags=["operations"])
 orchestrators = Router(tags=["operations"])
@@ -66,9 +67,9 @@ async def read_info(resources: ResourcesDep) -> InfoRead:
 @router.get(
     "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 )
-def read_metrics(_: Actor, metrics: MetricsDep) -> Response:
+def read_metrics(_: Actor) -> Response:
     """Prometheus text format."""
-    return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+    return Response(render(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _told(health: Health, response: Response) -> HealthRead:

@@ -1,10 +1,13 @@
 """Around every request, as pure ASGI: request id, access log, metrics, security headers, the last catch of errors."""
 
+import random
 import re
 import time
+from functools import cache
 from typing import Final
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,13 +15,17 @@ from uuid_utils.compat import uuid7
 
 from app.api.draining import Drain
 from app.api.errors import error_response, unexpected_error_response
-from app.api.metrics import Metrics
 from app.observability import Origin, origin, request_id
+from app.operation_settings import LogSettings
+from app.telemetry.meters import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_PROGRESS
+from app.telemetry.spans import NO_ROOT, Kind, Nothing, Root, Span, begin_root
 
 log = structlog.get_logger("app.access")
 
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/api/v1/health", "/api/v1/metrics"})
+"""Asked by machines, all the time: neither logged nor traced while they work."""
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 CONTENT_SECURITY_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 SECURITY_HEADERS: Final = {
@@ -33,29 +40,39 @@ HSTS: Final = "max-age=31536000; includeSubDomains"
 
 
 class RequestMiddleware:
-    """Outermost of ours: gives the request its id, logs and counts it, and answers for whatever was not caught."""
+    """Outermost of ours: gives the request its id, logs, counts and traces it, and answers for what was not caught."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, drain: Drain) -> None:
+    def __init__(self, app: ASGIApp, settings: LogSettings, drain: Drain) -> None:
         self._app = app
-        self._metrics = metrics
         self._drain = drain
+        self._share = settings.access_share
+        self._slow = settings.slow.total_seconds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         token = request_id.set(given if WELL_FORMED_ID.fullmatch(given) else uuid7().hex)
         address = scope["client"][0] if scope.get("client") else ""
-        came_from = origin.set(Origin(address, Headers(scope=scope).get("user-agent", "")))
+        came_from = origin.set(Origin(address, headers.get("user-agent", "")))
         try:
-            if scope["type"] == "websocket":
-                return await self._app(scope, receive, send)
-            return await self._serve(scope, receive, send)
+            with _root(scope, headers.get("traceparent", "")) as span:
+                if scope["type"] == "websocket":
+                    await self._follow(scope, receive, send, span)
+                else:
+                    await self._serve(scope, receive, send, span)
         finally:
             origin.reset(came_from)
             request_id.reset(token)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _follow(self, scope: Scope, receive: Receive, send: Send, span: Span | Nothing) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            span.rename(f"WS {_route(scope)}")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, span: Span | Nothing) -> None:
         started, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
@@ -68,22 +85,30 @@ class RequestMiddleware:
                     headers["Connection"] = "close"  # the next request finds another server
             await send(message)
 
+        REQUESTS_IN_PROGRESS.inc()
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:  # in the middle of the body: there is nobody to answer to
             log.info("request.abandoned", method=scope["method"], path=scope["path"])
         except Exception as error:
+            span.fail(type(error).__name__)
             if status:  # too late for an error response: the connection breaks, which is the truth
                 log.exception("request.broken")
                 raise
             await unexpected_error_response(error)(scope, receive, send_with_id)
         finally:
-            self._record(scope, status, time.perf_counter() - started)
+            REQUESTS_IN_PROGRESS.dec()
+            self._record(scope, status, time.perf_counter() - started, span)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float, span: Span | Nothing) -> None:
+        method = scope["method"] if scope["method"] in KNOWN_METHODS else "OTHER"
         operation = str(getattr(scope.get("route"), "name", "unknown"))
-        self._metrics.observe_request(scope["method"], operation, status, seconds)
-        if scope["path"] in QUIET_PATHS and status < 500:
+        count, duration = _meters_of(method, operation, status)
+        count.inc()
+        duration.observe(seconds)
+        _tell(span, method, _route(scope), status)
+        is_good = 0 < status < 400 and seconds < self._slow
+        if (scope["path"] in QUIET_PATHS and status < 500) or (is_good and not self._is_chosen()):
             return
         log.info(
             "request",
@@ -93,6 +118,40 @@ class RequestMiddleware:
             duration_ms=round(seconds * 1000, 1),
             client=scope["client"][0] if scope.get("client") else None,
         )
+
+    def _is_chosen(self) -> bool:
+        """Of the requests that went well, whether this one is logged."""
+        return self._share >= 1 or random.random() < self._share  # noqa: S311 - guards nothing
+
+
+@cache  # as many as there are labels, of which there are few
+def _meters_of(method: str, operation: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, operation, status), REQUEST_SECONDS.labels(method, operation)
+
+
+def _root(scope: Scope, traceparent: str) -> Root:
+    if scope["path"] in QUIET_PATHS:
+        return NO_ROOT
+    attributes = {"url.scheme": scope["scheme"], "hearth.request_id": request_id.get()}
+    return begin_root("request", Kind.SERVER, attributes, traceparent=traceparent)
+
+
+def _tell(span: Span | Nothing, method: str, route: str, status: int) -> None:
+    span.rename(f"{method} {route}")
+    span.set({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    if status >= 500:
+        span.fail(str(status))
+
+
+def _route(scope: Scope) -> str:
+    """The path with the names of its parameters in their place; of what no route takes, nothing."""
+    if "endpoint" not in scope:
+        return ""
+    template: str = scope["path"]
+    for name, value in reversed(scope.get("path_params", {}).items()):
+        before, found, after = template.rpartition(f"/{value}")
+        template = f"{before}/{{{name}}}{after}" if found else template
+    return template
 
 
 class TooLargeMiddleware:

@@ -14,6 +14,7 @@ from app.api.callers import Caller
 from app.api.conversations import Conversation, ProjectConversation, RoomConversation
 from app.api.errors import is_dependency_down
 from app.api.limits import check_opening, note_failure
+from app.api.measured_commands import CommandOutcome, measured_command
 from app.api.routing import Router
 from app.commands import Authenticate, ClientId
 from app.errors import (
@@ -226,18 +227,26 @@ async def _carry_out(conversation: Conversation, text: str | None) -> None:
     if text is None:
         conversation.complain(BadRequest("Frames are JSON texts, not binary."))
         return
+    with measured_command(text) as outcome:
+        await _try_to_carry_out(conversation, text, outcome)
+
+
+async def _try_to_carry_out(conversation: Conversation, text: str, outcome: CommandOutcome) -> None:
     try:
         await conversation.carry_out(text)
     except ValidationError as error:
+        outcome.is_refused = True
         conversation.complain(_about(text, _bad_frame(error)))
     except (RateLimited, CutOff, WebSocketDisconnect):
         raise
     except AppError as error:
+        outcome.is_refused = True
         conversation.complain(_about(text, error))
     except Exception as error:
         if not is_dependency_down(error):
             log.exception("socket.command_failed")
             raise
+        outcome.is_refused = True
         away = ServiceUnavailable("The service is not available at the moment. Please try again.")
         conversation.complain(_about(text, away))
 

@@ -10,6 +10,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Model
+from app.telemetry.spans import traceparent
+
+TRACEPARENT = "traceparent"  # stands among the steps, and says which trace a task belongs to
 
 
 class TaskStatus(StrEnum):
@@ -23,6 +26,12 @@ class TaskStatus(StrEnum):
 IS_UNFINISHED = "status IN ('queued', 'running')"
 IS_IN_LINE = f"{IS_UNFINISHED} AND NOT is_held"
 UNFINISHED = (TaskStatus.QUEUED, TaskStatus.RUNNING)
+
+
+def first_steps() -> dict[str, Any]:
+    """Whoever carries the task out goes on with the trace of whoever queued it."""
+    parent = traceparent()
+    return {TRACEPARENT: parent} if parent else {}
 
 
 class Task(Model):
@@ -60,7 +69,7 @@ class Task(Model):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     failures: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default=text("'[]'"))
-    steps: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))  # finished ones
+    steps: Mapped[dict[str, Any]] = mapped_column(JSONB, default=first_steps, server_default=text("'{}'"))  # finished
     attempts: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))

@@ -1,12 +1,13 @@
 """Redis pub/sub: carries frames between processes, as fast as it can and no more.
 
-A message is the sender's name in the first line, then one frame a line: its number, or `-`, and its text, which as JSON
-has no line breaks. Frames of one channel that were waiting travel together.
+A message is the sender's name and the time in the first line, then one frame a line: its number, or `-`, and its text,
+which as JSON has no line breaks. Frames of one channel that were waiting travel together.
 
 Whatever is lost on the way is found again by the hub, so nothing here is retried; `lost` says when to look.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,9 +21,11 @@ from app.events import Frame
 from app.realtime.cancellation import cancel_until_done
 from app.realtime.outages import REDIS_FAILURES
 from app.realtime.subscriptions import Line, Lines, Subscriptions
+from app.telemetry.meters import FANOUT_SECONDS, NOT_CARRIED
 
 log = structlog.get_logger(__name__)
 
+FROM_ELSEWHERE = FANOUT_SECONDS.labels("redis")
 QUEUE_SIZE = 10_000
 BATCH_SIZE = 200
 CALL_PATIENCE = 1.0  # seconds
@@ -78,13 +81,16 @@ class Carrier:
         return Line(self._redis, keeper, hear=self._hear, lost=self._lost)
 
     def _hear(self, name: str, message: str) -> None:
-        node, _, lines = message.partition("\n")
+        first, _, lines = message.partition("\n")
+        node, _, sent_at = first.partition(" ")
         if node == self._node:
             return
         channel_id = UUID(name.removeprefix(self._prefix))
         for line in lines.split("\n"):
             seq, _, text = line.partition(" ")
             self._receive(Frame(channel_id, int(seq) if seq != "-" else None, text))
+        if sent_at:  # the clocks of two machines need not agree
+            FROM_ELSEWHERE.observe(max(0.0, time.time() - float(sent_at)))
 
     async def _publish_forever(self) -> None:
         while True:
@@ -99,11 +105,13 @@ class Carrier:
                 if self._is_publishing:
                     log.warning("realtime.not_carried", error=repr(error))
                 self._is_publishing = False
+                NOT_CARRIED.inc(len(batch))
             for _ in batch:
                 self._outgoing.task_done()
 
     async def _publish(self, frames: list[Frame]) -> None:
-        lines: defaultdict[UUID, list[str]] = defaultdict(lambda: [self._node])
+        first = f"{self._node} {time.time():.6f}"
+        lines: defaultdict[UUID, list[str]] = defaultdict(lambda: [first])
         for frame in frames:
             lines[frame.channel_id].append(f"{'-' if frame.seq is None else frame.seq} {frame.text}")
         command = "SPUBLISH" if isinstance(self._redis, RedisCluster) else "PUBLISH"

@@ -8,6 +8,7 @@ publish, delays an event and never loses or doubles it.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Protocol, Self
 from uuid import UUID
@@ -21,9 +22,11 @@ from app.realtime.carrier import Carrier
 from app.realtime.channels import RING_SIZE, Channel, Listener
 from app.realtime.outbox import CloseCode
 from app.settings import RealtimeSettings
+from app.telemetry.meters import FANOUT_SECONDS
 
 log = structlog.get_logger(__name__)
 
+HERE = FANOUT_SECONDS.labels("local")
 READ_SIZE = 200
 LEAST_FILLING = 32  # events that the ring is filled with: not everybody comes back from the same one
 REORDER_PATIENCE = 0.02  # seconds in which an earlier number, published a moment later, may still arrive
@@ -71,7 +74,9 @@ class Hub:
 
         An ephemeral frame is not given to the listener `besides`.
         """
+        started = time.perf_counter()
         self._receive(frame, besides)
+        HERE.observe(time.perf_counter() - started)
         self._carrier.send(frame)
 
     @contextlib.asynccontextmanager

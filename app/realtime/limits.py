@@ -20,6 +20,7 @@ from app.rates import Budget, written
 from app.realtime.outages import REDIS_FAILURES
 from app.realtime.patience import patience
 from app.realtime.scripts import COUNT
+from app.telemetry.meters import LIMIT_REFUSALS, LIMITER_DEGRADED, LIMITER_FALLBACKS
 
 log = structlog.get_logger(__name__)
 
@@ -95,10 +96,14 @@ class RateLimits:
 
     async def take(self, uses: Sequence[Use], counting: Counting = Counting.TAKE) -> Allowance:
         """Count all `uses` at once, of which there is at least one; says what is left of the tightest budget."""
-        return _allowance(uses, await self._count(uses, counting))
+        allowance = _allowance(uses, await self._count(uses, counting))
+        if allowance.is_refused and counting is not Counting.CHARGE:
+            LIMIT_REFUSALS.labels(allowance.budget.value).inc()
+        return allowance
 
     async def _count(self, uses: Sequence[Use], counting: Counting) -> Standing:
         if time.monotonic() < self._ask_redis_from:
+            LIMITER_FALLBACKS.inc()
             return self._memory.count(uses, counting)
         was_lost = self._ask_redis_from > 0.0
         if was_lost:  # one call tries it, and no other waits for the outcome
@@ -107,10 +112,13 @@ class RateLimits:
             standing = await self._gathering.ask((uses, counting))
         except REDIS_FAILURES as error:
             self._ask_redis_from = time.monotonic() + PAUSE
+            LIMITER_DEGRADED.set(1)
+            LIMITER_FALLBACKS.inc()
             log.warning("limits.redis_lost", error=repr(error))
             return self._memory.count(uses, counting)
         if was_lost:
             self._ask_redis_from = 0.0
+            LIMITER_DEGRADED.set(0)
             self._memory = MemoryCounts()
         return standing
 
@@ -190,6 +198,8 @@ class ConnectionLimit:
     def take_one(self) -> None:
         """Raises RateLimited."""
         allowance = _allowance([self._use], self._counts.count([self._use], Counting.TAKE))
+        if allowance.is_refused:
+            LIMIT_REFUSALS.labels(Budget.FRAMES.value).inc()
         allowance.require()
 
 

@@ -8,6 +8,8 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final, Protocol
 
+from app.telemetry.meters import CUT_OFF
+
 REPLAY_PATIENCE = timedelta(seconds=30)
 PREPARED_FRAMES: Final = "hearth.prepared_frames"
 """Under this name a connection's scope has its `Sink` among the extensions, where the server offers one."""
@@ -121,6 +123,7 @@ class Outbox:
         """End the connection; what lies in the outbox is dropped, for the listener can ask for it again."""
         if self.is_cut_off:
             return
+        CUT_OFF.labels(code.name.lower()).inc()
         self.end.set_result(code)
         self._write = None
         self._frames.clear()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Select, case, column, func, literal, select, table
+from sqlalchemy import Select, and_, case, column, func, literal, select, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import (
@@ -26,6 +26,7 @@ from app.models import (
     Webhook,
 )
 
+CLOCK = func.clock_timestamp()
 COUNTED_EXACTLY = 10_000  # rows; of larger tables PostgreSQL's own estimate is taken
 
 
@@ -43,6 +44,16 @@ class DocumentCount:
     status: str
     count: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TasksInLine:
+    """Of one type: how many could begin now, for how long the oldest of them could have, and how many run."""
+
+    task_type: str
+    waiting: int
+    oldest_seconds: float
+    running: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,15 @@ class StatisticsRepository:
         query = select(Task.task_type, Task.status, func.count()).group_by(Task.task_type, Task.status)
         rows = await self._session.execute(query.order_by(Task.task_type, Task.status))
         return [TaskCount(*row) for row in rows]
+
+    async def tasks_in_line(self) -> Sequence[TasksInLine]:
+        """What has not ended, by type; tasks that wait for their time or for others are not counted."""
+        is_waiting = and_(Task.status == TaskStatus.QUEUED, Task.run_after <= CLOCK)
+        oldest = func.extract("epoch", CLOCK - func.min(Task.run_after).filter(is_waiting))
+        counts = func.count().filter(is_waiting), func.count().filter(Task.status == TaskStatus.RUNNING)
+        query = select(Task.task_type, oldest, *counts).where(Task.status.in_(UNFINISHED), ~Task.is_held)
+        rows = await self._session.execute(query.group_by(Task.task_type))
+        return [TasksInLine(name, waiting, float(age or 0), running) for name, age, waiting, running in rows]
 
     async def count_large(self) -> Sizes:
         """Exactly as long as they are small."""

@@ -14,15 +14,16 @@ from app.models import Task
 STORE: Final = text(
     """
     INSERT INTO tasks (
-        id, project_id, owner_id, task_type, quality, params, preset, priority, status, progress, message, attempts
+        id, project_id, owner_id, task_type, quality, params, preset, priority, steps, status, progress, message,
+        attempts
     )
     SELECT
         wanted.id, wanted.project_id, wanted.owner_id, wanted.task_type,
         coalesce(wanted.quality, users.settings ->> 'default_quality', 'standard'),
-        wanted.params, wanted.preset, wanted.priority, 'queued', 0, '', 0
+        wanted.params, wanted.preset, wanted.priority, wanted.steps, 'queued', 0, '', 0
     FROM unnest(
-        :ids, :project_ids, :owner_ids, :roles, :task_types, :qualities, :params, :presets, :priorities
-    ) AS wanted (id, project_id, owner_id, roles, task_type, quality, params, preset, priority)
+        :ids, :project_ids, :owner_ids, :roles, :task_types, :qualities, :params, :presets, :priorities, :steps
+    ) AS wanted (id, project_id, owner_id, roles, task_type, quality, params, preset, priority, steps)
     JOIN users ON users.id = wanted.owner_id
     JOIN members ON members.project_id = wanted.project_id AND members.user_id = wanted.owner_id
         AND members.role = ANY (string_to_array(wanted.roles, ','))
@@ -40,6 +41,7 @@ STORE: Final = text(
     bindparam("params", type_=ARRAY(JSONB())),
     bindparam("presets", type_=ARRAY(JSONB())),
     bindparam("priorities", type_=ARRAY(SmallInteger())),
+    bindparam("steps", type_=ARRAY(JSONB())),
 )
 
 
@@ -59,6 +61,7 @@ class PlainOrder:
     params: dict[str, object]
     preset: dict[str, object]
     priority: int
+    steps: dict[str, object]
 
 
 class TaskOrderRepository:
@@ -77,6 +80,7 @@ class TaskOrderRepository:
             "params": [order.params for order in orders],
             "presets": [order.preset for order in orders],
             "priorities": [order.priority for order in orders],
+            "steps": [order.steps for order in orders],
         }
         stored = select(Task).from_statement(STORE)
         return (await self._session.scalars(stored, columns, execution_options={"populate_existing": True})).all()

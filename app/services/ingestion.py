@@ -18,6 +18,8 @@ from app.services.chunking import Chunk, chunk
 from app.services.indexing import Indexed, Indexer, require_findable
 from app.services.running_tasks import RunningTask
 from app.services.task_endings import TaskWasCancelled
+from app.telemetry.meters import INGEST_SECONDS, INGESTED, PASSAGES
+from app.telemetry.timing import stage
 
 READ, SPLIT, EMBEDDED = 0.1, 0.15, 0.95  # of the whole way, when that step is done
 BATCHES_AT_ONCE = 2  # that are embedded: the last passages of one leave processors to the next
@@ -58,15 +60,23 @@ class IngestionService:
             NotFound: the document was deleted meanwhile.
             TaskLost: another worker goes on with it.
         """
-        found = await self._read(task, document_id)
+        with stage(INGEST_SECONDS, "read", "ingest"):
+            found = await self._read(task, document_id)
         await task.progress(READ, "splitting the text into passages")
-        passages = await self._split(found, size)
-        await self._embed(task, document_id, passages)
-        return await self._publish(task, document_id, found)
+        with stage(INGEST_SECONDS, "split", "ingest"):
+            passages = await self._split(found, size)
+        with stage(INGEST_SECONDS, "embed", "ingest"):
+            await self._embed(task, document_id, passages)
+        with stage(INGEST_SECONDS, "publish", "ingest"):
+            result = await self._publish(task, document_id, found)
+        INGESTED.labels("ready").inc()
+        PASSAGES.inc(result["chunk_count"])
+        return result
 
     async def abandon(self, uow: UnitOfWork, task: Task, error: AppError) -> None:
         """Say in the document why its task ended without success."""
         message = "Reading was cancelled." if isinstance(error, TaskWasCancelled) else error.message
+        INGESTED.labels("failed").inc()
         await uow.documents.fail(UUID(task.params["document_id"]), {"code": error.code, "message": message})
 
     async def _read(self, task: RunningTask, document_id: UUID) -> Extracted:

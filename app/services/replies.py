@@ -28,6 +28,7 @@ from app.schemas.query import (
 )
 from app.services.answers import AnswerPart, AnswerService, Inquiry
 from app.settings import AnswerSettings
+from app.telemetry.timing import traced
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +149,7 @@ class ReplyService:
         async with self._uow() as uow:
             uow.answers.add(row)
         reply = self._replies[inquiry.id] = Reply(inquiry)
-        task = asyncio.create_task(self._give(reply, self._answers.tell(actor, inquiry, turns)))
+        task = asyncio.create_task(traced("answer", self._give(reply, self._answers.tell(actor, inquiry, turns))))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return inquiry.id, reply.follow(0)

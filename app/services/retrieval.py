@@ -36,6 +36,8 @@ from app.services.fusion import fused, preferring
 from app.services.known_callers import Remembered
 from app.services.lexicon import latin_share, question_terms, rarity, term_id, words
 from app.services.recall import Recalled, RecallService, given_by
+from app.telemetry.meters import RETRIEVAL_SECONDS
+from app.telemetry.timing import stage
 
 log = structlog.get_logger(__name__)
 
@@ -117,18 +119,22 @@ class RetrievalService:
     async def find(self, user_id: UUID, question: str, fields: SearchFields) -> Found:
         """The same for other services: `user_id`'s memberships bound what is found."""
         preset = PRESETS[fields.quality]
-        probe, vector, timings = await self._probe(question, preset)
+        with stage(RETRIEVAL_SECONDS, "embed", "retrieval"):
+            probe, vector, timings = await self._probe(question, preset)
         started = time.perf_counter()
         reranked = preset.reranked if self._reranker else 0
         limit = max(fields.top_k + (BEYOND if fields.explain else 0), reranked)
-        ranking = await self._documents(user_id, question, fields, probe, limit)
-        recalled = await self._memories(user_id, question, fields, probe, limit)
+        with stage(RETRIEVAL_SECONDS, "documents", "retrieval"):
+            ranking = await self._documents(user_id, question, fields, probe, limit)
+        with stage(RETRIEVAL_SECONDS, "memories", "retrieval"):
+            recalled = await self._memories(user_id, question, fields, probe, limit)
         matches = fused([ranking.matches, recalled.ranking.matches], probe.weights, candidates=probe.candidates)
         ranking = replace(ranking, matches=preferring(matches, recalled.bonus)[:limit])
         timings["search"] = milliseconds_since(started)
         if reranked and ranking.matches:
             started = time.perf_counter()
-            ranking = replace(ranking, matches=await self._rerank(question, ranking.matches, reranked))
+            with stage(RETRIEVAL_SECONDS, "rerank", "retrieval"):
+                ranking = replace(ranking, matches=await self._rerank(question, ranking.matches, reranked))
             timings["rerank"] = milliseconds_since(started)
         explanation = explain(question, fields, probe, ranking, recalled) if fields.explain else None
         return Found(ranking.matches[: fields.top_k], vector, timings, explanation)

@@ -10,6 +10,7 @@ import structlog
 
 from app.events import TaskProgress
 from app.models import Task
+from app.models.tasks import TRACEPARENT
 from app.presets import Preset, Quality
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.repositories.task_queue import Ending, Report
@@ -44,6 +45,7 @@ class RunningTask:
         self.is_internal = task.is_internal
         self.is_finished = False
         self._steps: dict[str, Any] = dict(task.steps)
+        self.traceparent = str(self._steps.pop(TRACEPARENT, ""))
         self._uow = uow
         self._report = Report(task.progress, task.message, task.preview_url)
         self._reported = asyncio.Event()

@@ -13,6 +13,7 @@ from app.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from app.events import Wanted, utc_now
 from app.gathering import Gathering
 from app.models import Task, TaskStatus
+from app.models.tasks import first_steps
 from app.permissions import Action, Principal, ProjectRole, may
 from app.presets import STANDARD, Quality
 from app.repositories import OpenUnitOfWork, UnitOfWork
@@ -120,6 +121,7 @@ class TaskOrders:
             params=checked.params,
             preset=self._preset(checked, quality or STANDARD),
             priority=checked.kind.priority,
+            steps=first_steps(),
         )
 
     async def _store_all(self, orders: Sequence[PlainOrder]) -> Sequence[Task | Exception | None]:

@@ -1,6 +1,7 @@
 """Gives tasks to their handlers, and stops those that are cancelled, lost, or handed back."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,12 @@ from app.services.running_tasks import RunningTask, TaskLost
 from app.services.task_catalogue import TaskHandler
 from app.services.task_types import may_pass
 from app.tasks.shares import Shares
+from app.telemetry.meters import TASK_SECONDS, TASKS_ENDED, TASKS_HERE
+from app.telemetry.spans import Kind, Nothing, Root, Span, Value, begin_root
 
 log = structlog.get_logger(__name__)
 
+OUTCOMES = {"succeed": "succeeded", "fail": "failed", "retry": "retried"}  # by what is written down
 STOP_PATIENCE = 10.0  # seconds; a handler that takes longer to stop is left to the end of its lease
 
 
@@ -114,15 +118,29 @@ class Dispatcher:
             await asyncio.wait(jobs, timeout=STOP_PATIENCE)
 
     async def _occupy(self, slot: Slot) -> None:
+        TASKS_HERE.inc()
         try:
-            write_end = await self._outcome(slot)
-            slot.is_ending = True
-            await write_end()
+            with _root(slot.running) as span:
+                write_end = await self._timed_outcome(slot, span)
+                slot.is_ending = True
+                await write_end()
         except Exception as error:  # the database is away: the lease runs out, and the task is tried again
             log.warning("task.end_not_written", task_id=str(slot.running.id), error=repr(error))
         finally:
+            TASKS_HERE.dec()
             self._slots.discard(slot)
             self._on_free()
+
+    async def _timed_outcome(self, slot: Slot, span: Span | Nothing) -> Callable[[], Awaitable[None]]:
+        started = time.perf_counter()
+        write_end = await self._outcome(slot)
+        outcome = OUTCOMES.get(write_end.func.__name__, "stopped") if isinstance(write_end, partial) else "stopped"
+        TASK_SECONDS.labels(slot.running.task_type).observe(time.perf_counter() - started)
+        TASKS_ENDED.labels(slot.running.task_type, outcome).inc()
+        span.set({"hearth.task.outcome": outcome})
+        if outcome in ("failed", "retried"):
+            span.fail(outcome)
+        return write_end
 
     async def _outcome(self, slot: Slot) -> Callable[[], Awaitable[None]]:
         """Run the handler; what is to be written down afterwards."""
@@ -158,3 +176,12 @@ class Dispatcher:
             await self._execution.cancel(slot.running)
         elif slot.stop_reason is StopReason.HANDED_BACK:
             await self._execution.hand_back(slot.running)
+
+
+def _root(running: RunningTask) -> Root:
+    attributes: dict[str, Value] = {
+        "hearth.task.id": str(running.id),
+        "hearth.task.type": running.task_type,
+        "hearth.task.attempt": running.attempt,
+    }
+    return begin_root(f"task {running.task_type}", Kind.CONSUMER, attributes, traceparent=running.traceparent)

@@ -19,6 +19,9 @@ from app.settings import Settings
 from app.tasks import build_handlers
 from app.tasks.dispatcher import Dispatcher
 from app.tasks.upkeep import sweep
+from app.telemetry.exposition import shown
+from app.telemetry.meters import WORKER_STEP_FAILURES
+from app.telemetry.watching import Watch
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +53,16 @@ async def run_worker(resources: Resources, stop: asyncio.Event) -> None:
     types = resources.settings.task.types
     handlers = chosen(build_handlers(resources.services), types)
     worker = Worker(resources, handlers, does_upkeep=not types or UPKEEP in types)
-    log.info("worker.started")
-    await worker.run(stop)
-    log.info("worker.stopped")
+    watch = Watch(resources.numbers)
+    watching = asyncio.create_task(watch.run())
+    metrics = resources.settings.metrics
+    try:
+        with shown(metrics, metrics.worker_port, is_alive=lambda: watch.is_beating):
+            log.info("worker.started")
+            await worker.run(stop)
+            log.info("worker.stopped")
+    finally:
+        watching.cancel()
 
 
 def chosen(handlers: Sequence[TaskHandler], types: Sequence[str]) -> Sequence[TaskHandler]:
@@ -172,6 +182,7 @@ async def _repeat(
         try:
             await _finish(work(), patience)
         except Exception as error:
+            WORKER_STEP_FAILURES.inc()
             log.warning("worker.step_failed", step=getattr(work, "__name__", ""), error=repr(error))
             await asyncio.sleep(RETRY_PAUSE)
         with contextlib.suppress(TimeoutError):
