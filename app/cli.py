@@ -98,6 +98,14 @@ def rotate_keys() -> None:
 
 
 @app.command()
+def reindex() -> None:
+    """Tell Chroma everything again, and take out of it what is gone; for VECTOR_STORE=chroma, at any time."""
+    with _servers(_settings()) as settings:
+        is_done = asyncio.run(_load("app.reindexing").reindex(settings, console))
+    raise typer.Exit(0 if is_done else 1)
+
+
+@app.command()
 def login(
     email: Annotated[str, typer.Option(prompt=True)],
     password: Annotated[str, typer.Option(prompt=True, hide_input=True)],

@@ -78,6 +78,7 @@ from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
 from app.services.timeline import TimelineService
 from app.services.users import UserService
+from app.services.vector_mirror import VectorMirror
 from app.services.workspace import Workspace, build_workspace
 
 
@@ -129,6 +130,7 @@ class Services:
     tasks: TaskService
     timeline: TimelineService
     users: UserService
+    vector_mirror: VectorMirror
     workspace: Workspace
 
     @property
@@ -150,7 +152,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     work = _build_work(foundation, uow, blobs)
     known, limits = KnownCallers(), build_limits(foundation, uow)
-    retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
+    retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker, foundation.vectors)
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)
@@ -202,6 +204,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         tasks=work.tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
+        vector_mirror=VectorMirror(uow, foundation.vectors, foundation.embedder),
         workspace=workspace,
     )
 
