@@ -1,12 +1,14 @@
 """`hearth import chroma`, from a real Chroma server into a real server."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from httpx import AsyncClient
 
+from app.client import Client, Refused
+from app.collection_import import Address, Collection, CollectionUnreadable, Import, Outcome
 from tests.chroma_server import Chroma, needs_chroma, start_chroma
 from tests.factories import User, make_key, make_project, make_user
 from tests.processes import LiveServer
@@ -111,19 +113,23 @@ async def test_whoever_asks_in_vain_is_told_why(
     live: LiveServer, chroma: Chroma, reader: tuple[AsyncClient, User, dict[str, str]]
 ):
     client, _, mine = reader
-    await chroma.make_collection("empty")
-    status, output = await bring_in(live, chroma, "nowhere", mine)
-    assert (status, "Collection [nowhere] does not exist" in output) == (1, True), output
-    status, output = await bring_in(live, Chroma(Path(), 1), "empty", mine)
-    assert (status, "Chroma at http://127.0.0.1:1 cannot be reached" in output) == (1, True), output
-    status, output = await bring_in(live, Chroma(Path(), live.port), "empty", mine)
-    assert (status, "is this a Chroma server" in output) == (1, True), output
-
-    stranger = await make_user(client)
-    foreign = {"key": mine["key"], "project": (await make_project(client, stranger))["id"]}
     some = await chroma.make_collection("some")
     await chroma.put(some, ["a"], VECTORS[:1], documents=[BEES])
-    status, output = await bring_in(live, chroma, "some", foreign)
-    assert (status, "Project not found (RESOURCE_NOT_FOUND)" in output) == (1, True), output
-    status, output = await bring_in(live, chroma, "empty", mine)
-    assert (status, "0 created" in output) == (0, True), output
+    foreign = (await make_project(client, await make_user(client)))["id"]
+
+    def attempt(url: str, collection: str, project_id: str) -> Outcome:
+        with Client(live.url, mine["key"]) as hearths, Collection(Address(url, collection)) as opened:
+            return Import(hearths, project_id, collection).run(opened, lambda *_: None)
+
+    async def refusal(url: str, collection: str, project_id: str) -> str:
+        with pytest.raises((CollectionUnreadable, Refused)) as refused:
+            await asyncio.to_thread(attempt, url, collection, project_id)
+        return str(refused.value)
+
+    assert "cannot be reached" in await refusal("http://127.0.0.1:1", "some", mine["project"])
+    assert "is this a Chroma server" in await refusal(live.url, "some", mine["project"])
+    assert "Project not found (RESOURCE_NOT_FOUND)" in await refusal(chroma.url, "some", foreign)
+    assert (await asyncio.to_thread(attempt, chroma.url, "some", mine["project"])).created == 1
+
+    status, output = await bring_in(live, chroma, "nowhere", mine)
+    assert (status, "Collection [nowhere] does not exist" in output) == (1, True), output
