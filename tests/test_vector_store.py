@@ -54,7 +54,7 @@ class Library:
 
     @property
     def mirror(self) -> VectorMirror:
-        return self.resources.services.vector_mirror
+        return self.resources.services.productions.vector_mirror
 
     async def add(self, user: User, text: str, title: str) -> dict[str, Any]:
         project_id = self.adas_project if user is self.ada else self.bobs_project

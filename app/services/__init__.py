@@ -78,7 +78,6 @@ from app.services.task_types import Abandon, TaskType
 from app.services.tasks import TaskService
 from app.services.timeline import TimelineService
 from app.services.users import UserService
-from app.services.vector_mirror import VectorMirror
 from app.services.workspace import Workspace, build_workspace
 
 
@@ -130,7 +129,6 @@ class Services:
     tasks: TaskService
     timeline: TimelineService
     users: UserService
-    vector_mirror: VectorMirror
     workspace: Workspace
 
     @property
@@ -204,7 +202,6 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
         tasks=work.tasks,
         timeline=TimelineService(uow),
         users=UserService(uow, known, logins=ways_in.logins, erasure=erasure),
-        vector_mirror=VectorMirror(uow, foundation.vectors, foundation.embedder),
         workspace=workspace,
     )
 
