@@ -223,7 +223,9 @@ async def test_while_chroma_is_away_nothing_is_lost_and_everything_is_found(libr
 
 
 @needs_chroma
-async def test_what_chroma_was_not_told_of_yet_is_found_all_the_same(library: Library, chroma: Chroma):
+async def test_what_chroma_was_not_told_of_yet_is_found_all_the_same(
+    library: Library, chroma: Chroma, monkeypatch: pytest.MonkeyPatch
+):
     await library.add(library.ada, INVOICE, "Boiler")
     await library.mirror.run_due()
     await library.add(library.ada, BEES, "Bees")
@@ -231,6 +233,18 @@ async def test_what_chroma_was_not_told_of_yet_is_found_all_the_same(library: Li
     found = await library.search(library.ada, MEANING)
     assert store(found) == ("chroma", None)
     assert named_by_vectors(found) == {"Bees", "Boiler"}
+
+    nearest = library.vectors.nearest
+
+    async def told_behind_its_back(*asked: Any, **options: Any) -> list[UUID]:
+        found = await nearest(*asked, **options)
+        await library.mirror.run_due()
+        return found
+
+    monkeypatch.setattr(library.vectors, "nearest", told_behind_its_back)
+    found = await library.search(library.ada, f"{MEANING}?")
+    assert await library.waiting() == 0
+    assert (store(found), named_by_vectors(found)) == (("chroma", None), {"Bees", "Boiler"})
 
     removed = await library.client.delete(f"/api/v1/projects/{library.adas_project}", headers=library.ada.headers)
     assert removed.is_success

@@ -104,13 +104,14 @@ nearest AS MATERIALIZED (
     SELECT id, -({vector} <#> :vector) AS raw FROM {passages} WHERE embedding_model = {model} AND {scope}
 )
 """
-# Another store has named what may be near; what it has not been told of yet is named, too. Whatever it says, this is
-# where the asker's projects and filters are kept to, and where the vectors are compared.
+# Another store has named what may be near; what it had not been told of when it was asked is named, too. Whatever it
+# says, this is where the asker's projects and filters are kept to, and where the vectors are compared.
 MIRRORED = """
 proposed AS MATERIALIZED (
     SELECT unnest(:nearest_ids) AS id
     UNION SELECT id FROM {passages} WHERE document_id IN (
-        SELECT document_id FROM vector_changes ORDER BY version LIMIT :most_waiting
+        SELECT unnest(:untold_ids)
+        UNION (SELECT document_id FROM vector_changes ORDER BY version LIMIT :most_waiting)
     )
 ),
 nearest AS MATERIALIZED (
@@ -212,6 +213,7 @@ TYPES: Mapping[str, TypeEngine[Any]] = {
     "term_ids": ARRAY(Integer()),
     "naming_ids": ARRAY(Integer()),
     "nearest_ids": ARRAY(Uuid()),
+    "untold_ids": ARRAY(Uuid()),
     "most_waiting": Integer(),
     "vector": HALFVEC(),
     "terms": SPARSEVEC(),

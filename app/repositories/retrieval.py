@@ -155,6 +155,14 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """Passages that another store names, and the documents that it had to be told of when it was asked."""
+
+    ids: Sequence[UUID]
+    untold_ids: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """The best `matches`, best first, out of so many `passages` (see `Reach`).
 
@@ -188,26 +196,29 @@ class RetrievalRepository:
         *,
         limit: int,
         rarity: Callable[[int, int], float],
-        nearest: Sequence[UUID] | None = None,
+        proposal: Proposal | None = None,
     ) -> Ranking:
         """The best passages within `reach`, best first; in the transaction that `reach` comes from.
 
-        `rarity` weighs a word by how many passages there are and how many have it. `nearest` are passages that another
-        store proposes; of these only what is within `reach` counts. Without them the vectors of all are compared here.
+        `rarity` weighs a word by how many passages there are and how many have it. Of a `proposal` only what
+        is within `reach` counts; without one the vectors of all are compared here.
         """
         if reach.passages == 0:
             return Ranking([], 0, reach.counts)
         many = IN_MANY_DOCUMENTS if reach.scope.is_narrowed else IN_PROJECTS
-        scan, walk = (SCAN, WALK) if nearest is None else (MIRRORED_SCAN, MIRRORED_WALK)
+        scan, walk = (SCAN, WALK) if proposal is None else (MIRRORED_SCAN, MIRRORED_WALK)
         statement = hybrid(
             scan if reach.is_scanned else walk,
             IN_FEW_DOCUMENTS if reach.is_listed else many,
             probe.model,
             len(probe.vector),
         )
-        parameters = {**parameters_of(reach, probe, limit, rarity), "most_waiting": MOST_WAITING}
-        rows = await self._session.execute(statement, {**parameters, "nearest_ids": nearest})
-        return Ranking([Match(*row) for row in rows], reach.passages, reach.counts, is_mirrored=nearest is not None)
+        parameters = dict(parameters_of(reach, probe, limit, rarity))
+        if proposal is not None:
+            named = {"nearest_ids": proposal.ids, "untold_ids": proposal.untold_ids}
+            parameters |= {**named, "most_waiting": MOST_WAITING}
+        rows = await self._session.execute(statement, parameters)
+        return Ranking([Match(*row) for row in rows], reach.passages, reach.counts, is_mirrored=proposal is not None)
 
     async def reach(self, scope: Scope, probe: Probe) -> Reach:
         """What of `scope` there is for `user_id`. Sets planner options for the rest of the transaction."""

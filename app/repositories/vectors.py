@@ -17,11 +17,11 @@ UNSYNCHRONIZED = {"synchronize_session": False}
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """The collection that is to be asked, the model of its vectors, and how many documents it has to be told of."""
+    """The collection that is to be asked, the model of its vectors, and the documents that it has to be told of."""
 
     collection_id: str
     embedding_model: str
-    waiting: int
+    untold_ids: Sequence[UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,11 @@ class VectorRepository:
         self._session = session
 
     async def mirror(self, *, most: int) -> Mirror | None:
-        """None while nothing mirrors; waiting documents are counted up to `most`."""
-        some = select(VectorChange.document_id).limit(most).subquery()
-        waiting = select(func.count()).select_from(some).scalar_subquery()
-        row = (
-            await self._session.execute(select(VectorMirror.collection_id, VectorMirror.embedding_model, waiting))
-        ).first()
-        return None if row is None else Mirror(*row)
+        """None while nothing mirrors; at most `most` documents are named."""
+        row = (await self._session.execute(select(VectorMirror.collection_id, VectorMirror.embedding_model))).first()
+        if row is None:
+            return None
+        return Mirror(*row, (await self._session.scalars(select(VectorChange.document_id).limit(most))).all())
 
     async def begin(self, collection_id: str, embedding_model: str) -> bool:
         """From now on this collection mirrors, and has to be told of everything; False if it does already."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from app.adapters.chroma import ChromaVectors
 from app.errors import ServiceUnavailable
 from app.repositories import OpenUnitOfWork
-from app.repositories.retrieval import MOST_WAITING, POOL, Probe, Reach
+from app.repositories.retrieval import MOST_WAITING, POOL, Probe, Proposal, Reach
 
 MOST_NAMES: Final = 1000  # projects or documents that one question names
 SPARE: Final = 2  # times as many as are wanted: some may be gone, or not be the asker's
@@ -16,9 +16,9 @@ SPARE: Final = 2  # times as many as are wanted: some may be gone, or not be the
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """Passages that may be near, or None and the reason, and PostgreSQL compares the vectors itself."""
+    """What may be near, or None and the reason, and PostgreSQL compares the vectors itself."""
 
-    ids: Sequence[UUID] | None
+    proposal: Proposal | None
     fallback: str | None = None
 
 
@@ -37,7 +37,7 @@ class Neighbours:
             return Proposed(None, "No worker has begun to fill Chroma yet.")
         if mirror.embedding_model != probe.model:
             return Proposed(None, f"Chroma has the vectors of another model, {mirror.embedding_model}.")
-        if mirror.waiting > MOST_WAITING:
+        if len(mirror.untold_ids) > MOST_WAITING:
             return Proposed(None, "Chroma is being filled.")
         narrowing = _narrowing(reach, probe)
         if narrowing is None:
@@ -47,7 +47,7 @@ class Neighbours:
             ids = await self._vectors.nearest(mirror.collection_id, probe.vector, within=within, count=count)
         except ServiceUnavailable as error:
             return Proposed(None, error.message)
-        return Proposed(ids)
+        return Proposed(Proposal(ids, mirror.untold_ids))
 
 
 def _narrowing(reach: Reach, probe: Probe) -> tuple[tuple[str, Sequence[UUID]], int] | None:

@@ -173,7 +173,7 @@ class RetrievalService:
         proposed = await self._neighbours.find(reach, probe)
         async with self._uow() as uow:
             reach = await uow.retrieval.reach(scope, probe)
-            ranking = await uow.retrieval.rank(reach, probe, limit=limit, rarity=rarity, nearest=proposed.ids)
+            ranking = await uow.retrieval.rank(reach, probe, limit=limit, rarity=rarity, proposal=proposed.proposal)
         return replace(ranking, fallback=proposed.fallback)
 
     async def _memories(self, user_id: UUID, question: str, fields: SearchFields, probe: Probe, limit: int) -> Recalled:
