@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 memories = typer.Typer(no_args_is_help=True, help="Your memories, in and out.")
 app.add_typer(memories, name="memories")
+imports = typer.Typer(no_args_is_help=True, help="Bring in what other programs keep.")
+app.add_typer(imports, name="import")
 console = Console()
 complaints = Console(stderr=True)
 
@@ -133,6 +135,14 @@ def rotate_keys() -> None:
 
 
 @app.command()
+def reindex() -> None:
+    """Tell Chroma everything again, and take out of it what is gone; for VECTOR_STORE=chroma, at any time."""
+    with _servers(_settings()) as settings:
+        is_done = asyncio.run(_load("app.reindexing").reindex(settings, console))
+    raise typer.Exit(0 if is_done else 1)
+
+
+@app.command()
 def login(
     email: Annotated[str, typer.Option(prompt=True)],
     password: Annotated[str, typer.Option(prompt=True, hide_input=True)],
@@ -212,6 +222,37 @@ def export_memories(
     with _complaining(), _client(url, api_key) as client:
         size = client.export_memories(path)
     console.print(f"{escape(str(path))}: {size:,} bytes", highlight=False)
+
+
+@imports.command(name="chroma")
+def import_chroma(
+    chroma: Annotated[str, typer.Option("--url", envvar="CHROMA_URL", help="Where Chroma is.")],
+    collection: Annotated[str, typer.Option(help="Name of the collection.")],
+    project: Project = None,
+    tenant: Annotated[str, typer.Option(help="In which the database is.")] = "default_tenant",
+    database: Annotated[str, typer.Option(help="In which the collection is.")] = "default_database",
+    token: Annotated[str, typer.Option(envvar="CHROMA_TOKEN", help="If Chroma wants one.")] = "",
+    server: Annotated[str | None, typer.Option(envvar="HEARTH_URL", help="Where Hearth is.")] = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Make documents of what a Chroma collection says; again, and only what has changed there changes here."""
+    importing = _load("app.collection_import")
+    address = importing.Address(chroma, collection, tenant, database, token)
+    try:
+        with _complaining(), _client(server, api_key) as client, importing.Collection(address) as opened:
+            work = importing.Import(client, project or client.default_project(), collection)
+            with _progress(collection) as show:
+                outcome = work.run(opened, show)
+    except importing.CollectionUnreadable as error:
+        complaints.print(escape(str(error)), style="red", highlight=False)
+        raise typer.Exit(1) from error
+    what = ", ".join(f"{getattr(outcome, name):,} {name}" for name in ("created", "updated", "unchanged"))
+    without = f", {outcome.skipped:,} without a text" if outcome.skipped else ""
+    mark = "[red]✗[/]" if outcome.problems else "[green]✓[/]"
+    console.print(f"{mark} {escape(collection)}: {what}, {len(outcome.problems):,} failed{without}", highlight=False)
+    for record_id, reason in outcome.problems:
+        console.print(f"  {escape(record_id)}: {escape(reason)}", highlight=False)
+    raise typer.Exit(1 if outcome.problems else 0)
 
 
 @app.command()
@@ -349,14 +390,22 @@ def _files_below(path: Path) -> list[Path]:
     return [path]
 
 
-def _ingest_one(client: "Client", file: Path, project: str | None) -> "Outcome | None":
+@contextlib.contextmanager
+def _progress(name: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar that is moved by what is yielded, and gone at the end."""
     columns = (SpinnerColumn(), TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("uploading", total=1.0, name=file.name)
+        bar = progress.add_task("", total=1.0, name=name)
 
         def show(fraction: float, message: str) -> None:
             progress.update(bar, completed=fraction, description=message)
 
+        yield show
+
+
+def _ingest_one(client: "Client", file: Path, project: str | None) -> "Outcome | None":
+    with _progress(file.name) as show:
+        show(0.0, "uploading")
         try:
             outcome = client.ingest(file, project, show)
         except _load("app.client").Refused as error:
@@ -370,13 +419,8 @@ def _ingest_one(client: "Client", file: Path, project: str | None) -> "Outcome |
 
 def _import_one(client: "Client", file: Path, fields: Mapping[str, str]) -> bool:
     """Whether everything in it could be read."""
-    columns = (SpinnerColumn(), TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("uploading", total=1.0, name=file.name)
-
-        def show(fraction: float, message: str) -> None:
-            progress.update(bar, completed=fraction, description=message)
-
+    with _progress(file.name) as show:
+        show(0.0, "uploading")
         found = client.import_memories(file, fields, show)
     if found["status"] != "succeeded":
         reason = escape((found["error"] or {}).get("message", found["status"]))

@@ -11,6 +11,11 @@ import httpx
 
 POLL_INTERVAL = 0.25  # seconds
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
+FINAL_DOCUMENT = frozenset({"ready", "failed"})
+PAGE = 100  # the most that a list gives at once
+BUSY = frozenset({429, 503})
+LONGEST_PAUSE = 60.0  # seconds before a busy server is asked again
+MOST_PAUSES = 20  # one after another
 
 
 class Refused(Exception):
@@ -113,6 +118,44 @@ class Client:
             partly.unlink(missing_ok=True)
         return path.stat().st_size
 
+    def default_project(self) -> str:
+        """The id of the caller's own. Raises Refused."""
+        mine = self._call("GET", "/users/me")["id"]
+        projects = self._items("/projects", {})
+        return next(str(each["id"]) for each in projects if each["is_default"] and each["owner_id"] == mine)
+
+    def documents(self, project_id: str, status: str | None = None) -> Iterator[dict[str, Any]]:
+        """The project's, the newest first. Raises Refused."""
+        return self._items("/documents", {"project_id": project_id} | ({"status": status} if status else {}))
+
+    def under_way(self, project_id: str) -> set[str]:
+        """Ids of the project's documents that are not read yet. Raises Refused."""
+        return {each["id"] for status in ("pending", "processing") for each in self.documents(project_id, status)}
+
+    def document(self, document_id: str) -> dict[str, Any]:
+        """Raises Refused."""
+        found: dict[str, Any] = self._call_patiently("GET", f"/documents/{document_id}")
+        return found
+
+    def add_text(self, text: str, title: str | None, project_id: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """The document that it is now: what says the same is there once. Waits for a server that is busy.
+
+        Raises:
+            Refused: the server does not take it.
+        """
+        body = {"text": text, "title": title, "project_id": project_id, "metadata": metadata}
+        document: dict[str, Any] = self._call_patiently("POST", "/documents", json=body)["document"]
+        return document
+
+    def update_document(self, document_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """As it is then. Raises Refused."""
+        document: dict[str, Any] = self._call_patiently("PATCH", f"/documents/{document_id}", json=changes)
+        return document
+
+    def delete_document(self, document_id: str) -> None:
+        """Raises Refused."""
+        self._call_patiently("DELETE", f"/documents/{document_id}")
+
     def ask(self, question: str, project_id: str | None) -> Iterator[tuple[str, Any]]:
         """Events of a streamed answer: ("token", {"delta"}), ("citations", {"citations": […]}), ("done", {…}), ….
 
@@ -137,6 +180,26 @@ class Client:
         """A single-use ticket for opening a WebSocket."""
         ticket: str = self._call("POST", "/ws-tickets")["ticket"]
         return ticket
+
+    def _items(self, path: str, narrowing: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        asked = {"limit": str(PAGE), **narrowing}
+        while True:
+            page = self._call_patiently("GET", path, params=asked)
+            yield from page["items"]
+            if page["next_cursor"] is None:
+                return
+            asked["cursor"] = page["next_cursor"]
+
+    def _call_patiently(self, method: str, path: str, **options: Any) -> Any:
+        """What asks thousands of times meets limits, and asks again when it is told to."""
+        for _ in range(MOST_PAUSES):
+            response = self._http.request(method, path, **options)
+            if response.status_code not in BUSY:
+                break
+            time.sleep(min(float(response.headers.get("Retry-After", 1)), LONGEST_PAUSE))
+        if response.is_error:
+            raise _refusal(response)
+        return response.json() if response.content else None
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
         response = self._http.request(method, path, **options)

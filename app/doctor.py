@@ -75,6 +75,17 @@ async def _reranker(foundation: Foundation) -> str:
     return foundation.settings.rerank.model or foundation.settings.rerank.base_url
 
 
+async def _vectors(foundation: Foundation) -> str:
+    if foundation.vectors is None:
+        return "pgvector (VECTOR_STORE=chroma for a Chroma server)"
+    await foundation.vectors.check()
+    uow = partial(UnitOfWork, async_sessionmaker(foundation.engine, expire_on_commit=False), lambda _: None)
+    async with uow(is_reading=True) as reading:
+        waiting = await reading.vectors.count_waiting()
+    told = f"{waiting} documents wait to be told to it by a worker" if waiting else "it knows every document"
+    return f"Chroma at {foundation.settings.chroma.url}; {told}"
+
+
 async def _language_model(foundation: Foundation) -> str:
     if foundation.llm is None:
         return "none: answers quote the best passages (set LLM_BASE_URL and LLM_MODEL for a model)"
@@ -113,6 +124,7 @@ EXAMINATIONS: dict[str, tuple[Callable[[Foundation], Awaitable[str]], str]] = {
     "redis": (_redis, "check REDIS_URL, and that Redis or Valkey accepts connections from here"),
     "workspace": (_storage, "make DATA_DIR writable for this user, and look for free space"),
     "embedder": (_embedder, "run `make install` again, or check EMBEDDING_BASE_URL and EMBEDDING_API_KEY"),
+    "vectors": (_vectors, "check CHROMA_URL and CHROMA_TOKEN; until then PostgreSQL compares the vectors itself"),
     "reranker": (_reranker, "check RERANK_BASE_URL, RERANK_API_KEY and RERANK_MODEL"),
     "llm": (_language_model, "check LLM_BASE_URL, LLM_API_KEY and LLM_MODEL"),
     "sign-in": (_provider, "check OIDC_ISSUER, spelt as in its discovery document, and that it answers from here"),

@@ -10,6 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.adapters.chroma import ChromaVectors, open_vectors
 from app.adapters.embeddings import Embedder, open_embedder
 from app.adapters.extraction import Extractor
 from app.adapters.fetching import Fetcher
@@ -35,7 +36,10 @@ MOST_REDIS_CONNECTIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What services are built upon; `sparse`, `reranker`, `llm`, `provider`, `mail_sender`, `images` may be None."""
+    """What services are built upon.
+
+    `sparse`, `reranker`, `llm`, `provider`, `mail_sender`, `images` and `vectors` may be None.
+    """
 
     settings: Settings
     engine: AsyncEngine
@@ -54,6 +58,7 @@ class Foundation:
     images: ImageServer | None
     webhook_sender: WebhookSender
     function_sender: WebhookSender
+    vectors: ChromaVectors | None
 
 
 def create_redis(settings: RedisSettings) -> Redis:
@@ -128,6 +133,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         provider = await stack.enter_async_context(open_provider(settings.oidc))
         mail_sender = open_mail_sender(settings)
         images = await stack.enter_async_context(open_image_server(settings.images))
+        vectors = await stack.enter_async_context(open_vectors(settings.vector, settings.chroma))
         webhook_sender = WebhookSender(settings.webhook)
         stack.callback(webhook_sender.close)
         function_sender = make_function_sender(settings.function)
@@ -150,4 +156,5 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             images=images,
             webhook_sender=webhook_sender,
             function_sender=function_sender,
+            vectors=vectors,
         )

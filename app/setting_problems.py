@@ -28,6 +28,8 @@ def problems_of(settings: "Settings") -> Iterator[str]:
     yield from _mail_problems(settings)
     yield from _provider_problems(settings)
     yield from _storage_problems(settings)
+    if settings.vector.store == "chroma" and urlsplit(settings.chroma.url).scheme not in {"http", "https"}:
+        yield "CHROMA_URL: VECTOR_STORE=chroma needs a URL such as http://127.0.0.1:8001"
 
 
 def _provider_problems(settings: "Settings") -> Iterator[str]:

@@ -20,6 +20,7 @@ from app.presets import PRESETS, Preset, PresetChanges, Quality
 from app.production_settings import FunctionSettings, ImagesSettings
 from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
+from app.vector_settings import ChromaSettings, VectorSettings
 from app.workspace_settings import ProjectSettings, StorageSettings, WebhookSettings
 
 FOR_COMPOSE = ("COMPOSE_", "GRAFANA_", "POSTGRES_")  # docker compose reads `.env`, too
@@ -317,6 +318,8 @@ class Settings(BaseSettings):
     fetch: FetchSettings = FetchSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     rerank: RerankSettings = RerankSettings()
+    vector: VectorSettings = VectorSettings()
+    chroma: ChromaSettings = ChromaSettings()
     llm: LLMSettings = LLMSettings()
     answer: AnswerSettings = AnswerSettings()
     memory: MemorySettings = MemorySettings()

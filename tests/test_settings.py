@@ -77,6 +77,7 @@ def test_every_setting_is_read_from_the_environment_under_its_name(monkeypatch: 
     different |= {"RATE_LIMIT_MAILS": "4/hour", "OIDC_ISSUER": "https://accounts.example.org", "OIDC_SCOPES": "openid"}
     different |= {"TASK_TYPES": "upkeep", "LOG_ACCESS_SHARE": "0.5"}
     different |= {"TRACING_ENDPOINT": "https://traces.example.org", "TRACING_SHARE": "0.5"}
+    different |= {"VECTOR_STORE": "chroma", "CHROMA_URL": "http://chroma.example.org"}
     different |= {f"PRESET_{name}": '{"steps": 5}' for name in ("DRAFT", "STANDARD", "HIGH", "ULTRA")}
     defaults = flat(Settings(_env_file=None))
     for name, default in defaults.items():

@@ -62,6 +62,7 @@ from app.models.users import (
     RoleLimit,
     User,
 )
+from app.models.vectors import VectorChange, VectorMirror
 from app.models.webhooks import DeliveryStatus, Webhook, WebhookDelivery
 
 __all__ = [
@@ -133,6 +134,8 @@ __all__ = [
     "TaskStatus",
     "TermCount",
     "User",
+    "VectorChange",
+    "VectorMirror",
     "Webhook",
     "WebhookDelivery",
 ]

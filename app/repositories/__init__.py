@@ -48,6 +48,7 @@ from app.repositories.task_queue import TaskQueue
 from app.repositories.tasks import TaskRepository
 from app.repositories.timeline import TimelineRepository
 from app.repositories.users import UserRepository
+from app.repositories.vectors import VectorRepository
 from app.repositories.webhooks import WebhookRepository
 
 Publish = Callable[[Frame], None]
@@ -109,6 +110,7 @@ class UnitOfWork:
         self.tasks = TaskRepository(session)
         self.timeline = TimelineRepository(session)
         self.users = UserRepository(session)
+        self.vectors = VectorRepository(session)
         self.webhooks = WebhookRepository(session)
         if self._is_reading:
             await self._read_only()

@@ -99,26 +99,47 @@ IN_FEW_MEMORIES = f"{ON_SHELVES} AND memory_id = ANY (:memory_ids)"
 
 # Few passages are compared one by one. MATERIALIZED: else the planner may walk the index where a scan is wanted, and
 # finds a tenth of a narrow scope. The model's name is written out, or the planner could not know of its index.
-SCAN = """
-passages AS MATERIALIZED (
+COMPARED = """
+nearest AS MATERIALIZED (
     SELECT id, -({vector} <#> :vector) AS raw FROM {passages} WHERE embedding_model = {model} AND {scope}
+)
+"""
+# Another store has named what may be near; what it had not been told of when it was asked is named, too. Whatever it
+# says, this is where the asker's projects and filters are kept to, and where the vectors are compared.
+MIRRORED = """
+proposed AS MATERIALIZED (
+    SELECT unnest(:nearest_ids) AS id
+    UNION SELECT id FROM {passages} WHERE document_id IN (
+        SELECT unnest(:untold_ids)
+        UNION (SELECT document_id FROM vector_changes ORDER BY version LIMIT :most_waiting)
+    )
 ),
+nearest AS MATERIALIZED (
+    SELECT id, -({vector} <#> :vector) AS raw FROM {passages} JOIN proposed USING (id)
+    WHERE embedding_model = {model} AND {scope}
+)
+"""
+SCANNED = """
 spoken AS MATERIALIZED (
     SELECT chunk_id AS id, -(terms <#> :terms) AS said, -(expansion <#> :expansion) AS meant
     FROM {words} WHERE {scope}
 ),
-dense AS (SELECT id, raw FROM passages ORDER BY raw DESC, id LIMIT :candidates),
+dense AS (SELECT id, raw FROM nearest ORDER BY raw DESC, id LIMIT :candidates),
 said AS (SELECT id, said AS raw FROM spoken WHERE said > 0 ORDER BY raw DESC, id LIMIT :candidates),
 meant AS (SELECT id, meant AS raw FROM spoken WHERE meant > 0 ORDER BY raw DESC, id LIMIT :candidates)
 """
+SCAN = f"{COMPARED}, {SCANNED}"
+MIRRORED_SCAN = f"{MIRRORED}, {SCANNED}"
 
 # Of many, the vector index names the nearest, and the question's words and those that it implies name the others; what
 # speaks of the same is chosen from all of these.
-WALK = """
+WALKED = """
 nearest AS MATERIALIZED (
     SELECT id, -({vector} <#> :vector) AS raw FROM {passages} WHERE embedding_model = {model} AND {scope}
     ORDER BY {vector} <#> :vector LIMIT :pool
-),
+)
+"""
+NAMED = """
 dense AS (SELECT id, raw FROM nearest ORDER BY raw DESC, id LIMIT :candidates),
 spoken AS MATERIALIZED (
     SELECT chunk_id AS id, -(terms <#> :terms) AS said, -(expansion <#> :expansion) AS meant
@@ -133,6 +154,8 @@ meant AS (
     WHERE meant > 0 ORDER BY raw DESC, id LIMIT :candidates
 )
 """
+WALK = f"{WALKED}, {NAMED}"
+MIRRORED_WALK = f"{MIRRORED}, {NAMED}"
 
 SEARCH = """
 WITH {legs},
@@ -189,6 +212,9 @@ TYPES: Mapping[str, TypeEngine[Any]] = {
     "longest_walk": String(),
     "term_ids": ARRAY(Integer()),
     "naming_ids": ARRAY(Integer()),
+    "nearest_ids": ARRAY(Uuid()),
+    "untold_ids": ARRAY(Uuid()),
+    "most_waiting": Integer(),
     "vector": HALFVEC(),
     "terms": SPARSEVEC(),
     "expansion": SPARSEVEC(),
@@ -224,6 +250,6 @@ def written(model: str, size: int, scope: str, corpus: Corpus = DOCUMENTS) -> Ma
 
 @functools.cache
 def hybrid(legs: str, scope: str, model: str, size: int, corpus: Corpus = DOCUMENTS) -> TextClause:
-    """The search by `legs` (SCAN or WALK) within `scope`."""
+    """The search by `legs` (SCAN or WALK, or what of them is MIRRORED) within `scope`."""
     values = written(model, size, scope, corpus)
     return prepared(SEARCH.format(legs=legs.format(**values), **values))

@@ -15,6 +15,8 @@ from app.repositories.ranking import (
     IN_FEW_DOCUMENTS,
     IN_MANY_DOCUMENTS,
     IN_PROJECTS,
+    MIRRORED_SCAN,
+    MIRRORED_WALK,
     REACH,
     SCAN,
     WALK,
@@ -30,6 +32,7 @@ POOL = 8  # times as many passages as they name themselves, the other legs offer
 MOST_NAMED = 15_000  # passages that the words of a question may name, where not all are compared
 MOST_IMPLIED = 10_000  # passages that words may name beside these which the question only implies
 TERM_IDS = 1_000_000_000  # dimensions of `terms`, the most that a sparsevec has; ids begin at 1
+MOST_WAITING = 500  # documents that another store has not been told of; with more, it is not asked
 EXPANSION_SIZE = 30_522  # dimensions of `expansion`
 ALL_PASSAGES = 0  # the term that every passage has
 
@@ -152,15 +155,26 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """Passages that another store names, and the documents that it had to be told of when it was asked."""
+
+    ids: Sequence[UUID]
+    untold_ids: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """The best `matches`, best first, out of so many `passages` (see `Reach`).
 
     `counts` is how many passages have each of the words looked for, and `named` how many each leg named of `matches`.
+    `is_mirrored`: another store named the nearest; `fallback` says why one that there is did not.
     """
 
     matches: Sequence[Match]
     passages: int
     counts: Mapping[int, int]
+    is_mirrored: bool = False
+    fallback: str | None = None
 
     @property
     def named(self) -> Mapping[str, int]:
@@ -175,22 +189,36 @@ class RetrievalRepository:
         """`reach` and `rank` at once."""
         return await self.rank(await self.reach(scope, probe), probe, limit=limit, rarity=rarity)
 
-    async def rank(self, reach: Reach, probe: Probe, *, limit: int, rarity: Callable[[int, int], float]) -> Ranking:
+    async def rank(
+        self,
+        reach: Reach,
+        probe: Probe,
+        *,
+        limit: int,
+        rarity: Callable[[int, int], float],
+        proposal: Proposal | None = None,
+    ) -> Ranking:
         """The best passages within `reach`, best first; in the transaction that `reach` comes from.
 
-        `rarity` weighs a word by how many passages there are and how many have it.
+        `rarity` weighs a word by how many passages there are and how many have it. Of a `proposal` only what
+        is within `reach` counts; without one the vectors of all are compared here.
         """
         if reach.passages == 0:
             return Ranking([], 0, reach.counts)
         many = IN_MANY_DOCUMENTS if reach.scope.is_narrowed else IN_PROJECTS
+        scan, walk = (SCAN, WALK) if proposal is None else (MIRRORED_SCAN, MIRRORED_WALK)
         statement = hybrid(
-            SCAN if reach.is_scanned else WALK,
+            scan if reach.is_scanned else walk,
             IN_FEW_DOCUMENTS if reach.is_listed else many,
             probe.model,
             len(probe.vector),
         )
-        rows = await self._session.execute(statement, parameters_of(reach, probe, limit, rarity))
-        return Ranking([Match(*row) for row in rows], reach.passages, reach.counts)
+        parameters = dict(parameters_of(reach, probe, limit, rarity))
+        if proposal is not None:
+            named = {"nearest_ids": proposal.ids, "untold_ids": proposal.untold_ids}
+            parameters |= {**named, "most_waiting": MOST_WAITING}
+        rows = await self._session.execute(statement, parameters)
+        return Ranking([Match(*row) for row in rows], reach.passages, reach.counts, is_mirrored=proposal is not None)
 
     async def reach(self, scope: Scope, probe: Probe) -> Reach:
         """What of `scope` there is for `user_id`. Sets planner options for the rest of the transaction."""

@@ -167,6 +167,8 @@ class Explanation(Read):
 
     passages: int = Field(description="That the search could look at; from 10,001 on the vector index is walked.")
     method: Literal["scan", "index"]
+    vector_store: Literal["pgvector", "chroma"] = Field(description="Where the nearest passages were looked for.")
+    fallback: str | None = Field(description="Why PostgreSQL compared the vectors, though there is a Chroma server.")
     candidates: int
     words: dict[str, int]
     legs: list[LegRead]

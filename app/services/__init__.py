@@ -150,7 +150,7 @@ def build_services(foundation: Foundation, uow: OpenUnitOfWork, hub: Hub, presen
     blobs = BlobService(uow, foundation.storage, foundation.fetcher, max_bytes=settings.document.max_bytes)
     work = _build_work(foundation, uow, blobs)
     known, limits = KnownCallers(), build_limits(foundation, uow)
-    retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker)
+    retrieval = RetrievalService(uow, foundation.embedder, foundation.sparse, foundation.reranker, foundation.vectors)
     answers = _build_answers(foundation, uow, retrieval, limits)
     ways_in = build_ways_in(foundation, uow, known, limits)
     erasure = _build_erasure(foundation, uow, blobs)

@@ -34,14 +34,17 @@ def build_health(foundation: Foundation, uow: OpenUnitOfWork) -> HealthService:
         async with uow() as transaction:
             await transaction.tasks.check_backlog()
 
+    probes = {
+        "database": database,
+        "redis": redis,
+        "workspace": foundation.storage.check,
+        "embedder": embedder,
+        "llm": llm,
+        "queue": queue,
+    }
+    if foundation.vectors is not None:
+        probes["vectors"] = foundation.vectors.check
     return HealthService(
-        {
-            "database": database,
-            "redis": redis,
-            "workspace": foundation.storage.check,
-            "embedder": embedder,
-            "llm": llm,
-            "queue": queue,
-        },
+        probes,
         fresh_for={"embedder": timedelta(seconds=30), "llm": timedelta(seconds=30), "workspace": timedelta(seconds=5)},
     )

@@ -49,6 +49,8 @@ def explain(question: str, fields: SearchFields, probe: Probe, ranking: Ranking,
     return Explanation(
         passages=ranking.passages,
         method="scan" if ranking.passages <= LARGEST_SCAN else "index",
+        vector_store="chroma" if ranking.is_mirrored else "pgvector",
+        fallback=ranking.fallback,
         candidates=probe.candidates,
         words={
             word: ranking.counts.get(term_id, 0) + recalled.ranking.counts.get(term_id, 0)

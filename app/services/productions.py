@@ -16,6 +16,7 @@ from app.services.project_exports import ProjectExportService
 from app.services.reembedding import ReembeddingService
 from app.services.task_catalogue import CALL_FUNCTION, IMAGE_TO_IMAGE, TEXT_TO_IMAGE
 from app.services.task_types import Require
+from app.services.vector_mirror import VectorMirror
 from app.services.workspace import Workspace
 
 
@@ -28,6 +29,7 @@ class Productions:
     project_exports: ProjectExportService
     reembedding: ReembeddingService
     renewal: RenewalService
+    vector_mirror: VectorMirror
 
     @property
     def requirements(self) -> Mapping[str, Require]:
@@ -54,4 +56,5 @@ def build_productions(
         project_exports=ProjectExportService(uow, workspace.exports, workspace.files),
         reembedding=ReembeddingService(uow, renewal),
         renewal=renewal,
+        vector_mirror=VectorMirror(uow, foundation.vectors, foundation.embedder),
     )

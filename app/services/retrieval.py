@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 
 from app.adapters.batching import FloatArray
+from app.adapters.chroma import ChromaVectors
 from app.adapters.embeddings import Embedder
 from app.adapters.reranker import Reranker
 from app.adapters.sparse import SparseEncoder
@@ -20,7 +21,7 @@ from app.errors import NotFound, ServiceUnavailable
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
 from app.repositories.memory_filters import MemoryFilter
-from app.repositories.retrieval import Match, Probe, Ranking, Scope, Weights
+from app.repositories.retrieval import Match, Probe, Ranking, Reach, Scope, Weights
 from app.schemas.conditions import compile_condition
 from app.schemas.search import (
     DocumentCheck,
@@ -35,6 +36,7 @@ from app.services.explanations import Checked, check_result, explain, scores_of
 from app.services.fusion import fused, preferring
 from app.services.known_callers import Remembered
 from app.services.lexicon import latin_share, question_terms, rarity, term_id, words
+from app.services.neighbours import Neighbours
 from app.services.recall import Recalled, RecallService, given_by
 from app.telemetry.meters import RETRIEVAL_SECONDS
 from app.telemetry.timing import stage
@@ -94,10 +96,18 @@ class _Known(NamedTuple):
 
 
 class RetrievalService:
+    """`vectors` is another store that names the nearest passages of documents; without it PostgreSQL does."""
+
     def __init__(
-        self, uow: OpenUnitOfWork, embedder: Embedder, sparse: SparseEncoder | None, reranker: Reranker | None
+        self,
+        uow: OpenUnitOfWork,
+        embedder: Embedder,
+        sparse: SparseEncoder | None,
+        reranker: Reranker | None,
+        vectors: ChromaVectors | None = None,
     ) -> None:
         self._recall = RecallService(uow)
+        self._neighbours = Neighbours(uow, vectors) if vectors else None
         self._uow = uow
         self._embedder = embedder
         self._sparse = sparse
@@ -150,13 +160,27 @@ class RetrievalService:
     async def _documents(self, user_id: UUID, question: str, fields: SearchFields, probe: Probe, limit: int) -> Ranking:
         if "documents" not in fields.sources or fields.filters.are_for_memories:
             return NOTHING
+        scope = _scope(user_id, fields)
         async with self._uow() as uow:
-            reach = await uow.retrieval.reach(_scope(user_id, fields), probe)
+            reach = await uow.retrieval.reach(scope, probe)
             known = _Known(user_id, question, fields.model_dump_json(), limit, reach.state, str(reach.counts))
-            ranking = self._rankings.get(known) or await uow.retrieval.rank(reach, probe, limit=limit, rarity=rarity)
-        if reach.state is not None and limit <= LONGEST_REMEMBERED:
+            ranking = self._rankings.get(known)
+            if ranking is None and (self._neighbours is None or reach.passages == 0):
+                ranking = await uow.retrieval.rank(reach, probe, limit=limit, rarity=rarity)
+        if ranking is None:
+            ranking = await self._mirrored(scope, reach, probe, limit)
+        if reach.state is not None and limit <= LONGEST_REMEMBERED and ranking.fallback is None:
             self._rankings.put(known, ranking)
         return ranking
+
+    async def _mirrored(self, scope: Scope, reach: Reach, probe: Probe, limit: int) -> Ranking:
+        """With what the other store proposes; it is asked between two transactions, so the reach is found again."""
+        assert self._neighbours is not None
+        proposed = await self._neighbours.find(reach, probe)
+        async with self._uow() as uow:
+            reach = await uow.retrieval.reach(scope, probe)
+            ranking = await uow.retrieval.rank(reach, probe, limit=limit, rarity=rarity, proposal=proposed.proposal)
+        return replace(ranking, fallback=proposed.fallback)
 
     async def _memories(self, user_id: UUID, question: str, fields: SearchFields, probe: Probe, limit: int) -> Recalled:
         if "memories" not in fields.sources or fields.filters.are_for_documents:

@@ -123,6 +123,7 @@ class Worker:
             asyncio.create_task(_repeat(self._services.mails.send_due, self._wanted[Wanted.MAILS], poll)),
             asyncio.create_task(_repeat(self._services.memory_indexing.run_due, self._wanted[Wanted.MEMORIES], poll)),
             asyncio.create_task(_repeat(self._deliveries.send_due, self._wanted[Wanted.WEBHOOKS], poll)),
+            asyncio.create_task(_repeat(self._services.productions.vector_mirror.run_due, never, poll)),
             asyncio.create_task(_repeat(self._sweep, never, SWEEP_INTERVAL)),
             asyncio.create_task(_repeat(self._renew_passages, never, SWEEP_INTERVAL)),
         ]

@@ -546,6 +546,10 @@ export type Explanation = {
   /** That the search could look at; from 10,001 on the vector index is walked. */
   passages: number;
   method: "scan" | "index";
+  /** Where the nearest passages were looked for. */
+  vector_store: "pgvector" | "chroma";
+  /** Why PostgreSQL compared the vectors, though there is a Chroma server. */
+  fallback: string | null;
   candidates: number;
   words: Record<string, number>;
   legs: Array<LegRead>;

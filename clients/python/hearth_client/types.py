@@ -524,6 +524,8 @@ class Explanation(TypedDict):
 
     passages: int
     method: Literal['scan', 'index']
+    vector_store: Literal['pgvector', 'chroma']
+    fallback: str | None
     candidates: int
     words: dict[str, int]
     legs: list[LegRead]
