@@ -70,9 +70,10 @@ class MailServer:
         self._timeout = timeout.total_seconds()
 
     async def send(self, mail: Mail) -> None:
-        message = write_message(mail, self._sender)
+        message, is_connected = write_message(mail, self._sender), False
         try:
             async with asyncio.timeout(self._timeout), self._connection() as connection:
+                is_connected = True
                 await connection.send_message(message, sender=self._sender.addr_spec, recipients=[in_ascii(mail.to)])
         except SMTPRecipientsRefused as error:
             codes = [refusal.code for refusal in error.recipients]
@@ -81,9 +82,10 @@ class MailServer:
             raise _judged([error.code], f"the mail was refused: {error.code} {error.message}") from error
         except SMTPNotSupported as error:
             raise MailRefused(f"the server cannot take this address: {error}") from error
-        except OSError as error:  # time-outs and lost connections, too
-            away = MailNotSent if isinstance(error, ssl.SSLError) else MailServerAway
-            raise away(f"{type(error).__name__}: {error}") from error
+        except OSError as error:  # time-outs, too: of one who takes all other mails, they are the mail's own
+            is_away = not is_connected or isinstance(error, ConnectionError)
+            failure = MailServerAway if is_away and not isinstance(error, ssl.SSLError) else MailNotSent
+            raise failure(f"{type(error).__name__}: {error}") from error
         except SMTPException as error:
             raise MailNotSent(f"{type(error).__name__}: {error}") from error
 

@@ -33,7 +33,7 @@ async def test_readiness_falls_first_then_sockets_are_closed_and_what_was_begun_
             assert ready.json()["checks"]["server"]["message"] == "is about to stop"
             assert ready.headers["connection"] == "close", "the next request finds another server"
             assert (await client.get("/health/live")).status_code == 200
-            assert (await client.get("/api/v1/auth/me", headers=user.headers)).status_code == 200
+            assert (await client.get("/api/v1/users/me", headers=user.headers)).status_code == 200
             await visitor.say("Still here?")
             assert (await visitor.next_of("message_received"))["text"] == "Still here?"
             assert time.monotonic() - told < DRAIN, "too slow a machine for this test"

@@ -40,7 +40,7 @@ async def test_what_is_older_than_its_time_goes_and_the_rest_stays(
     invited = [await client.post(f"/api/v1/sessions/{room}/invites", headers=owner.headers) for _ in range(2)]
     assert all(answer.is_success for answer in invited)
     await client.post("/api/v1/admin/invites", json={}, headers=admin.headers)
-    first = select(func.min(Invite.id)).scalar_subquery()
+    first = select(Invite.id).order_by(Invite.id).limit(1).scalar_subquery()
     await execute(
         resources, update(Invite).where(Invite.id == first).values(expires_at=func.now() - timedelta(days=31))
     )
