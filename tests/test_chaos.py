@@ -40,12 +40,20 @@ pytestmark = pytest.mark.chaos
 
 
 @pytest.fixture(scope="module")
-async def house(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def shared_house(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     async with (
         cloned_database(settings) as cloned,
         chaos_house(cloned, tmp_path_factory.mktemp("objects")) as opened,
     ):
         yield opened
+
+
+@pytest.fixture
+async def house(shared_house: House) -> AsyncIterator[House]:
+    """Well at the end, too, however the test went."""
+    yield shared_house
+    for proxy in shared_house.proxies.values():
+        await proxy.mend()
 
 
 async def timed(call: Awaitable[Response]) -> Response:
