@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.adapters.embeddings import Embedder, open_embedder
+from app.adapters.engines import AnswerEngine, open_answer_engine
 from app.adapters.extraction import Extractor
 from app.adapters.fetching import Fetcher
 from app.adapters.identity_provider import OpenIDProvider, open_provider
@@ -33,7 +34,10 @@ MOST_REDIS_CONNECTIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What services are built upon; `sparse`, `reranker`, `llm`, `provider`, `mail_sender`, `images` may be None."""
+    """What services are built upon; `sparse`, `reranker`, `llm`, `provider`, `mail_sender`, `images` may be None.
+
+    So may `answer_engine`: then answers are made with `llm`, or by quoting.
+    """
 
     settings: Settings
     engine: AsyncEngine
@@ -47,6 +51,7 @@ class Foundation:
     sparse: SparseEncoder | None
     reranker: Reranker | None
     llm: LanguageModel | None
+    answer_engine: AnswerEngine | None
     provider: OpenIDProvider | None
     mail_sender: MailSender | None
     images: ImageServer | None
@@ -120,6 +125,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         fetcher = Fetcher(settings.fetch)
         stack.callback(fetcher.close)
         llm = await stack.enter_async_context(open_language_model(settings.llm))
+        answer_engine = await stack.enter_async_context(open_answer_engine(settings.answer))
         extractor = await stack.enter_async_context(Extractor(settings.document))
         pictures = await stack.enter_async_context(Pictures(settings.media))
         provider = await stack.enter_async_context(open_provider(settings.oidc))
@@ -142,6 +148,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             sparse=sparse,
             reranker=reranker,
             llm=llm,
+            answer_engine=answer_engine,
             provider=provider,
             mail_sender=mail_sender,
             images=images,

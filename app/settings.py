@@ -21,6 +21,8 @@ from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
 from app.workspace_settings import ProjectSettings, WebhookSettings
 
+BUILTIN = "builtin"
+LANGCHAIN = "langchain:"
 FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
 
 
@@ -206,9 +208,20 @@ class LLMSettings(Group):
 
 
 class AnswerSettings(Group):
+    engine: str = Field(
+        BUILTIN,
+        description="Who answers: `builtin`, or a Runnable of LangChain's, as langchain:package.module:chain.",
+        examples=["langchain:my_package.rag:chain"],
+    )
+    engine_timeout: Seconds = Field(timedelta(seconds=60), description="Longest silence of a Runnable that answers.")
     retention: Seconds = Field(timedelta(days=30), description="How long answers of /query can be read again.")
     replay: Seconds = Field(timedelta(minutes=15), description="How long an ended stream can be resumed.")
     grace: Seconds = Field(timedelta(seconds=20), description="An answer that nobody follows is stopped after this.")
+
+    @property
+    def langchain(self) -> str:
+        """`package.module:chain`; empty where answers are made by the house itself."""
+        return self.engine.removeprefix(LANGCHAIN) if self.engine.startswith(LANGCHAIN) else ""
 
 
 class MemorySettings(Group):

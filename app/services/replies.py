@@ -121,8 +121,8 @@ class ReplyService:
         Raises:
             NotFound, RateLimited, ServiceUnavailable: see `AnswerService.prepare`.
         """
-        inquiry, turns = await self._answers.prepare(actor, request)
-        async with contextlib.aclosing(self._answers.tell(actor, inquiry, turns)) as parts:
+        inquiry, asked = await self._answers.prepare(actor, request)
+        async with contextlib.aclosing(self._answers.tell(actor, inquiry, asked)) as parts:
             result = [part async for part in parts if isinstance(part, QueryResult)][-1]
         async with self._uow() as uow:
             uow.answers.add(
@@ -136,7 +136,7 @@ class ReplyService:
         Raises:
             NotFound, RateLimited, ServiceUnavailable: see `AnswerService.prepare`.
         """
-        inquiry, turns = await self._answers.prepare(actor, request)
+        inquiry, asked = await self._answers.prepare(actor, request)
         row = Answer(
             id=inquiry.id,
             owner_id=actor.user_id,
@@ -148,7 +148,7 @@ class ReplyService:
         async with self._uow() as uow:
             uow.answers.add(row)
         reply = self._replies[inquiry.id] = Reply(inquiry)
-        task = asyncio.create_task(self._give(reply, self._answers.tell(actor, inquiry, turns)))
+        task = asyncio.create_task(self._give(reply, self._answers.tell(actor, inquiry, asked)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return inquiry.id, reply.follow(0)
