@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import importlib
 import threading
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -88,7 +89,7 @@ class RunnableEngine:
         """The whole answer, on the loop of the chains, as one task: that is what they are used to."""
         try:
             await self._say(asked, tell)
-        except BaseException as error:  # also SystemExit, which would end the loop
+        except BaseException as error:  # also SystemExit, and a task that cancels itself
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
@@ -148,7 +149,7 @@ async def _loop_of_its_own() -> AsyncIterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
     threads = ThreadPoolExecutor(THREADS, "answer-engine")
     loop.set_default_executor(threads)
-    thread = threading.Thread(target=loop.run_forever, name="answer-engine", daemon=True)
+    thread = threading.Thread(target=_run, args=(loop,), name="answer-engine", daemon=True)
     thread.start()
     try:
         yield loop
@@ -160,6 +161,14 @@ async def _loop_of_its_own() -> AsyncIterator[asyncio.AbstractEventLoop]:
         await asyncio.to_thread(thread.join, CLOSING_PATIENCE)
         if not thread.is_alive():
             loop.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            return loop.run_forever()
+        except SystemExit as error:  # of a chain that wants to leave: whoever awaits it hears of that, too
+            log.warning("answer_engine.exit", error=repr(error))
 
 
 async def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
@@ -220,7 +229,7 @@ def _usage(counting: UsageMetadataCallbackHandler) -> TokenUsage:
 
 def _explained(error: Exception) -> ServiceUnavailable:
     """In words for the person who asked; what the chain said stays in the log."""
-    log.warning("answer_engine.failed", error=repr(error), exc_info=not isinstance(error, TimeoutError | TooLong))
+    log.warning("answer_engine.failed", error=repr(error), exception="".join(traceback.format_exception(error)))
     match error:
         case TimeoutError():
             return ServiceUnavailable("The answer engine does not answer in time.")
