@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from app.answer_settings import BUILTIN
+
 if TYPE_CHECKING:
     from app.settings import Settings
 
@@ -27,7 +29,7 @@ def problems_of(settings: "Settings") -> Iterator[str]:
         yield "REDIS_CLUSTER: needs a REDIS_URL such as redis://a-server-of-the-cluster:6379"
     if settings.require_verified_email and not settings.sends_mail:
         yield "REQUIRE_VERIFIED_EMAIL: needs SMTP_URL"
-    if settings.answer.engine != "builtin" and not _ENGINE.match(settings.answer.engine):
+    if settings.answer.engine != BUILTIN and not _ENGINE.match(settings.answer.engine):
         yield "ANSWER_ENGINE: needs to be `builtin`, or like langchain:package.module:chain"
     yield from _mail_problems(settings)
     yield from _provider_problems(settings)

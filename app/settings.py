@@ -15,14 +15,13 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.answer_settings import AnswerSettings
 from app.presets import PRESETS, Preset, PresetChanges, Quality
 from app.production_settings import FunctionSettings, ImagesSettings
 from app.setting_problems import problems_of
 from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
 from app.workspace_settings import ProjectSettings, WebhookSettings
 
-BUILTIN = "builtin"
-LANGCHAIN = "langchain:"
 FOR_COMPOSE = ("COMPOSE_", "POSTGRES_")  # docker compose reads `.env`, too
 
 
@@ -205,23 +204,6 @@ class LLMSettings(Group):
     max_tokens: int = Field(1024, ge=1, description="Longest answer.")
     connect_timeout: Seconds = Field(timedelta(seconds=5), description="To reach LLM_BASE_URL.")
     token_timeout: Seconds = Field(timedelta(seconds=60), description="Longest silence between two tokens.")
-
-
-class AnswerSettings(Group):
-    engine: str = Field(
-        BUILTIN,
-        description="Who answers: `builtin`, or a Runnable of LangChain's, as langchain:package.module:chain.",
-        examples=["langchain:my_package.rag:chain"],
-    )
-    engine_timeout: Seconds = Field(timedelta(seconds=60), description="Longest silence of a Runnable that answers.")
-    retention: Seconds = Field(timedelta(days=30), description="How long answers of /query can be read again.")
-    replay: Seconds = Field(timedelta(minutes=15), description="How long an ended stream can be resumed.")
-    grace: Seconds = Field(timedelta(seconds=20), description="An answer that nobody follows is stopped after this.")
-
-    @property
-    def langchain(self) -> str:
-        """`package.module:chain`; empty where answers are made by the house itself."""
-        return self.engine.removeprefix(LANGCHAIN) if self.engine.startswith(LANGCHAIN) else ""
 
 
 class MemorySettings(Group):

@@ -75,7 +75,7 @@ def test_every_setting_is_read_from_the_environment_under_its_name(monkeypatch: 
     different |= {"SMTP_URL": "smtps://mail.example.org", "SMTP_FROM_ADDRESS": "hearth@example.org"}
     different |= {"PUBLIC_URL": "https://hearth.example.org", "PASSWORD_MIN_STRENGTH": "4"}
     different |= {"RATE_LIMIT_MAILS": "4/hour", "OIDC_ISSUER": "https://accounts.example.org", "OIDC_SCOPES": "openid"}
-    different |= {"TASK_TYPES": "upkeep"}
+    different |= {"TASK_TYPES": "upkeep", "ANSWER_ENGINE": "langchain:package.module:chain"}
     different |= {f"PRESET_{name}": '{"steps": 5}' for name in ("DRAFT", "STANDARD", "HIGH", "ULTRA")}
     defaults = flat(Settings(_env_file=None))
     for name, default in defaults.items():

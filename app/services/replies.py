@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from pydantic import BaseModel
 
+from app.answer_settings import AnswerSettings
 from app.errors import AppError, NotFound
 from app.models import Answer, AnswerStatus
 from app.permissions import Principal
@@ -27,7 +28,6 @@ from app.schemas.query import (
     UsageRead,
 )
 from app.services.answers import AnswerPart, AnswerService, Inquiry
-from app.settings import AnswerSettings
 
 log = structlog.get_logger(__name__)
 

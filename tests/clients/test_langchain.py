@@ -1,22 +1,21 @@
-"""LangChain talks to OpenAI's routes: its own tests pass (`langchain_suite.py`), where they are installed."""
+"""LangChain talks to OpenAI's routes, and through Hearth's client: its own tests pass (`langchain_suite.py`)."""
 
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-import pytest
 
 from app.settings import Settings
 from tests.factories import make_key, make_project, make_user
 from tests.library import BEES, DOCUMENTS, INVOICE, LIGHTHOUSE, OBEY, UNDER_WAY
 from tests.llm_server import Body, Script, serve_language_model
-from tests.processes import LiveServer, start_server
+from tests.processes import REPOSITORY, LiveServer, start_server
 
 SUITE = Path(__file__).with_name("langchain_suite.py")
-PYTHON = os.environ.get("LANGCHAIN_PYTHON", "")
+CLIENT = REPOSITORY / "clients" / "python"
 VALUES = {"integer": 3, "number": 3.0, "boolean": True, "string": "你好こんにちは", "array": [], "object": {}}
 
 
@@ -46,7 +45,6 @@ def filled(schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.skipif(not PYTHON, reason="LANGCHAIN_PYTHON names no Python with langchain-openai and langchain-tests")
 async def test_langchains_own_tests_pass(committed_settings: Settings, live: LiveServer):
     async with (
         serve_language_model() as model,
@@ -55,7 +53,7 @@ async def test_langchains_own_tests_pass(committed_settings: Settings, live: Liv
     ):
         model.answer = obedient
         user = await make_user(client)
-        key, project = (await make_key(client, user, scopes=["read"]))["key"], await make_project(client, user)
+        key, project = (await make_key(client, user, scopes=["read", "write"]))["key"], await make_project(client, user)
         for text in (LIGHTHOUSE, BEES, INVOICE, OBEY):
             body = {"text": text, "project_id": project["id"]}
             added = (await client.post(DOCUMENTS, json=body, headers=user.headers)).json()["document"]["id"]
@@ -65,10 +63,11 @@ async def test_langchains_own_tests_pass(committed_settings: Settings, live: Liv
                     await asyncio.sleep(0.1)
         store = f"vs_{UUID(project['id']).hex}"
         process = await asyncio.create_subprocess_exec(
-            PYTHON, "-m", "pytest", "-q", "--tb=short", "-c", os.devnull, "--rootdir", str(SUITE.parent),
+            sys.executable, "-m", "pytest", "-q", "--tb=short", "-c", os.devnull, "--rootdir", str(SUITE.parent),
             "--confcutdir", str(SUITE.parent), "-o", "asyncio_mode=auto",
             "-o", "asyncio_default_test_loop_scope=session", "-p", "no:cacheprovider", str(SUITE),
-            env={**os.environ, "HEARTH_URL": server.url, "HEARTH_KEY": key, "HEARTH_STORE": store},
+            env={**os.environ, "PYTHONPATH": str(CLIENT), "HEARTH_URL": server.url, "HEARTH_KEY": key,
+                 "HEARTH_STORE": store, "HEARTH_PROJECT": project["id"]},
             cwd=SUITE.parent,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
