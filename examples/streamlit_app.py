@@ -47,6 +47,7 @@ def add_documents() -> None:
     for file in st.file_uploader("Files", accept_multiple_files=True):
         if file.file_id in added:
             continue
+        added.add(file.file_id)
         bar = st.progress(0.0, f"{file.name}: sent")
         told = call("POST", "/documents", files={"file": (file.name, file, file.type)})
         document, task = told["document"], told["task"]
@@ -58,7 +59,6 @@ def add_documents() -> None:
         bar.progress(1.0, f"{file.name}: {document['status']}")
         if document["error"]:
             st.error(f"{file.name}: {document['error']['message']}")
-        added.add(file.file_id)
     for document in call("GET", "/documents")["items"]:
         st.markdown(f"**{document['title']}** · {document['status']}, {document['chunk_count'] or 0} passages")
 

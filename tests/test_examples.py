@@ -112,6 +112,8 @@ def use(page: AppTest, user: User) -> None:
     fill(**{"E-mail": user.email, "Password": PASSWORD})
     press("Sign in")
     page.file_uploader[0].set_value([("lighthouse.txt", SENTENCE.encode(), "text/plain"), ("x.bin", b"\0", "")]).run()
+    assert page.error  # of the one that is no text
+    page.run()
     assert "**lighthouse.txt** · ready, 1 passages" in [each.value for each in page.markdown]
     fill(documents=QUESTION)
     press("Ask")
