@@ -40,7 +40,7 @@ class Page:
     async def until(self, expression: str) -> Any:
         """Wait for it to be true."""
         async with asyncio.timeout(PATIENCE):
-            while not (value := await self.run(expression)):  # noqa: ASYNC110 - pages have no events for us
+            while not (value := await self.run(expression)):
                 await asyncio.sleep(0.05)
         return value
 

@@ -65,7 +65,7 @@ async def with_lighthouse(live: LiveServer) -> User:
         document = (await client.post(DOCUMENTS, json=text, headers=user.headers)).json()["document"]
         async with asyncio.timeout(30):
             path = f"{DOCUMENTS}/{document['id']}"
-            while (await client.get(path, headers=user.headers)).json()["status"] in UNDER_WAY:  # noqa: ASYNC110
+            while (await client.get(path, headers=user.headers)).json()["status"] in UNDER_WAY:
                 await asyncio.sleep(0.1)
     return user
 

@@ -98,7 +98,7 @@ async def test_who_stops_listening_stops_the_chain():
         async with contextlib.aclosing(silent.stream(ASKED)) as parts:
             assert await anext(parts) == Delta("Well")
         async with asyncio.timeout(5):
-            while "stopped" not in chains.events:  # noqa: ASYNC110 - it happens in another thread
+            while "stopped" not in chains.events:
                 await asyncio.sleep(0.01)
 
 

@@ -123,7 +123,7 @@ async def test_a_chain_that_fails_is_a_503_and_one_that_talks_on_can_be_stopped(
                 pass
             await replies.stop(actor, answer_id)
             assert [piece.name async for piece in pieces][-1] == "done"
-            while "stopped" not in chains.events:  # noqa: ASYNC110 - it happens in another thread
+            while "stopped" not in chains.events:
                 await asyncio.sleep(0.01)
         kept = (await client.get(f"/api/v1/query/{answer_id}", headers=ada.headers)).json()
         assert (kept["status"], kept["answer"]) == ("stopped", "Well")

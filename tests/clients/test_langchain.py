@@ -142,7 +142,7 @@ async def test_a_retriever_finds_documents_and_memories(live: LiveServer):
     await store.aadd_texts([LIGHTHOUSE])
     retriever = HearthRetriever(url=live.url, token=user.access_token, sources=["documents", "memories"], k=5)
     async with asyncio.timeout(30):
-        while len(found := await retriever.ainvoke("lighthouse on Gull Rock")) < 2:  # noqa: ASYNC110
+        while len(found := await retriever.ainvoke("lighthouse on Gull Rock")) < 2:
             await asyncio.sleep(0.2)  # memories are indexed behind the answer
     assert {one.metadata["source"] for one in found} == {"documents", "memories"}
     passage = next(one for one in found if "document_id" in one.metadata)
