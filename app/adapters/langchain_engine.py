@@ -8,6 +8,7 @@ wait no longer than `ANSWER_ENGINE_TIMEOUT` for a sign of life.
 import asyncio
 import contextlib
 import importlib
+import itertools
 import threading
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -29,7 +30,7 @@ from app.errors import ServiceUnavailable
 log = structlog.get_logger(__name__)
 
 THREADS: Final = 16  # for the parts of chains that block
-MOST_WAITING: Final = 32  # pieces that are said and not taken yet; then the chain waits
+MOST_WAITING: Final = 32  # pieces that are said; then the chain waits until they are taken
 LONGEST_ANSWER: Final = 200_000  # characters
 CLOSING_PATIENCE: Final = 3.0  # seconds for chains to end with the process
 MESSAGES: Final[Mapping[Speaker, Callable[[str], BaseMessage]]] = {
@@ -63,11 +64,13 @@ class RunnableEngine:
 
     async def stream(self, asked: Asked) -> AsyncGenerator[Delta | TokenUsage, None]:
         """See `AnswerEngine.stream`. Nothing is tried again: who made the chain knows whether that is of use."""
-        pieces: asyncio.Queue[Piece] = asyncio.Queue(MOST_WAITING)
-        here = asyncio.get_running_loop()
+        pieces: asyncio.Queue[Piece] = asyncio.Queue()
+        here, numbers = asyncio.get_running_loop(), itertools.count(1)
 
         async def tell(piece: Piece) -> None:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(pieces.put(piece), here))
+            here.call_soon_threadsafe(pieces.put_nowait, piece)
+            if next(numbers) % MOST_WAITING == 0:  # not each time: to hear from another thread takes a while
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(pieces.join(), here))
 
         running = asyncio.run_coroutine_threadsafe(self._run(asked, tell), self._loop)
         try:
@@ -81,6 +84,7 @@ class RunnableEngine:
     async def _next_of(self, pieces: "asyncio.Queue[Piece]") -> Delta | TokenUsage | None:
         async with asyncio.timeout(self._settings.engine_timeout.total_seconds()):
             piece = await pieces.get()
+        pieces.task_done()
         if isinstance(piece, Exception):
             raise piece
         return piece
