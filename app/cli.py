@@ -304,6 +304,9 @@ def _servers(settings: Settings) -> Iterator[Settings]:
         os.environ["REDIS_URL"] = running.redis.url.get_secret_value()
         try:
             yield running
+        except _load("app.adapters.engines").UnusableEngine as error:
+            complaints.print(escape(str(error)), style="red", highlight=False)
+            raise typer.Exit(2) from error
         finally:
             runner.run(opened.__aexit__(None, None, None))
 

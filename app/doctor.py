@@ -93,6 +93,10 @@ async def _language_model(foundation: Foundation) -> str:
     return foundation.llm.name
 
 
+async def _answer_engine(foundation: Foundation) -> str:
+    return foundation.answer_engine.name if foundation.answer_engine else foundation.settings.answer.engine
+
+
 async def _provider(foundation: Foundation) -> str:
     if foundation.provider is None:
         return "none: people sign in with passwords (set OIDC_ISSUER for a provider)"
@@ -127,6 +131,7 @@ EXAMINATIONS: dict[str, tuple[Callable[[Foundation], Awaitable[str]], str]] = {
     "vectors": (_vectors, "check CHROMA_URL and CHROMA_TOKEN; until then PostgreSQL compares the vectors itself"),
     "reranker": (_reranker, "check RERANK_BASE_URL, RERANK_API_KEY and RERANK_MODEL"),
     "llm": (_language_model, "check LLM_BASE_URL, LLM_API_KEY and LLM_MODEL"),
+    "answers": (_answer_engine, "check ANSWER_ENGINE"),
     "sign-in": (_provider, "check OIDC_ISSUER, spelt as in its discovery document, and that it answers from here"),
     "encryption": (_encryption, "run `hearth migrate`, and look at the database"),
 }

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.adapters.chroma import ChromaVectors, open_vectors
 from app.adapters.embeddings import Embedder, open_embedder
+from app.adapters.engines import AnswerEngine, open_answer_engine
 from app.adapters.extraction import Extractor
 from app.adapters.fetching import Fetcher
 from app.adapters.identity_provider import OpenIDProvider, open_provider
@@ -38,7 +39,8 @@ MOST_REDIS_CONNECTIONS = 50
 class Foundation:
     """What services are built upon.
 
-    `sparse`, `reranker`, `llm`, `provider`, `mail_sender`, `images` and `vectors` may be None.
+    `sparse`, `reranker`, `llm`, `provider`, `mail_sender`, `images` and `vectors` may be None. So may `answer_engine`:
+    then answers are made with `llm`, or by quoting.
     """
 
     settings: Settings
@@ -53,6 +55,7 @@ class Foundation:
     sparse: SparseEncoder | None
     reranker: Reranker | None
     llm: LanguageModel | None
+    answer_engine: AnswerEngine | None
     provider: OpenIDProvider | None
     mail_sender: MailSender | None
     images: ImageServer | None
@@ -128,6 +131,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         fetcher = Fetcher(settings.fetch)
         stack.callback(fetcher.close)
         llm = await stack.enter_async_context(open_language_model(settings.llm))
+        answer_engine = await stack.enter_async_context(open_answer_engine(settings.answer))
         extractor = await stack.enter_async_context(Extractor(settings.document))
         pictures = await stack.enter_async_context(Pictures(settings.media))
         provider = await stack.enter_async_context(open_provider(settings.oidc))
@@ -151,6 +155,7 @@ async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             sparse=sparse,
             reranker=reranker,
             llm=llm,
+            answer_engine=answer_engine,
             provider=provider,
             mail_sender=mail_sender,
             images=images,

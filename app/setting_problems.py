@@ -1,5 +1,6 @@
 """What makes no sense in the settings, or is missing where this process is to run; in words for whoever wrote them."""
 
+import re
 from collections.abc import Iterator
 from email.utils import parseaddr
 from typing import TYPE_CHECKING
@@ -7,10 +8,13 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from app.answer_settings import BUILTIN
+
 if TYPE_CHECKING:
     from app.settings import Settings
 
 MIN_SECRET_BYTES = 32
+_ENGINE = re.compile(r"langchain:\w+(\.\w+)*:[^\W\d]\w*(\.\w+)*\Z")
 
 
 def problems_of(settings: "Settings") -> Iterator[str]:
@@ -25,6 +29,8 @@ def problems_of(settings: "Settings") -> Iterator[str]:
         yield "REDIS_CLUSTER: needs a REDIS_URL such as redis://a-server-of-the-cluster:6379"
     if settings.require_verified_email and not settings.sends_mail:
         yield "REQUIRE_VERIFIED_EMAIL: needs SMTP_URL"
+    if settings.answer.engine != BUILTIN and not _ENGINE.match(settings.answer.engine):
+        yield "ANSWER_ENGINE: needs to be `builtin`, or like langchain:package.module:chain"
     yield from _mail_problems(settings)
     yield from _provider_problems(settings)
     yield from _storage_problems(settings)

@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.answer_settings import AnswerSettings
 from app.operation_settings import LogSettings, MetricsSettings, TracingSettings
 from app.presets import PRESETS, Preset, PresetChanges, Quality
 from app.production_settings import FunctionSettings, ImagesSettings
@@ -197,12 +198,6 @@ class LLMSettings(Group):
     max_tokens: int = Field(1024, ge=1, description="Longest answer.")
     connect_timeout: Seconds = Field(timedelta(seconds=5), description="To reach LLM_BASE_URL.")
     token_timeout: Seconds = Field(timedelta(seconds=60), description="Longest silence between two tokens.")
-
-
-class AnswerSettings(Group):
-    retention: Seconds = Field(timedelta(days=30), description="How long answers of /query can be read again.")
-    replay: Seconds = Field(timedelta(minutes=15), description="How long an ended stream can be resumed.")
-    grace: Seconds = Field(timedelta(seconds=20), description="An answer that nobody follows is stopped after this.")
 
 
 class MemorySettings(Group):

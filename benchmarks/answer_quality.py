@@ -29,7 +29,7 @@ async def quoted(answers: AnswerService, user_id: UUID, inquiry: Inquiry) -> Seq
     """The quotations that answer it; None when it is refused, which may still show what comes nearest."""
     if not inquiry.passages:
         return None
-    result = [part async for part in answers.tell(Principal(user_id, ""), inquiry, [])][-1]
+    result = [part async for part in answers.tell(Principal(user_id, ""), inquiry, None)][-1]
     assert isinstance(result, QueryResult)
     return [citation.quote for citation in result.citations] if result.grounded else None
 

@@ -103,7 +103,7 @@ async def ask(
     """Whether it was answered, whether a citation lies on a right page, and at which depths a passage does."""
     right, answers = right_pages(question, documents), resources.services.answers
     inquiry = await answers.look_up(owner.user_id, question["text"], fields)
-    parts = [part async for part in answers.tell(owner, inquiry, [])]
+    parts = [part async for part in answers.tell(owner, inquiry, None)]
     cited = {(citation.document_id, citation.page) for citation in parts[-1].citations}
     deep = await resources.services.retrieval.find(
         owner.user_id, question["text"], fields.model_copy(update={"top_k": max(DEPTHS)})

@@ -60,14 +60,23 @@ async def add_text(
 
 
 @asynccontextmanager
+async def with_parts(resources: Resources, **parts: object) -> AsyncIterator[Resources]:
+    """The same resources with other parts in their foundation."""
+    foundation = replace(resources.foundation, **parts)
+    settings = resources.settings
+    presence = Presence(foundation.redis, resources.hub.publish, settings.realtime, prefix=settings.redis.prefix)
+    services = build_services(foundation, resources.uow, resources.hub, presence)
+    try:
+        yield replace(resources, foundation=foundation, services=services)
+    finally:
+        await services.replies.aclose()
+
+
+@asynccontextmanager
 async def with_model(resources: Resources, url: str) -> AsyncIterator[Resources]:
     """The same resources with the language model at `url`."""
-    async with open_language_model(LLMSettings(base_url=url, model="scripted")) as llm:
-        foundation = replace(resources.foundation, llm=llm)
-        settings = resources.settings
-        presence = Presence(foundation.redis, resources.hub.publish, settings.realtime, prefix=settings.redis.prefix)
-        services = build_services(foundation, resources.uow, resources.hub, presence)
-        try:
-            yield replace(resources, foundation=foundation, services=services)
-        finally:
-            await services.replies.aclose()
+    async with (
+        open_language_model(LLMSettings(base_url=url, model="scripted")) as llm,
+        with_parts(resources, llm=llm) as speaking,
+    ):
+        yield speaking

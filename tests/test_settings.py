@@ -78,6 +78,7 @@ def test_every_setting_is_read_from_the_environment_under_its_name(monkeypatch: 
     different |= {"TASK_TYPES": "upkeep", "LOG_ACCESS_SHARE": "0.5"}
     different |= {"TRACING_ENDPOINT": "https://traces.example.org", "TRACING_SHARE": "0.5"}
     different |= {"VECTOR_STORE": "chroma", "CHROMA_URL": "http://chroma.example.org"}
+    different |= {"ANSWER_ENGINE": "langchain:package.module:chain"}
     different |= {f"PRESET_{name}": '{"steps": 5}' for name in ("DRAFT", "STANDARD", "HIGH", "ULTRA")}
     defaults = flat(Settings(_env_file=None))
     for name, default in defaults.items():

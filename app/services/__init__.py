@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from app.adapters.engines import PromptedModel
 from app.foundation import Foundation
 from app.realtime.answers import AnswerLog
 from app.realtime.hub import Hub
@@ -262,6 +263,7 @@ def _build_answers(
         evidence,
         Citations(uow, evidence),
         foundation.llm,
+        foundation.answer_engine or (PromptedModel(foundation.llm) if foundation.llm else None),
         limits,
         history_messages=foundation.settings.chat.history_messages,
     )

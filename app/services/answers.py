@@ -12,6 +12,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from app.adapters.batching import FloatArray
+from app.adapters.engines import AnswerEngine, Asked
 from app.adapters.llm import Delta, LanguageModel, TokenUsage, Turn
 from app.errors import RateLimited, ServiceUnavailable
 from app.models import Message
@@ -54,6 +55,7 @@ _REFERS_BACK = re.compile(
 
 
 _Telling = AsyncGenerator[TokenEvent | QueryResult, None]
+_Speaking = AsyncGenerator[Delta | TokenUsage, None]
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class Inquiry:
 
 
 class AnswerService:
-    """`llm` is None where no language model is configured."""
+    """`llm` is None where no language model is configured, `engine` where nobody answers and passages are quoted."""
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class AnswerService:
         evidence: Evidence,
         citations: Citations,
         llm: LanguageModel | None,
+        engine: AnswerEngine | None,
         limits: LimitService,
         *,
         history_messages: int,
@@ -112,19 +115,20 @@ class AnswerService:
         self._evidence = evidence
         self._citations = citations
         self._llm = llm
+        self._engine = engine
         self._limits = limits
 
     @property
     def model(self) -> str:
         """Who answers."""
-        return self._llm.name if self._llm else QUOTING
+        return self._engine.name if self._engine else QUOTING
 
     @property
     def converses(self) -> bool:
         """Whether it can talk about other things than documents."""
-        return self._llm is not None
+        return self._engine is not None
 
-    async def prepare(self, actor: Principal, request: QueryRequest) -> tuple[Inquiry, Sequence[Turn]]:
+    async def prepare(self, actor: Principal, request: QueryRequest) -> tuple[Inquiry, Asked | None]:
         """What `tell` needs to answer from what the actor may see. No model is asked where nothing bears on it.
 
         Raises:
@@ -134,14 +138,14 @@ class AnswerService:
         """
         fields, said = await self._conversation(actor, request)
         inquiry = await self.look_up(actor.user_id, request.question, fields, said=said, asker=actor)
-        turns = answer_from(inquiry.passages, request.question, turns_of(said)) if inquiry.passages else []
-        if turns:
-            await self.require_tokens(actor)
-        return inquiry, turns
+        if not inquiry.passages:
+            return inquiry, None
+        await self.require_tokens(actor)
+        return inquiry, answer_from(inquiry.passages, request.question, turns_of(said))
 
     async def require_tokens(self, asker: Principal) -> None:
         """Raises RateLimited: the asker has no tokens of the language model left. Without a model nobody needs any."""
-        if self._llm is not None:
+        if self._llm is not None or self._engine is not None:
             await self._limits.require_tokens(asker)
 
     async def look_up(
@@ -174,8 +178,8 @@ class AnswerService:
         explanation = explain_choice(found.explanation, question, found.matches, passages)
         return Inquiry(question, passages, found.vector, {**timings, **found.timings_ms}, started, explanation)
 
-    def tell(self, asker: Principal, inquiry: Inquiry, turns: Sequence[Turn]) -> AsyncGenerator[AnswerPart, None]:
-        """What the language model says to `turns`; where there is none, or no turns, the passages are quoted.
+    def tell(self, asker: Principal, inquiry: Inquiry, asked: Asked | None) -> AsyncGenerator[AnswerPart, None]:
+        """What the language model says to what is asked; where there is none, or None, the passages are quoted.
 
         Its tokens are charged to `asker`, also those of an answer that is not heard to its end.
 
@@ -184,8 +188,8 @@ class AnswerService:
         Raises (from the pieces):
             ServiceUnavailable: the embedding model or the language model does not answer.
         """
-        if self._llm is not None and turns:
-            return _in_order(inquiry, self._talk(self._llm, asker, inquiry, turns))
+        if self._engine is not None and asked is not None:
+            return _in_order(inquiry, self._talk(self._engine, asker, inquiry, asked))
         return _in_order(inquiry, self._quote(inquiry))
 
     async def _conversation(self, actor: Principal, request: QueryRequest) -> tuple[SearchFields, Sequence[Message]]:
@@ -208,17 +212,20 @@ class AnswerService:
             await self.require_tokens(asker)
         except RateLimited:
             return question
-        return await standalone_question(partial(self._stream, llm, asker), question, turns_of(said))
 
-    def _stream(
-        self, llm: LanguageModel, asker: Principal, turns: Sequence[Turn]
-    ) -> AsyncGenerator[Delta | TokenUsage, None]:
-        return metered(llm.stream(turns), turns, partial(self._limits.charge_tokens, asker))
+        def stream(turns: Sequence[Turn]) -> _Speaking:
+            return self._metered(asker, llm.stream(turns), turns)
 
-    async def _talk(self, llm: LanguageModel, asker: Principal, inquiry: Inquiry, turns: Sequence[Turn]) -> _Telling:
+        return await standalone_question(stream, question, turns_of(said))
+
+    def _metered(self, asker: Principal, parts: _Speaking, turns: Sequence[Turn]) -> _Speaking:
+        return metered(parts, turns, partial(self._limits.charge_tokens, asker))
+
+    async def _talk(self, engine: AnswerEngine, asker: Principal, inquiry: Inquiry, asked: Asked) -> _Telling:
         said, usage = "", NO_USAGE
         markers = MarkerFilter({passage.marker for passage in inquiry.passages})
-        async with contextlib.aclosing(until(inquiry.stop, self._stream(llm, asker, turns))) as parts:
+        speaking = self._metered(asker, engine.stream(asked), asked.turns)
+        async with contextlib.aclosing(until(inquiry.stop, speaking)) as parts:
             async for part in parts:
                 if isinstance(part, TokenUsage):
                     usage = part
@@ -232,7 +239,7 @@ class AnswerService:
             raise ServiceUnavailable("The language model gave no answer.")
         inquiry.lap("generate")
         cited = await self._citations.cite(inquiry.question, said, inquiry.passages)
-        yield _result(inquiry, cited, llm.name, usage)
+        yield _result(inquiry, cited, engine.name, usage)
 
     async def _quote(self, inquiry: Inquiry) -> _Telling:
         passages = inquiry.passages[:QUOTED_PASSAGES]

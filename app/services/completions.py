@@ -12,6 +12,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from app.adapters.engines import Asked
 from app.adapters.llm import LanguageModel, RelayingModel, Turn
 from app.errors import AppError, InvalidInput
 from app.events import Citation
@@ -111,7 +112,7 @@ class CompletionService:
             await self._answers.require_tokens(actor)
             parts = self._pass_on(actor, _with_passages(asked.messages, number, inquiry.passages), asked.options)
         else:
-            parts = self._tell(actor, inquiry, await self._turns(actor, asked, number, question, inquiry))
+            parts = self._tell(actor, inquiry, await self._asked(actor, asked, number, question, inquiry))
         return Completion(inquiry.id, asked.model, parts, inquiry.question, inquiry.passages)
 
     async def _look_up(
@@ -129,20 +130,20 @@ class CompletionService:
             actor.user_id, question[:MAX_QUESTION_LENGTH], search, said=said, asker=actor
         )
 
-    async def _turns(
+    async def _asked(
         self, actor: Principal, asked: Conversation, number: int, question: str, inquiry: Inquiry
-    ) -> Sequence[Turn]:
+    ) -> Asked | None:
         """None without a language model. Raises RateLimited."""
         if not self._answers.converses:
-            return []
+            return None
         await self._answers.require_tokens(actor)
         instructions = "\n\n".join(text_of(message) for message in asked.messages if message["role"] in SYSTEM)
         return help_with(inquiry.passages, question, _turns_before(asked.messages, number), instructions)
 
     async def _tell(
-        self, actor: Principal, inquiry: Inquiry, turns: Sequence[Turn]
+        self, actor: Principal, inquiry: Inquiry, asked: Asked | None
     ) -> AsyncGenerator[Piece | Ending, None]:
-        async with contextlib.aclosing(self._answers.tell(actor, inquiry, turns)) as parts:
+        async with contextlib.aclosing(self._answers.tell(actor, inquiry, asked)) as parts:
             async for part in parts:
                 if isinstance(part, TokenEvent):
                     yield Piece({"content": part.delta})

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from pydantic import BaseModel
 
+from app.answer_settings import AnswerSettings
 from app.errors import AppError, NotFound
 from app.models import Answer, AnswerStatus
 from app.permissions import Principal
@@ -27,7 +28,6 @@ from app.schemas.query import (
     UsageRead,
 )
 from app.services.answers import AnswerPart, AnswerService, Inquiry
-from app.settings import AnswerSettings
 from app.telemetry.timing import traced
 
 log = structlog.get_logger(__name__)
@@ -122,8 +122,8 @@ class ReplyService:
         Raises:
             NotFound, RateLimited, ServiceUnavailable: see `AnswerService.prepare`.
         """
-        inquiry, turns = await self._answers.prepare(actor, request)
-        async with contextlib.aclosing(self._answers.tell(actor, inquiry, turns)) as parts:
+        inquiry, asked = await self._answers.prepare(actor, request)
+        async with contextlib.aclosing(self._answers.tell(actor, inquiry, asked)) as parts:
             result = [part async for part in parts if isinstance(part, QueryResult)][-1]
         async with self._uow() as uow:
             uow.answers.add(
@@ -137,7 +137,7 @@ class ReplyService:
         Raises:
             NotFound, RateLimited, ServiceUnavailable: see `AnswerService.prepare`.
         """
-        inquiry, turns = await self._answers.prepare(actor, request)
+        inquiry, asked = await self._answers.prepare(actor, request)
         row = Answer(
             id=inquiry.id,
             owner_id=actor.user_id,
@@ -149,7 +149,7 @@ class ReplyService:
         async with self._uow() as uow:
             uow.answers.add(row)
         reply = self._replies[inquiry.id] = Reply(inquiry)
-        task = asyncio.create_task(traced("answer", self._give(reply, self._answers.tell(actor, inquiry, turns))))
+        task = asyncio.create_task(traced("answer", self._give(reply, self._answers.tell(actor, inquiry, asked))))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return inquiry.id, reply.follow(0)

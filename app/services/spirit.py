@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from app.adapters.llm import Turn
+from app.adapters.engines import Asked
 from app.errors import AppError, RateLimited, ServiceUnavailable
 from app.events import Citation, EphemeralEvent, Frame, SpiritThinking, SpiritToken
 from app.models import Message, Session, Task
@@ -155,8 +155,8 @@ class SpiritService:
         if not inquiry.passages and not self._answers.converses:
             return Answer(NOTHING_FITS if call.reader else HELD_BACK)
         spoken = f"{call.message.user_name}: {question}"
-        turns = converse(self._settings.spirit_name, inquiry.passages, spoken, call.before.turns)
-        return Answer(*await self._tell(call, inquiry, turns, voice))
+        asked = converse(self._settings.spirit_name, inquiry.passages, spoken, call.before.turns)
+        return Answer(*await self._tell(call, inquiry, asked, voice))
 
     async def _quote(self, call: Call, inquiry: Inquiry, voice: "Voice", *, no_tokens_for: timedelta) -> Answer:
         """What the documents say, since the asker has used up the language model."""
@@ -165,13 +165,13 @@ class SpiritService:
             return Answer(said)
         said = f"{said} {BUT_QUOTED}\n\n"
         voice.say(said)
-        quoted, citations = await self._tell(call, inquiry, [], voice)
+        quoted, citations = await self._tell(call, inquiry, None, voice)
         return Answer(said + quoted, citations)
 
     async def _tell(
-        self, call: Call, inquiry: Inquiry, turns: Sequence[Turn], voice: "Voice"
+        self, call: Call, inquiry: Inquiry, asked: Asked | None, voice: "Voice"
     ) -> tuple[str, Sequence[Citation]]:
-        async with contextlib.aclosing(self._answers.tell(call.asker, inquiry, turns)) as parts:
+        async with contextlib.aclosing(self._answers.tell(call.asker, inquiry, asked)) as parts:
             async for part in parts:
                 if isinstance(part, TokenEvent):
                     voice.say(part.delta)

@@ -1,11 +1,15 @@
-"""LangChain's own tests of a chat model, embeddings and a retriever, through `langchain-openai`.
+"""LangChain's own tests: of a chat model, embeddings and retriever through `langchain-openai`, and of Hearth's client.
 
-Run by `test_langchain.py` in an environment of its own, since `langchain-tests` brings plugins for pytest along.
+Run by `test_langchain.py` in a process of its own, since `langchain-tests` brings plugins for pytest along.
 """
 
 import os
+from collections.abc import Iterator
 
+import httpx
 import openai
+import pytest
+from hearth_client.langchain import HearthRetriever, HearthVectorStore
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
@@ -14,9 +18,10 @@ from langchain_tests.integration_tests import (
     ChatModelIntegrationTests,
     EmbeddingsIntegrationTests,
     RetrieversIntegrationTests,
+    VectorStoreIntegrationTests,
 )
 
-URL, KEY, STORE = (os.environ[f"HEARTH_{name}"] for name in ("URL", "KEY", "STORE"))
+URL, KEY, STORE, PROJECT = (os.environ[f"HEARTH_{name}"] for name in ("URL", "KEY", "STORE", "PROJECT"))
 ACCESS = {"base_url": f"{URL}/v1", "api_key": KEY}
 
 
@@ -74,3 +79,24 @@ class TestRetriever(RetrieversIntegrationTests):
     @property
     def retriever_query_example(self) -> str:
         return "Who built the lighthouse?"
+
+
+class TestHearthRetriever(TestRetriever):
+    @property
+    def retriever_constructor(self) -> type[HearthRetriever]:
+        return HearthRetriever
+
+    @property
+    def retriever_constructor_params(self) -> dict:
+        return {"url": URL, "api_key": KEY, "project_ids": [PROJECT]}
+
+
+class TestHearthVectorStore(VectorStoreIntegrationTests):
+    """All of them. Their embeddings are not used: the server has its own."""
+
+    @pytest.fixture
+    def vectorstore(self) -> Iterator[HearthVectorStore]:
+        with httpx.Client(base_url=f"{URL}/api/v1", headers={"X-API-Key": KEY}) as http:
+            project = http.post("/projects", json={"name": "Store"}).raise_for_status().json()["id"]
+            yield HearthVectorStore(URL, api_key=KEY, project_id=project)
+            http.delete(f"/projects/{project}").raise_for_status()
