@@ -76,7 +76,7 @@ async def test_a_room_can_be_visited_from_the_terminal(live: LiveServer, key: st
 async def test_the_doctor_says_what_is_ill_and_what_to_do(live: LiveServer):
     status, output = await hearth(live, "doctor")
     assert status == 0, output
-    assert len(re.findall(r"\bok\b", output)) == 10
+    assert len(re.findall(r"\bok\b", output)) == 11
 
     status, output = await hearth(live, "doctor", REDIS_URL="redis://127.0.0.1:1/0")
     assert status == 1
@@ -86,7 +86,7 @@ async def test_the_doctor_says_what_is_ill_and_what_to_do(live: LiveServer):
 async def test_the_doctor_speaks_to_programs(live: LiveServer):
     status, output = await hearth(live, "doctor", "--json")
     report = json.loads(output)
-    assert (status, report["is_well"], len(report["checks"])) == (0, True, 9)
+    assert (status, report["is_well"], len(report["checks"])) == (0, True, 11)
 
     status, output = await hearth(live, "doctor", "--json", REDIS_URL="redis://127.0.0.1:1/0")
     ill = [check for check in json.loads(output)["checks"] if check["state"] != "ok"]

@@ -84,6 +84,7 @@ def test_of_good_requests_only_a_share_is_logged_and_of_bad_and_slow_ones_every_
     code = """
 import asyncio, time
 from datetime import timedelta
+from app.api.draining import Drain
 from app.api.middleware import RequestMiddleware
 
 async def application(scope, receive, send):
@@ -98,7 +99,7 @@ async def application(scope, receive, send):
 async def send(message): pass
 
 async def ask(share, *paths):
-    door = RequestMiddleware(application, LogSettings(access_share=share, slow=timedelta(seconds=0.05)))
+    door = RequestMiddleware(application, LogSettings(access_share=share, slow=timedelta(seconds=0.05)), Drain(timedelta(0)))
     for path in paths:
         scope = {"type": "http", "method": "GET", "path": path, "scheme": "http", "headers": [], "client": None}
         await door(scope, None, send)

@@ -46,9 +46,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("document_id", name=op.f("pk_vector_changes")),
     )
     op.create_index(op.f("ix_vector_changes_version"), "vector_changes", ["version"], unique=False)
-    op.execute(NOTE_CHANGES)
+    op.execute(NOTE_CHANGES)  # lock: none, a new function
     for name, (event, rows) in EVENTS.items():
-        op.execute(TRIGGER.format(name=name, event=event, rows=rows))
+        op.execute(TRIGGER.format(name=name, event=event, rows=rows))  # lock: reads nothing, so for a moment alone
 
 
 def downgrade() -> None:

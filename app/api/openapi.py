@@ -104,8 +104,15 @@ def _document(app: FastAPI, settings: Settings) -> Json:
         used.update(operation.get("tags", ()))
         is_foreign = speaks_openai({"path": path})
         _complete(operation, method=method, is_limited=path.startswith("/api/") or is_foreign, is_foreign=is_foreign)
+    parts["responses"] = {name: parts["responses"][name] for name in sorted(_named_responses(document))}
     document["tags"] = [{"name": tag, "description": TAGS.get(tag, tag)} for tag in (*TAGS, *sorted(used - {*TAGS}))]
     return document
+
+
+def _named_responses(document: Json) -> set[str]:
+    """Those that an operation refers to."""
+    answers = (answer for *_, operation in _operations(document) for answer in operation["responses"].values())
+    return {answer["$ref"].rpartition("/")[2] for answer in answers if "$ref" in answer}
 
 
 def _operations(document: Json) -> Iterator[tuple[str, str, Json]]:
