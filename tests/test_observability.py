@@ -99,7 +99,8 @@ async def application(scope, receive, send):
 async def send(message): pass
 
 async def ask(share, *paths):
-    door = RequestMiddleware(application, LogSettings(access_share=share, slow=timedelta(seconds=0.05)), Drain(timedelta(0)))
+    settings = LogSettings(access_share=share, slow=timedelta(seconds=0.05))
+    door = RequestMiddleware(application, settings, Drain(timedelta(0)))
     for path in paths:
         scope = {"type": "http", "method": "GET", "path": path, "scheme": "http", "headers": [], "client": None}
         await door(scope, None, send)
