@@ -25,12 +25,12 @@ from app.adapters.reranker import Reranker, open_reranker
 from app.adapters.sparse import SparseEncoder, open_sparse_encoder
 from app.adapters.storage import LocalStorage, Storage
 from app.adapters.webhook_sender import WebhookSender
-from app.production_settings import FunctionSettings
 from app.realtime.measured import measure as measure_redis
 from app.repositories.engine import create_engine
 from app.repositories.measured import measure as measure_engine
 from app.settings import RedisSettings, Settings
-from app.workspace_settings import WebhookSettings
+from app.settings.production import FunctionSettings
+from app.settings.workspace import WebhookSettings
 
 MOST_REDIS_CONNECTIONS = 50
 

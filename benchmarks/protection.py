@@ -26,12 +26,12 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.main import create_app
-from app.operation_settings import LogSettings
 from app.permissions import Principal
 from app.resources import Resources, open_resources
 from app.security import Passwords
 from app.services.callers import CallerService, Credentials
 from app.settings import Settings
+from app.settings.operation import LogSettings
 from benchmarks.measuring import machine, p50, prepared_settings, settle
 from tests.factories import PASSWORD, User, login, make_key, make_user, with_fresh_accounts
 from tests.processes import LiveServer, environment_of, free_port, stop_process, wait_until_live

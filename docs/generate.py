@@ -23,7 +23,7 @@ OPENAPI = Path(__file__).with_name("openapi.json")
 ASYNCAPI = Path(__file__).with_name("asyncapi.json")
 LICENCES = Path(__file__).with_name("licences.md")
 HEAD = """\
-# Every setting with its default; written by `make docs` from app/settings.py.
+# Every setting with its default; written by `make docs` from app/settings.
 # Copy this file to .env and take away the # of what you change. What stands in the environment wins. Times are seconds,
 # lists are separated by commas. A name that does not exist is refused at the start.
 """

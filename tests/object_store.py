@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from app.workspace_settings import StorageSettings
+from app.settings.workspace import StorageSettings
 from tests.processes import free_port, stop_process
 
 KEY, SECRET, BUCKET = "hearth-tests", "a secret of forty bytes, or a few more", "memories"

@@ -16,7 +16,7 @@ from app.resources import Resources
 from app.security import make_cipher
 from app.services.deliveries import DeliveryService
 from app.services.webhooks import WebhookService
-from app.workspace_settings import WebhookSettings
+from app.settings.workspace import WebhookSettings
 
 TOLERANCE = 300  # seconds
 

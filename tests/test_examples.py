@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.adapters.engines import Asked, Source, open_answer_engine
 from app.adapters.llm import Delta, TokenUsage
-from app.answer_settings import AnswerSettings
+from app.settings.answers import AnswerSettings
 from tests.browser import browse
 from tests.clients.test_typescript import node
 from tests.documents import make_pdf

@@ -8,12 +8,12 @@ from pathlib import Path
 from httpx import AsyncClient
 from redis.asyncio import Redis
 
-from app.operation_settings import MetricsSettings
 from app.rates import Budget, parse_rate
 from app.realtime.limits import RateLimits, Use
 from app.repositories import UnitOfWork
 from app.resources import Resources
 from app.services.queue_numbers import QueueNumbers
+from app.settings.operation import MetricsSettings
 from app.telemetry.exposition import shown
 from app.telemetry.meters import REGISTRY
 from app.telemetry.watching import Numbers, Watch

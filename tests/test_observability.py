@@ -9,7 +9,7 @@ from tests.processes import REPOSITORY
 PREPARED = """
 import logging, structlog
 from app.observability import configure_logging, request_id
-from app.operation_settings import LogSettings
+from app.settings.operation import LogSettings
 from app.settings import Settings
 configure_logging(Settings(_env_file=None, log=LogSettings(format="json")))
 log = structlog.get_logger("test")

@@ -14,9 +14,9 @@ from sqlalchemy import select
 
 from app.main import create_app
 from app.models import Task
-from app.operation_settings import TracingSettings
 from app.resources import Resources
 from app.settings import Settings
+from app.settings.operation import TracingSettings
 from app.telemetry.meters import REGISTRY
 from app.telemetry.spans import Kind, begin, begin_root, current, is_recording, traceparent
 from app.telemetry.tracing import open_tracing

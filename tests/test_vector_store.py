@@ -22,7 +22,7 @@ from app.resources import Resources
 from app.services import build_services
 from app.services.vector_mirror import VectorMirror
 from app.settings import Settings
-from app.vector_settings import ChromaSettings, VectorSettings
+from app.settings.vectors import ChromaSettings, VectorSettings
 from tests.chroma_server import Chroma, needs_chroma, start_chroma
 from tests.conftest import cloned_database
 from tests.factories import User, execute, make_project, make_user

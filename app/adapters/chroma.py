@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from app.errors import ServiceUnavailable
-from app.vector_settings import ChromaSettings, VectorSettings
+from app.settings.vectors import ChromaSettings, VectorSettings
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from app.adapters.llm import Delta, LanguageModel, TokenUsage, Turn
-from app.answer_settings import AnswerSettings
+from app.settings.answers import AnswerSettings
 
 LANGCHAIN = "app.adapters.langchain_engine"
 

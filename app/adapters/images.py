@@ -18,7 +18,7 @@ import httpx
 import structlog
 
 from app.errors import AppError, Conflict, RateLimited, ServiceUnavailable
-from app.production_settings import ImagesSettings
+from app.settings.production import ImagesSettings
 from app.telemetry.model_calls import ModelCall
 
 log = structlog.get_logger(__name__)

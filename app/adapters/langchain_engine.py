@@ -24,8 +24,8 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from app.adapters.engines import AnswerEngine, Asked, Source, UnusableEngine
 from app.adapters.llm import Delta, Speaker, TokenUsage, Turn
-from app.answer_settings import AnswerSettings
 from app.errors import ServiceUnavailable
+from app.settings.answers import AnswerSettings
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from obstore.store import S3Store
 
 from app.adapters.storage import READ_BYTES, StoredBlob, require_digest, taking_in
 from app.errors import NotFound, PayloadTooLarge, ServiceUnavailable
-from app.workspace_settings import StorageSettings
+from app.settings.workspace import StorageSettings
 
 if TYPE_CHECKING:  # types of a compiled module: they are not there at run time
     from obstore import OffsetRange

@@ -14,7 +14,7 @@ from app import __version__
 from app.adapters.fetching import Fetcher, Resolve, acceptable_url
 from app.errors import InvalidInput
 from app.settings import FetchSettings
-from app.workspace_settings import WebhookSettings
+from app.settings.workspace import WebhookSettings
 
 MOST_READ: Final = 4_096  # bytes of an answer
 EXCERPT: Final = 1_000  # characters of it that are kept

@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 from app.api.draining import Drain
 from app.api.errors import error_response, unexpected_error_response
 from app.observability import Origin, origin, request_id
-from app.operation_settings import LogSettings
+from app.settings.operation import LogSettings
 from app.telemetry.meters import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_PROGRESS
 from app.telemetry.spans import NO_ROOT, Kind, Nothing, Root, Span, begin_root
 

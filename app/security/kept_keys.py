@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from app.setting_problems import MIN_SECRET_BYTES
 from app.settings import Settings
+from app.settings.problems import MIN_SECRET_BYTES
 
 
 def jwt_secret(settings: Settings) -> str:

@@ -19,7 +19,7 @@ from app.realtime.cancellation import cancel_until_done
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.security import Cipher, Undecryptable, sign_webhook
 from app.services.mails import MailService, Order
-from app.workspace_settings import WebhookSettings
+from app.settings.workspace import WebhookSettings
 
 log = structlog.get_logger(__name__)
 

@@ -25,7 +25,7 @@ from app.services.audit import record_by
 from app.services.blobs import BlobService
 from app.services.projects import require_editor, visible_project
 from app.services.versions import Versions, require_version
-from app.workspace_settings import ProjectSettings
+from app.settings.workspace import ProjectSettings
 
 UNKNOWN: Final = "application/octet-stream"
 PREVIEW_BYTES: Final = 16_384  # of a text that are looked at

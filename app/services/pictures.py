@@ -13,7 +13,6 @@ from app.adapters.pictures import REDUCED, Pictures
 from app.errors import Conflict, ExtractionFailed, NotFound, PayloadTooLarge, ServiceUnavailable, UnsupportedMediaType
 from app.permissions import Principal
 from app.presets import Quality
-from app.production_settings import ImagesSettings
 from app.realtime.previews import TaskPreviews
 from app.repositories import OpenUnitOfWork
 from app.schemas.files import FileRead
@@ -21,6 +20,7 @@ from app.schemas.tasks import ImageToImageParams, TextToImageParams
 from app.services.files import FileService, Preview, Wish
 from app.services.metering import asker_of
 from app.services.running_tasks import RunningTask
+from app.settings.production import ImagesSettings
 
 FOLDER: Final = "images"
 PREVIEW_SIZE: Final = 512  # pixels

@@ -14,7 +14,7 @@ from app.realtime.project_state import Change, ProjectStates, StoredState
 from app.repositories import OpenUnitOfWork
 from app.services.projects import require_editor, visible_project
 from app.services.versions import Versions
-from app.workspace_settings import ProjectSettings
+from app.settings.workspace import ProjectSettings
 
 Object = dict[str, Any]
 LONGEST_TOLD: Final = 8_192  # characters of a patch that everybody is told

@@ -11,7 +11,6 @@ from uuid import UUID
 import structlog
 from pydantic import BaseModel
 
-from app.answer_settings import AnswerSettings
 from app.errors import AppError, NotFound
 from app.models import Answer, AnswerStatus
 from app.permissions import Principal
@@ -28,6 +27,7 @@ from app.schemas.query import (
     UsageRead,
 )
 from app.services.answers import AnswerPart, AnswerService, Inquiry
+from app.settings.answers import AnswerSettings
 from app.telemetry.timing import traced
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ from app.security import Cipher, make_webhook_secret
 from app.services.audit import record_by
 from app.services.projects import require_owner
 from app.services.versions import Versions, require_version
-from app.workspace_settings import WebhookSettings
+from app.settings.workspace import WebhookSettings
 
 
 @dataclass(frozen=True, slots=True)

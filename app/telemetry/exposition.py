@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app.operation_settings import MetricsSettings
+from app.settings.operation import MetricsSettings
 from app.telemetry.meters import REGISTRY
 
 log = structlog.get_logger(__name__)

@@ -15,8 +15,8 @@ import httpx
 import structlog
 
 from app import __version__
-from app.operation_settings import TracingSettings
 from app.settings import Settings
+from app.settings.operation import TracingSettings
 from app.telemetry.meters import SPANS
 from app.telemetry.spans import Span, Value, start_recording, stop_recording
 

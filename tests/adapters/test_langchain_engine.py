@@ -12,9 +12,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from app.adapters import langchain_engine
 from app.adapters.engines import AnswerEngine, Asked, Source, UnusableEngine, open_answer_engine
 from app.adapters.llm import Delta, TokenUsage, Turn
-from app.answer_settings import AnswerSettings
 from app.errors import ServiceUnavailable
 from app.settings import Settings
+from app.settings.answers import AnswerSettings
 from tests import chains
 from tests.processes import environment_of, start_process
 

@@ -15,7 +15,7 @@ from app.adapters.media_types import HEAD_BYTES
 from app.adapters.object_storage import ObjectStorage
 from app.adapters.storage import LocalStorage, Storage
 from app.errors import NotFound, PayloadTooLarge, ServiceUnavailable
-from app.workspace_settings import StorageSettings
+from app.settings.workspace import StorageSettings
 from tests.object_store import serve_objects
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: more than one buffer

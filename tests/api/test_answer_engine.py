@@ -11,12 +11,12 @@ from httpx import ASGITransport, AsyncClient
 from langchain_core.messages import AIMessage, HumanMessage
 
 from app.adapters.engines import open_answer_engine
-from app.answer_settings import AnswerSettings
 from app.main import create_app
 from app.permissions import Principal
 from app.resources import Resources
 from app.schemas.query import QueryRequest
 from app.services.quoting import NOT_FOUND
+from app.settings.answers import AnswerSettings
 from tests import chains
 from tests.factories import User, make_user
 from tests.library import LIGHTHOUSE, add_text, with_parts

@@ -18,7 +18,7 @@ from app.models import EventRow
 from app.resources import Resources
 from app.services import blobs
 from app.services.files import FileService, Wish
-from app.workspace_settings import ProjectSettings
+from app.settings.workspace import ProjectSettings
 from tests.factories import User, execute, make_project, make_user, share
 from tests.tasks.probes import make_place
 

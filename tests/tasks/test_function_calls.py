@@ -16,11 +16,11 @@ from sqlalchemy import func, update
 from app.foundation import make_function_sender
 from app.migrations import migrate
 from app.models import FunctionCall, Task
-from app.production_settings import FunctionSettings
 from app.realtime.presence import Presence
 from app.resources import Resources
 from app.services import build_services
 from app.settings import Settings
+from app.settings.production import FunctionSettings
 from app.tasks import build_handlers
 from app.tasks.dispatcher import Dispatcher
 from tests.conftest import cloned_database

@@ -16,10 +16,10 @@ from sqlalchemy import func, update
 
 from app.adapters.images import open_image_server
 from app.models import Task
-from app.production_settings import ImagesSettings
 from app.realtime.presence import Presence
 from app.resources import Resources
 from app.services import build_services
+from app.settings.production import ImagesSettings
 from app.tasks import build_handlers
 from app.tasks.dispatcher import Dispatcher
 from tests.factories import User, execute, make_project, make_user

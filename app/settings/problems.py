@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from app.answer_settings import BUILTIN
+from app.settings.answers import BUILTIN
 
 if TYPE_CHECKING:
     from app.settings import Settings

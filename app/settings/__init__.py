@@ -15,14 +15,14 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.answer_settings import AnswerSettings
-from app.operation_settings import LogSettings, MetricsSettings, TracingSettings
 from app.presets import PRESETS, Preset, PresetChanges, Quality
-from app.production_settings import FunctionSettings, ImagesSettings
-from app.setting_problems import problems_of
-from app.setting_values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
-from app.vector_settings import ChromaSettings, VectorSettings
-from app.workspace_settings import ProjectSettings, StorageSettings, WebhookSettings
+from app.settings.answers import AnswerSettings
+from app.settings.operation import LogSettings, MetricsSettings, TracingSettings
+from app.settings.problems import problems_of
+from app.settings.production import FunctionSettings, ImagesSettings
+from app.settings.values import CommaSeparated, Group, Networks, Ports, Rate, Seconds, Secrets
+from app.settings.vectors import ChromaSettings, VectorSettings
+from app.settings.workspace import ProjectSettings, StorageSettings, WebhookSettings
 
 FOR_COMPOSE = ("COMPOSE_", "GRAFANA_", "POSTGRES_")  # docker compose reads `.env`, too
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from app.setting_values import Group, Seconds
+from app.settings.values import Group, Seconds
 
 
 class VectorSettings(Group):

@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import Field
 
-from app.setting_values import Group, Seconds
+from app.settings.values import Group, Seconds
 
 BUILTIN: Final = "builtin"
 LANGCHAIN: Final = "langchain:"

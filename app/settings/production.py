@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pydantic import Field, SecretStr
 
-from app.setting_values import CommaSeparated, Group, Networks, Ports, Seconds
+from app.settings.values import CommaSeparated, Group, Networks, Ports, Seconds
 
 
 class ImagesSettings(Group):
