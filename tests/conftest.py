@@ -38,6 +38,9 @@ ENDLESS = re.compile(r"/(chat|tasks)/[^/]*/events$")
 SHARED = Path(os.environ.get("HEARTH_SHARED", REPOSITORY.parent / "shared")) / "data"
 
 
+PRISTINE = "pristine"
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
@@ -73,18 +76,28 @@ async def settings(session_data_dir: Path) -> AsyncIterator[Settings]:
         prefixed = RedisSettings(url=running.redis.url, prefix=f"test-{uuid4().hex}:")
         ready = running.model_copy(update={"redis": prefixed})
         await migrate(ready)
+        await _keep_pristine(ready)
         yield ready
 
 
+async def _keep_pristine(settings: Settings) -> None:
+    """A template to which nobody ever connects: one that is in use cannot be copied."""
+    url = make_url(settings.database.url.get_secret_value())
+    postgres = url.set(drivername="postgresql", database="postgres")
+    admin = await asyncpg.connect(postgres.render_as_string(hide_password=False))
+    await admin.execute(f'CREATE DATABASE "{PRISTINE}" TEMPLATE "{url.database}"')
+    await admin.close()
+
+
 @asynccontextmanager
-async def cloned_database(settings: Settings, *, template: str | None = None) -> AsyncIterator[Settings]:
+async def cloned_database(settings: Settings, *, template: str = PRISTINE) -> AsyncIterator[Settings]:
     """A committed database of its own, made from that of `settings`; for tests of locks, races and whole processes."""
     url = make_url(settings.database.url.get_secret_value())
     name = f"clone_{uuid4().hex}"
     postgres = url.set(drivername="postgresql", database="postgres")
     admin = await asyncpg.connect(postgres.render_as_string(hide_password=False))
     try:
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template or url.database}"')
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         clone = SecretStr(url.set(database=name).render_as_string(hide_password=False))
         database = settings.database.model_copy(update={"url": clone})
         redis = settings.redis.model_copy(update={"prefix": f"{name}:"})

@@ -62,8 +62,14 @@ def parsers():
 
 
 def running_parsers() -> set[int]:
-    children = [child for tasks in Path("/proc/self/task").glob("*/children") for child in tasks.read_text().split()]
-    return {int(child) for child in children if "app.adapters.parsing" in Path(f"/proc/{child}/cmdline").read_text()}
+    found = set()
+    for tasks in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread or a process that has just ended
+            children = tasks.read_text().split()
+            found |= {
+                int(one) for one in children if "app.adapters.parsing" in Path(f"/proc/{one}/cmdline").read_text()
+            }
+    return found
 
 
 def environment_of(process: int) -> str:

@@ -43,6 +43,14 @@ TIGHTER: Mapping[str, Budget] = {
     "DELETE /api/v1/chat/{session_id}/messages/{message_id}/reactions/{emoji}": Budget.MESSAGES,
     "PUT /api/v1/chat/{session_id}/read": Budget.MESSAGES,
     "POST /api/v1/chat/{session_id}/stop": Budget.MESSAGES,
+    "POST /v1/files": Budget.UPLOADS,
+    "POST /v1/vector_stores": Budget.UPLOADS,
+    "POST /v1/vector_stores/{vector_store_id}/files": Budget.UPLOADS,
+    "POST /v1/vector_stores/{vector_store_id}/file_batches": Budget.UPLOADS,
+    "POST /v1/chat/completions": Budget.QUERIES,
+    "POST /v1/embeddings": Budget.QUERIES,
+    "POST /v1/responses": Budget.QUERIES,
+    "POST /v1/vector_stores/{vector_store_id}/search": Budget.QUERIES,
 }
 """Public routes below /auth that take a POST apart: each of those is limited like a log-in."""
 

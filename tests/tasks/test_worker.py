@@ -286,7 +286,7 @@ async def test_internal_tasks_tell_the_project_nothing_and_are_forgotten(committ
     assert await committed.services.tasks.active_in(place.project_id) == []
     assert (await read_task(committed, task_id)).status == "succeeded"
     async with committed.uow() as uow:
-        await uow.tasks.forget_internal_older_than(timedelta(0))
+        await uow.tasks.forget_older_than(timedelta(days=1), timedelta(0))
         assert await uow.tasks.get(task_id) is None
 
 
