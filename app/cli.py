@@ -20,8 +20,10 @@ from app.client_commands import commands
 from app.settings import Settings
 from app.terminal import complaints, console, load, read_settings
 
+SUMMARY = "Your own Hearth: run it, look after it, talk to it."
+
 # Tracebacks that show local variables would show secrets.
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=SUMMARY, pretty_exceptions_enable=False)
 app.add_typer(commands)
 
 

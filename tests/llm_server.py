@@ -102,6 +102,7 @@ class LanguageServer:
             self._left.set()
         for task in (watching, speaking):
             task.cancel()
+        await asyncio.gather(watching, speaking, return_exceptions=True)  # or its failure is told of in a later test
         return False
 
     def _rewriting(self, messages: Sequence[Body]) -> Script | None:

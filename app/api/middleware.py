@@ -78,7 +78,7 @@ class RequestMiddleware:
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])  # the MCP SDK gives an HTTPStatus, which logs show as such
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id.get()
                 if self._drain.is_on:

@@ -1,7 +1,7 @@
 """Memories by the calendar: how many there are in each day, month or year, and those of one day of all years."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
@@ -106,7 +106,7 @@ class TimelineRepository:
             parameters = {"shelves": shelves, "unit": unit, "before": until, "most": limit}
             starts = (await self._session.scalars(STEPS, parameters)).all()
         elif unit == "year":  # there are few, and all are counted at once
-            counted = await self._counts(_chosen([*conditions, Memory.begins < until], unit).cte("chosen"))
+            counted = await self._counts(_once_or_twice(_chosen([*conditions, Memory.begins < until], unit), filters))
             starts = sorted(counted[0], reverse=True)[:limit]
             return await self._told(shelves, narrowing(actor.user_id, filters), starts, unit, counted)
         else:
@@ -117,9 +117,7 @@ class TimelineRepository:
             return []
         first, last = starts[-1], _next(starts[0], unit)
         inside = [*conditions, Memory.begins >= _midnight(first), Memory.begins < _midnight(last)]
-        chosen = _chosen(inside, unit)
-        is_cheap = filters == MemoryFilter()  # to read twice by the index; what is narrowed is kept for the second time
-        counted = await self._counts(chosen.subquery("chosen") if is_cheap else chosen.cte("chosen"))
+        counted = await self._counts(_once_or_twice(_chosen(inside, unit), filters))
         return await self._told(shelves, narrowing(actor.user_id, filters), starts, unit, counted)
 
     async def _told(
@@ -256,6 +254,14 @@ def _on(shelves: Sequence[UUID], actor: Principal, filters: MemoryFilter) -> lis
 
 def _chosen(inside: Sequence[ColumnElement[bool]], unit: Unit) -> Select[Any]:
     return select(Memory.id, Memory.location_id, _start(unit)).where(*inside)
+
+
+def _once_or_twice(chosen: Select[Any], filters: MemoryFilter) -> Subquery | CTE:
+    """What the index of the timeline tells by itself is cheap to read twice, by two processes at once; what is narrowed
+    by more is kept for the second time.
+    """
+    others = replace(filters, location_id=None, location_ids=None, wall_from=None, wall_before=None)
+    return chosen.subquery("chosen") if others == MemoryFilter() else chosen.cte("chosen")
 
 
 def _start(unit: Unit) -> Any:

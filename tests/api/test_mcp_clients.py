@@ -37,6 +37,7 @@ async def with_key(live: LiveServer, key: str) -> AsyncIterator[str]:
             sending = asyncio.create_task(pump(reader, onward))
             await pump(beyond, writer)
             sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
             onward.close()
         except (OSError, asyncio.IncompleteReadError):
             pass

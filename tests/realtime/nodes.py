@@ -193,7 +193,11 @@ class Proxy:
         if self._is_cut:
             writer.close()
             return
-        far_reader, far_writer = await self._connect()
+        try:
+            far_reader, far_writer = await self._connect()
+        except OSError:
+            writer.close()
+            return
         pumps = [
             asyncio.create_task(self._pump(reader, far_writer)),
             asyncio.create_task(self._pump(far_reader, writer)),
