@@ -8,6 +8,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 from sqlalchemy import inspect, text
+from uuid_utils.compat import uuid7
 
 from alembic import command
 from app.migrations import current_revision, expected_revision, migrate, run_alembic
@@ -131,3 +132,32 @@ async def test_a_migration_lets_those_go_first_who_use_the_table_and_another_mig
         await engine.dispose()
         await asyncio.gather(*migrating)
         assert (await tables_and_revision(database))[1] == "0017"
+
+
+OLD_MEMORIES = """
+INSERT INTO users (id, name, role, is_active) VALUES (:owner, 'Ada', 'user', true);
+INSERT INTO people (id, owner_id, name) VALUES (:person, :owner, 'Anna');
+INSERT INTO memories (id, owner_id, title, content, occurred_at, precision, begins, ends, source, revision, deleted_at)
+VALUES (:kept, :owner, '', '', now(), 'day', '2022-07-03', '2022-07-04', '{}', 1, NULL),
+       (:binned, :owner, '', '', now(), 'day', '2022-07-03', '2022-07-04', '{}', 1, now());
+INSERT INTO memory_people (memory_id, person_id) VALUES (:kept, :person), (:binned, :person);
+"""
+
+
+async def test_people_of_earlier_memories_learn_when_they_were(settings: Settings):
+    async with cloned_database(settings, template="template1") as old:
+        await migrate(old, "0018")
+        ids = {name: str(uuid7()) for name in ("owner", "person", "kept", "binned")}
+        filled = OLD_MEMORIES
+        for name, one in ids.items():
+            filled = filled.replace(f":{name}", f"'{one}'")
+        for statement in filled.strip().removesuffix(";").split(";\n"):
+            await execute(old, statement)
+        await migrate(old)
+        engine = create_engine(old.database)
+        async with engine.connect() as connection:
+            rows = await connection.execute(text("SELECT memory_id, shelf_id, begins FROM memory_people"))
+            found = {str(memory): (shelf and str(shelf), str(begins)) for memory, shelf, begins in rows}
+        await engine.dispose()
+        july = "2022-07-03 00:00:00"
+        assert found == {ids["kept"]: (ids["owner"], july), ids["binned"]: (None, july)}

@@ -133,11 +133,21 @@ class Location(Model):
 
 
 class MemoryPerson(Base):
+    """Who was there. When and where repeats the memory, as triggers see to, so that a timeline can count people without
+    looking at memories; `shelf_id` is null while the memory is in the bin.
+    """
+
     __tablename__ = "memory_people"
-    __table_args__ = (Index(None, "person_id", "memory_id"),)
+    __table_args__ = (
+        Index(None, "person_id", "memory_id"),
+        Index(None, "shelf_id", "begins", postgresql_include=["person_id", "location_id"]),
+    )
 
     memory_id: Mapped[UUID] = mapped_column(ForeignKey("memories.id", ondelete="CASCADE"), primary_key=True)
     person_id: Mapped[UUID] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"), primary_key=True)
+    shelf_id: Mapped[UUID | None]
+    begins: Mapped[datetime | None] = mapped_column(WallClock)
+    location_id: Mapped[UUID | None]
 
 
 class MemoryLink(Base):

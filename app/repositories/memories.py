@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
@@ -232,17 +232,28 @@ class MemoryRepository:
     # --- what comes before and after ---
 
     async def keep_version(
-        self, memory: Memory, change: str, state: Mapping[str, Any], *, changed_by: UUID | None
+        self,
+        memory: Memory,
+        change: str,
+        state: Mapping[str, Any],
+        *,
+        changed_by: UUID | None,
+        wants_indexing: bool = False,
     ) -> None:
-        """Write down what the memory is now; the oldest of many versions goes."""
+        """Write down what the memory is now, and perhaps that its passages are to be made anew, in one statement; the
+        oldest of many versions goes.
+        """
         values = {
-            "memory_id": memory.id,
-            "revision": memory.revision,
-            "change": change,
-            "changed_by": changed_by,
-            "state": dict(state),
+            "of_memory": memory.id,
+            "of_revision": memory.revision,
+            "of_change": change,
+            "of_author": changed_by,
+            "of_state": dict(state),
         }
-        await self._session.execute(_keep_version, values)
+        if wants_indexing:
+            await self._session.execute(_keep_and_index, values | {"of_ticket": uuid7()})
+        else:
+            await self._session.execute(_keep_version, values)
         if memory.revision > KEPT_VERSIONS:
             too_old = MemoryVersion.revision <= memory.revision - KEPT_VERSIONS
             await self._execute(delete(MemoryVersion).where(MemoryVersion.memory_id == memory.id, too_old))
@@ -313,8 +324,18 @@ def _again(add: Insert) -> Insert:
 
 
 # Built once, and of plain tables: every change of a memory runs these.
-_keep_version = insert(Base.metadata.tables["memory_versions"])
+_keep_version = insert(Base.metadata.tables["memory_versions"]).values(
+    memory_id=bindparam("of_memory"),
+    revision=bindparam("of_revision"),
+    change=bindparam("of_change"),
+    changed_by=bindparam("of_author"),
+    state=bindparam("of_state"),
+)
 _want_indexing = _again(insert(Base.metadata.tables["memory_indexings"]))
+_now = {"memory_id": bindparam("of_memory"), "ticket": bindparam("of_ticket"), "attempts": 0, "priority": 0}
+_keep_and_index = _again(insert(Base.metadata.tables["memory_indexings"]).values(_now)).add_cte(
+    _keep_version.cte("kept")
+)
 
 
 def _visible(actor: Principal, memory_id: UUID, *, deleted: bool) -> Select[Memory]:

@@ -88,8 +88,11 @@ async def resolved(session: AsyncSession, user_id: UUID, filters: MemoryFilter) 
     """
     if filters.term_ids:
         having = MemoryTerms.term_ids.contains(literal(list(filters.term_ids), ARRAY(Integer)))
-        ids = select(MemoryTerms.memory_id).where(having, MemoryTerms.shelf_id.in_(shelves_of(user_id))).distinct()
-        found = set(await session.scalars(ids))
+        # Written out, so that the plan knows how much lies there: of a large shelf the index of words is asked.
+        shelves = (await session.scalars(shelves_of(user_id))).all()
+        found = set(
+            await session.scalars(select(MemoryTerms.memory_id).where(having, MemoryTerms.shelf_id.in_(shelves)))
+        )
         chosen = found if filters.memory_ids is None else found.intersection(filters.memory_ids)
         filters = replace(filters, term_ids=(), memory_ids=list(chosen))
     return await _with_places(session, user_id, filters)

@@ -1,20 +1,18 @@
 """Memories by the calendar: how many there are in each day, month or year, and those of one day of all years."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    CTE,
     ColumnElement,
     Date,
     Integer,
     Select,
     String,
-    Subquery,
     Uuid,
     bindparam,
     cast,
@@ -24,20 +22,33 @@ from sqlalchemy import (
     text,
     true,
     tuple_,
-    union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Location, Memory, MemoryPerson, Person, Precision
+from app.models import Memory, Precision
 from app.permissions import Principal
 from app.repositories.memories import Place
 from app.repositories.memory_filters import MemoryFilter, narrowing, resolved, shelves_of
+from app.repositories.timeline_counts import (
+    MOMENTS,
+    Named,
+    Unit,
+    at_places,
+    count_chosen,
+    count_in_indexes,
+    is_in_indexes,
+    midnight,
+    next_start,
+    wanted_of,
+)
 
-Unit = Literal["day", "month", "year"]
-NAMED: Final = 5  # people and places that a bucket tells, and titles
-TITLES: Final = 3
+TITLES: Final = 3  # that a bucket tells
+EVERY_YEAR: Final = 10_000  # that a calendar has
 NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001 - a wall clock
-CUSTOM_PLANS: Final = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+# Plans know the values, and that what is looked at again and again lies in memory.
+PLANNING: Final = text(
+    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true)"
+)
 
 # From one bucket that is not empty to the next, by the index: what lies between is not read.
 STEPS: Final = text("""
@@ -63,16 +74,6 @@ SELECT CAST(start AS date) FROM steps WHERE start IS NOT NULL ORDER BY number
     bindparam("before", type_=Memory.begins.type),
     bindparam("most", type_=Integer()),
 )
-MOMENTS: Final = ARRAY(Memory.begins.type)
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Somebody or somewhere, and in how many memories."""
-
-    id: UUID
-    name: str
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,6 @@ class Bucket:
     titles: Sequence[str] = ()
 
 
-Counted: TypeAlias = tuple[dict[date, int], dict[date, list[Named]], dict[date, list[Named]]]
-"""Of each bucket: how many, with whom, where."""
-
-
 class TimelineRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -100,40 +97,41 @@ class TimelineRepository:
         """The newest `limit` that are not empty, before the bucket that begins with `before`."""
         shelves = await self._shelves(actor)
         filters = await resolved(self._session, actor.user_id, filters)
+        until = NEVER if before is None else midnight(before)
         conditions = _on(shelves, actor, filters)
-        until = NEVER if before is None else _midnight(before)
-        if filters == MemoryFilter():
-            parameters = {"shelves": shelves, "unit": unit, "before": until, "most": limit}
-            starts = (await self._session.scalars(STEPS, parameters)).all()
-        elif unit == "year":  # there are few, and all are counted at once
-            counted = await self._counts(_once_or_twice(_chosen([*conditions, Memory.begins < until], unit), filters))
-            starts = sorted(counted[0], reverse=True)[:limit]
-            return await self._told(shelves, narrowing(actor.user_id, filters), starts, unit, counted)
-        else:
-            start = _start(unit)
-            query = select(start).where(*conditions, Memory.begins < until).group_by(start)
-            starts = (await self._session.scalars(query.order_by(start.desc()).limit(limit))).all()
+        starts = await self._starts(shelves, filters, [*conditions, Memory.begins < until], unit, until, limit)
         if not starts:
             return []
-        first, last = starts[-1], _next(starts[0], unit)
-        inside = [*conditions, Memory.begins >= _midnight(first), Memory.begins < _midnight(last)]
-        counted = await self._counts(_once_or_twice(_chosen(inside, unit), filters))
-        return await self._told(shelves, narrowing(actor.user_id, filters), starts, unit, counted)
+        if is_in_indexes(filters):
+            counts, people, places = await count_in_indexes(self._session, shelves, filters, starts, unit)
+            starts = [one for one in starts if one in counts][:limit]
+            titles = await self._first_titles(shelves, filters, starts, unit)
+        else:
+            first, last = midnight(starts[-1]), midnight(next_start(starts[0], unit))
+            inside = [*conditions, Memory.begins >= first, Memory.begins < last]
+            counts, people, places = await count_chosen(self._session, _chosen(inside, unit).cte("chosen"))
+            titles = await self._titles(inside, unit)
+        return [
+            Bucket(one, counts[one], people.get(one, ()), places.get(one, ()), titles.get(one, ())) for one in starts
+        ]
 
-    async def _told(
+    async def _starts(
         self,
         shelves: Sequence[UUID],
-        narrowed: Sequence[ColumnElement[bool]],
-        starts: Sequence[date],
+        filters: MemoryFilter,
+        inside: Sequence[ColumnElement[bool]],
         unit: Unit,
-        counted: Counted,
-    ) -> Sequence[Bucket]:
-        counts, people, places = counted
-        titles = await self._titles(shelves, narrowed, starts, unit) if starts else {}
-        return [
-            Bucket(one, counts.get(one, 0), people.get(one, ()), places.get(one, ()), titles.get(one, ()))
-            for one in starts
-        ]
+        until: datetime,
+        limit: int,
+    ) -> Sequence[date]:
+        """The newest buckets first; of years, of which there are few, also some that turn out to be empty."""
+        if filters == MemoryFilter() or (unit == "year" and is_in_indexes(filters)):
+            most = limit if filters == MemoryFilter() else EVERY_YEAR
+            steps = {"shelves": shelves, "unit": unit, "before": until, "most": most}
+            return (await self._session.scalars(STEPS, steps)).all()
+        start = _start(unit)
+        query = select(start).where(*inside).group_by(start).order_by(start.desc()).limit(limit)
+        return (await self._session.scalars(query)).all()
 
     async def list_on_day(
         self, actor: Principal, filters: MemoryFilter, day: date, *, after: Place | None, limit: int
@@ -143,7 +141,7 @@ class TimelineRepository:
         shelves = await self._shelves(actor)
         conditions = _on(shelves, actor, filters)
         days = [_of_year(day, year) for year in await self._years(shelves)]
-        starts = [_midnight(one) for one in days if one is not None]
+        starts = [midnight(one) for one in days if one is not None]
         wanted = func.unnest(literal(starts, MOMENTS)).table_valued("start").render_derived("wanted")
         of_day = select(Memory.id, Memory.occurred_at).where(
             *conditions,
@@ -161,7 +159,7 @@ class TimelineRepository:
 
     async def _shelves(self, actor: Principal) -> Sequence[UUID]:
         """What the actor may look at. From now on plans know the values: shelves differ by orders of size."""
-        await self._session.execute(CUSTOM_PLANS)
+        await self._session.execute(PLANNING)
         return (await self._session.scalars(shelves_of(actor.user_id))).all()
 
     async def _years(self, shelves: Sequence[UUID]) -> Sequence[int]:
@@ -176,74 +174,39 @@ class TimelineRepository:
         ).one()
         return [] if earliest is None else range(earliest.year, latest.year + 1)
 
-    async def _counts(self, chosen: Subquery | CTE) -> Counted:
-        """How many there are in each bucket, and the people and places that most of them have; in one go.
-
-        Those without a place are a row as well, so that the rows of places add up to all of a bucket.
-        """
-        each = union_all(
-            select(
-                chosen.c.start,
-                literal(0).label("kind"),
-                MemoryPerson.person_id.label("id"),
-                func.count().label("count"),
-            )
-            .join(MemoryPerson, MemoryPerson.memory_id == chosen.c.id)
-            .group_by(chosen.c.start, MemoryPerson.person_id),
-            select(chosen.c.start, literal(1), chosen.c.location_id, func.count()).group_by(
-                chosen.c.start, chosen.c.location_id
-            ),
-        ).subquery("each")
-        bucket = (each.c.kind, each.c.start)
-        order = (each.c.id.is_(None), each.c.count.desc(), each.c.id)
-        place = func.row_number().over(partition_by=bucket, order_by=order).label("place")
-        total = cast(func.sum(each.c.count).over(partition_by=bucket), Integer).label("total")
-        ranked = select(each, place, total).subquery("ranked")
-        name = func.coalesce(Person.name, Location.name)
-        query = (
-            select(ranked.c.start, ranked.c.kind, ranked.c.id, name, ranked.c.count, ranked.c.total)
-            .outerjoin(Person, Person.id == ranked.c.id)
-            .outerjoin(Location, Location.id == ranked.c.id)
-            .where(ranked.c.place <= NAMED)
-            .order_by(ranked.c.start, ranked.c.place)
-        )
-        counts: dict[date, int] = {}
-        named: tuple[dict[date, list[Named]], dict[date, list[Named]]] = ({}, {})
-        for start, kind, one, called, count, whole in await self._session.execute(query):
-            if kind:
-                counts[start] = whole
-            if one is not None:
-                named[kind].setdefault(start, []).append(Named(one, called, count))
-        return counts, *named
-
-    async def _titles(
-        self, shelves: Sequence[UUID], narrowed: Sequence[ColumnElement[bool]], starts: Sequence[date], unit: Unit
+    async def _first_titles(
+        self, shelves: Sequence[UUID], filters: MemoryFilter, starts: Sequence[date], unit: Unit
     ) -> dict[date, list[str]]:
-        """Of the first memories of each bucket.
-
-        Of each shelf by itself these are read in the order of the index; what is narrowed is planned for all shelves,
-        for which the plan knows how much lies there.
-        """
-        begins = [_midnight(one) for one in starts]
-        ends = [_midnight(_next(one, unit)) for one in starts]
-        wanted = (
-            func.unnest(literal(begins, MOMENTS), literal(ends, MOMENTS))
-            .table_valued("first", "last")
-            .render_derived("wanted")
-        )
+        """Of the first memories of each bucket: of each shelf these are read in the order of the index."""
+        wanted = wanted_of(starts, unit)
         shelf = func.unnest(literal(list(shelves), ARRAY(Uuid()))).table_valued("id").render_derived("shelf")
-        on_shelf = Memory.shelf_id.in_(shelves) if narrowed else Memory.shelf_id == shelf.c.id
-        each_of = wanted if narrowed else wanted.join(shelf, true())
-        inside = (Memory.begins >= wanted.c.first, Memory.begins < wanted.c.last)
-        there = (on_shelf, Memory.deleted_at.is_(None), *inside, *narrowed)
+        there = (
+            Memory.shelf_id == shelf.c.id,
+            Memory.deleted_at.is_(None),
+            Memory.begins >= wanted.c.first,
+            Memory.begins < wanted.c.last,
+            *at_places(Memory, filters),
+        )
         earliest = select(Memory.title, Memory.begins, Memory.id).where(*there)
         each = earliest.order_by(Memory.begins, Memory.id).limit(TITLES).lateral("each")
-        query = select(wanted.c.first, each.c.title).select_from(each_of.join(each, true()))
+        query = select(wanted.c.first, each.c.title).select_from(wanted.join(shelf, true()).join(each, true()))
         found: dict[date, list[str]] = {}
         for first, title in await self._session.execute(query.order_by(each.c.begins, each.c.id)):
             titles = found.setdefault(first.date(), [])
             if len(titles) < TITLES:
                 titles.append(title)
+        return found
+
+    async def _titles(self, inside: Sequence[ColumnElement[bool]], unit: Unit) -> dict[date, list[str]]:
+        """The same of memories that are narrowed by more than the index knows: all are looked at."""
+        start = _start(unit)
+        order = (Memory.begins, Memory.id)
+        place = func.row_number().over(partition_by=start, order_by=order).label("place")
+        each = select(start, Memory.title, place).where(*inside).subquery("each")
+        query = select(each.c.start, each.c.title).where(each.c.place <= TITLES).order_by(each.c.start, each.c.place)
+        found: dict[date, list[str]] = {}
+        for first, title in await self._session.execute(query):
+            found.setdefault(first, []).append(title)
         return found
 
 
@@ -256,14 +219,6 @@ def _chosen(inside: Sequence[ColumnElement[bool]], unit: Unit) -> Select[Any]:
     return select(Memory.id, Memory.location_id, _start(unit)).where(*inside)
 
 
-def _once_or_twice(chosen: Select[Any], filters: MemoryFilter) -> Subquery | CTE:
-    """What the index of the timeline tells by itself is cheap to read twice, by two processes at once; what is narrowed
-    by more is kept for the second time.
-    """
-    others = replace(filters, location_id=None, location_ids=None, wall_from=None, wall_before=None)
-    return chosen.subquery("chosen") if others == MemoryFilter() else chosen.cte("chosen")
-
-
 def _start(unit: Unit) -> Any:
     return cast(func.date_trunc(literal(unit, literal_execute=True), Memory.begins), Date).label("start")
 
@@ -274,17 +229,3 @@ def _of_year(day: date, year: int) -> date | None:
         return day.replace(year=year)
     except ValueError:
         return None
-
-
-def _next(start: date, unit: Unit) -> date:
-    match unit:
-        case "day":
-            return start + timedelta(days=1)
-        case "month":
-            return (start + timedelta(days=31)).replace(day=1)
-        case "year":
-            return start.replace(year=start.year + 1)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, datetime.min.time())

@@ -79,9 +79,9 @@ async def keep(
         await uow.flush()
     if around is None:
         around = (await uow.memories.surroundings(memory.owner_id, [memory]))[memory.id]
-    await uow.memories.keep_version(memory, change, state_of(memory, around), changed_by=actor.user_id)
+    state = state_of(memory, around)
+    await uow.memories.keep_version(memory, change, state, changed_by=actor.user_id, wants_indexing=is_findable)
     if is_findable:
-        await uow.memories.want_indexing([memory.id])
         uow.events.wake_workers(Wanted.MEMORIES)
     seen = MemoryView(memory, around) if actor.user_id == memory.owner_id else await view_of(uow, actor, memory)
     event = MemoryChanged(user_id=memory.owner_id, memory_id=memory.id, change=change)

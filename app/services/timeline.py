@@ -10,7 +10,8 @@ from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
 from app.repositories.memories import Place
 from app.repositories.memory_filters import MemoryFilter
-from app.repositories.timeline import Bucket, Unit
+from app.repositories.timeline import Bucket
+from app.repositories.timeline_counts import Unit
 from app.services.lexicon import question_terms
 from app.services.memory_views import MemoryView, views
 from app.services.moments import zone_of
