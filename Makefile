@@ -21,6 +21,8 @@ KUBERNETES_VALIDATE := kubernetes-validate==1.37.0
 PIP_AUDIT := pip-audit==2.10.1
 # Some of the tests only: make test TESTS=tests/embedded
 TESTS :=
+# A process of tests for each processor, each with databases of its own; the tests of a file stay together
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 export UV_PYTHON_DOWNLOADS := never
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -47,7 +49,7 @@ install: $(RUNTIME) ## Install what `make run` needs, and start nothing
 	@echo "Installed in $(VENV)."
 
 test: check ## Run every check and the whole test suite
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest $(PARALLEL) $(TESTS)
 
 check: format-check lint types contracts ## Run the checks that need no database
 
