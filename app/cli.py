@@ -30,7 +30,9 @@ app.add_typer(commands)
 @app.command()
 def run() -> None:
     """Everything on this machine: databases, migrations, server and worker."""
-    raise typer.Exit(asyncio.run(load("app.supervisor").run(read_settings())))
+    settings = read_settings()
+    load("app.nursery").prepare()
+    raise typer.Exit(asyncio.run(load("app.supervisor").run(settings)))
 
 
 @app.command()

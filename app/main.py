@@ -81,8 +81,7 @@ def _lifespan(settings: Settings, drain: Drain) -> Callable[[FastAPI], AbstractA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_tracing(settings, "hearth-server"), open_resources(settings) as app.state.resources:
             resources: Resources = app.state.resources
-            await warm_up(resources.foundation.engine)
-            await resources.services.health.warm_up()
+            await asyncio.gather(warm_up(resources.foundation.engine), resources.services.health.warm_up())
             watching = [
                 asyncio.create_task(Watch(resources.numbers).run()),
                 asyncio.create_task(QueueNumbers(resources.uow).watch()),

@@ -4,11 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Self
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 import structlog
@@ -17,8 +14,8 @@ from rich.markup import escape
 
 from app.embedded import ServerNotStarted, embedded_servers
 from app.migrations import migrate
+from app.nursery import Child, run_hearth, started
 from app.observability import configure_logging
-from app.parent import PARENT_PIPE
 from app.settings import Settings
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a dead child is started again
@@ -60,13 +57,13 @@ async def _run(settings: Settings, hurry: asyncio.Event) -> None:
     async with embedded_servers(settings) as complete:
         await migrate(complete)
         patience = STOP_PATIENCE + settings.drain_seconds.total_seconds()
-        with Children(environment_for_children(complete), hurry, patience=patience) as children:
-            # Left in reverse order: the server finishes its requests first, then the worker hands back its tasks.
-            worker = children.kept_running("worker", hearth("worker"))
-            server = children.kept_running("server", hearth("serve"))
-            async with worker, server:
-                await _greet(settings)
-                await asyncio.Event().wait()
+        children = Children(environment_for_children(complete), hurry, patience=patience)
+        # Left in reverse order: the server finishes its requests first, then the worker hands back its tasks.
+        worker = children.kept_running("worker", run_hearth, "worker")
+        server = children.kept_running("serve", run_hearth, "serve")
+        async with worker, server:
+            await _greet(settings)
+            await asyncio.Event().wait()
 
 
 class Children:
@@ -77,66 +74,42 @@ class Children:
         self._hurry = hurry
         self._patience = patience
 
-    def __enter__(self) -> Self:
-        # Our end is inherited by nobody, so that it closes with this process; a child waits for that at the other.
-        self._theirs, self._ours = os.pipe()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._theirs)
-        os.close(self._ours)
-
     @contextlib.asynccontextmanager
-    async def kept_running(self, name: str, command: Sequence[str]) -> AsyncIterator[None]:
-        """Run `command` for the length of the block, again whenever it ends, after a pause that grows to a bound."""
-        child = asyncio.create_task(self._keep_running(name, command))
+    async def kept_running(self, name: str, target: Callable[..., object], *arguments: str) -> AsyncIterator[None]:
+        """Run `target` for the length of the block, again whenever it ends, after a pause that grows to a bound."""
+        child = asyncio.create_task(self._keep_running(name, target, *arguments))
         try:
             yield
         finally:
             child.cancel()
             await asyncio.wait([child])
 
-    async def _keep_running(self, name: str, command: Sequence[str]) -> None:
+    async def _keep_running(self, name: str, target: Callable[..., object], *arguments: str) -> None:
         pause = FIRST_PAUSE
         while True:
-            started = time.monotonic()
-            async with self._process(command) as process:
-                code = await process.wait()
-            if time.monotonic() - started > STEADY:
+            began = time.monotonic()
+            async with started(name, self._environment, target, *arguments) as child:
+                try:
+                    code = await child.wait()
+                finally:
+                    await self._stop(child)
+            if time.monotonic() - began > STEADY:
                 pause = FIRST_PAUSE
             log.warning("supervisor.child_ended", child=name, exit_code=code, again_in=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    @contextlib.asynccontextmanager
-    async def _process(self, command: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=self._environment | {PARENT_PIPE: str(self._theirs)},
-            stdin=subprocess.DEVNULL,
-            pass_fds=[self._theirs],
-            start_new_session=True,  # Ctrl-C in the terminal reaches us alone, and we stop the children in their order
-        )
-        try:
-            yield process
-        finally:
-            await self._stop(process)
-
-    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+    async def _stop(self, child: Child) -> None:
         """Ask it to end; after a while, or in a hurry, kill it and whatever it has started."""
-        ended, hurry = asyncio.create_task(process.wait()), asyncio.create_task(self._hurry.wait())
-        if process.returncode is None:
-            process.terminate()
+        ended, hurry = asyncio.create_task(child.wait()), asyncio.create_task(self._hurry.wait())
+        if not child.has_ended:
+            child.terminate()
             await asyncio.wait([ended, hurry], timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
+        child.kill()  # it may not lead its group yet
         with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter is macOS' word for an ended group
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(child.pid, signal.SIGKILL)
         await ended
-
-
-def hearth(*arguments: str) -> list[str]:
-    """The command line of a child."""
-    return [sys.executable, "-m", "app.cli", *arguments]
 
 
 def environment_for_children(settings: Settings) -> dict[str, str]:

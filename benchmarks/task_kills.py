@@ -8,6 +8,7 @@
 import asyncio
 import contextlib
 import random
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,6 @@ from uuid import UUID
 import asyncpg
 
 from app.settings import Settings
-from app.supervisor import hearth
 from benchmarks.measuring import machine, prepared_settings, settle
 from benchmarks.task_handlers import EFFECTS, HANDLERS, STEPS, installed
 from benchmarks.tasks import plain
@@ -94,7 +94,7 @@ async def live_and_die(environment: dict[str, str], log: Path, watch: Watch, is_
     while True:
         with log.open("w") as output:
             worker = await asyncio.create_subprocess_exec(
-                *hearth("worker"), env=environment, stdout=output, stderr=output
+                *(sys.executable, "-m", "app.cli", "worker"), env=environment, stdout=output, stderr=output
             )
         while not has_begun(log) and not is_over.is_set():
             await asyncio.sleep(0.1)

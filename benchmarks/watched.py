@@ -13,7 +13,7 @@ from contextvars import Context
 from pathlib import Path
 from typing import Any
 
-from app import cli, supervisor
+from app import nursery, supervisor
 
 LAG_FOLDER = "LAG_FOLDER"
 TICK = 0.005  # seconds
@@ -60,11 +60,11 @@ def run_ticking(runner: asyncio.Runner, main: Coroutine[Any, Any, Any], *, conte
     return run_usually(runner, ticking(main), context=context)
 
 
-def start_watched(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.watched", *arguments]
+def run_watched(*arguments: str) -> None:
+    asyncio.Runner.run = run_ticking  # type: ignore[method-assign]  # to watch it
+    nursery.run_hearth(*arguments)
 
 
 if __name__ == "__main__":
-    asyncio.Runner.run = run_ticking  # type: ignore[method-assign]  # to watch it
-    supervisor.hearth = start_watched
-    cli.app()
+    supervisor.run_hearth = run_watched
+    run_watched(*sys.argv[1:])

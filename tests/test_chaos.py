@@ -328,7 +328,7 @@ async def test_whatever_is_killed_comes_back_and_nothing_acknowledged_is_lost(se
             await stop_process(process)
 
 
-KINDS = ("serve", "worker", "valkey-server", "postgres")
+KINDS = ("hearth serve", "hearth worker", "valkey-server", "postgres", "multiprocessing.forkserver")
 
 
 async def kill_in_turn(supervisor: int, server: LiveServer, until_when: float) -> list[str]:
@@ -336,9 +336,9 @@ async def kill_in_turn(supervisor: int, server: LiveServer, until_when: float) -
     while time.monotonic() < until_when:
         kind = KINDS[len(killed) % len(KINDS)]
         await asyncio.sleep(0.5)
-        for child in psutil.Process(supervisor).children():
+        for child in psutil.Process(supervisor).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                if kind in " ".join(child.cmdline()):
+                if kind in " ".join([child.name(), *child.cmdline()]):
                     child.kill()
                     killed.append(kind)
                     break

@@ -1,6 +1,7 @@
 """What `hearth run` does with its children, and what becomes of them without it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -11,30 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from app.settings import Settings
 from app.supervisor import Children, run
+from tests.children import dies_at_once, hears_nothing
 from tests.data_dirs import temporary_data_dir
 from tests.factories import login, register
 from tests.processes import REPOSITORY, free_port
 
 PATIENCE = 20.0  # seconds
 START_PATIENCE = 60.0
-DIES_AT_ONCE = "import pathlib, sys; pathlib.Path(sys.argv[1]).open('a').write('started\\n'); sys.exit(3)"
-HEARS_NOTHING = """
-import pathlib, os, signal, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
-time.sleep(60)
-"""
-ENDS_WITH_PARENT = """
-import pathlib, os, sys, time
-from app.parent import exit_with_parent
-exit_with_parent()
-pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
-time.sleep(60)
-"""
 # Python reads this at its start, in every process: whoever looks outside is refused, and is found out.
 BLOCKED = """
 import ipaddress, pathlib, sys
@@ -59,11 +48,11 @@ sys.addaudithook(refuse)
 SUPERVISOR = """
 import asyncio, os, sys
 from app.supervisor import Children
+from tests.children import ends_with_parent
 
 async def main():
-    with Children(dict(os.environ), asyncio.Event()) as children:
-        async with children.kept_running("child", [sys.executable, "-c", sys.argv[1], sys.argv[2]]):
-            await asyncio.sleep(60)
+    async with Children(dict(os.environ), asyncio.Event()).kept_running("child", ends_with_parent, sys.argv[1]):
+        await asyncio.sleep(60)
 
 asyncio.run(main())
 """
@@ -90,6 +79,22 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def processes_in(session: int) -> list[str]:
+    """Whatever runs in it, but for what has ended and waits to be seen."""
+    told = [(process, process.info) for process in psutil.process_iter(["name", "status", "cmdline"])]
+    return [
+        f"{info['name']} {info['cmdline']}"
+        for process, info in told
+        if info["status"] != psutil.STATUS_ZOMBIE and session_of(process.pid) == session
+    ]
+
+
+def session_of(pid: int) -> int | None:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return None
+
+
 def is_empty(folder: Path) -> bool:
     return not any(folder.iterdir())
 
@@ -100,27 +105,26 @@ def is_written(file: Path) -> bool:
 
 async def test_a_child_that_dies_is_started_again_after_growing_pauses(tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    with Children(dict(os.environ), asyncio.Event()) as children:
-        began = time.monotonic()
-        async with children.kept_running("child", [sys.executable, "-c", DIES_AT_ONCE, str(starts)]):
-            await eventually(lambda: starts.exists() and len(starts.read_text().splitlines()) == 3)
+    children = Children(dict(os.environ), asyncio.Event())
+    began = time.monotonic()
+    async with children.kept_running("child", dies_at_once, str(starts)):
+        await eventually(lambda: starts.exists() and len(starts.read_text().splitlines()) == 3)
     assert time.monotonic() - began > 0.5 + 1.0
 
 
 async def test_a_child_that_does_not_listen_is_killed_at_once_in_a_hurry(tmp_path: Path) -> None:
     file, hurry = tmp_path / "pid", asyncio.Event()
-    with Children(dict(os.environ), hurry) as children:
-        async with children.kept_running("child", [sys.executable, "-c", HEARS_NOTHING, str(file)]):
-            await eventually(lambda: is_written(file))
-            hurry.set()
-            began = time.monotonic()
+    async with Children(dict(os.environ), hurry).kept_running("child", hears_nothing, str(file)):
+        await eventually(lambda: is_written(file))
+        hurry.set()
+        began = time.monotonic()
     assert time.monotonic() - began < 5
     assert not is_running(int(file.read_text()))
 
 
 async def test_children_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    command = (sys.executable, "-c", SUPERVISOR, ENDS_WITH_PARENT, str(file))
+    command = (sys.executable, "-c", SUPERVISOR, str(file))
     supervisor = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY)
     await eventually(lambda: is_written(file))
     child = int(file.read_text())
@@ -140,11 +144,23 @@ async def test_a_taken_port_is_said_once_and_nothing_starts(data_dir: Path, caps
     assert is_empty(data_dir)
 
 
-async def answer_to_a_stranger(url: str) -> str:
+async def kill_what_children_come_from(supervisor: int) -> None:
+    """Its children are ended then and start anew, from a new one."""
+    forking = [one for one in psutil.Process(supervisor).children() if "forkserver" in " ".join(one.cmdline())]
+    if sys.platform == "linux":
+        (nursery,) = forking
+        children = nursery.children()
+        assert {child.name() for child in children} == {"hearth serve", "hearth worker"}
+        nursery.kill()
+        await eventually(lambda: not any(is_running(child.pid) for child in children))
+
+
+async def answer_to_a_stranger(url: str, name: str = "ada") -> str:
     """Register, upload, ask."""
+    await eventually_live(url)
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
-        await register(client, "ada@example.com")
-        tokens = (await login(client, "ada@example.com")).json()
+        await register(client, f"{name}@example.com")
+        tokens = (await login(client, f"{name}@example.com")).json()
         client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
         accepted = await client.post("/api/v1/documents", json={"text": "The lamp is lit at nine.", "title": "Lamp"})
         path = f"/api/v1/documents/{accepted.json()['document']['id']}"
@@ -153,6 +169,15 @@ async def answer_to_a_stranger(url: str) -> str:
                 await asyncio.sleep(0.1)
         answer: str = (await client.post("/api/v1/query", json={"question": "When is the lamp lit?"})).json()["answer"]
         return answer
+
+
+async def eventually_live(url: str) -> None:
+    async with httpx.AsyncClient() as client, asyncio.timeout(START_PATIENCE):
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if (await client.get(f"{url}/health/live")).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)
 
 
 async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data_dir: Path, tmp_path: Path) -> None:
@@ -170,6 +195,8 @@ async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{url}/health/live")).status_code == 200
         assert "lit at nine" in await answer_to_a_stranger(url)
+        await kill_what_children_come_from(first.pid)
+        assert "lit at nine" in await answer_to_a_stranger(url, name="bob")
         assert not looked_outside.exists(), looked_outside.read_text()
     finally:
         os.killpg(first.pid, signal.SIGINT)  # as a terminal does
@@ -181,6 +208,7 @@ async def test_one_command_serves_and_one_interrupt_ends_everything_cleanly(data
         assert not (data_dir / f"{server}.run").exists()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(environment["PORT"]))) != 0
+    await eventually(lambda: not processes_in(first.pid))
 
 
 def environment_of_a_stranger(data_dir: Path, port: int) -> dict[str, str]:

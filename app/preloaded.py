@@ -1,0 +1,15 @@
+"""Imported by the process that children are forked from (`app/nursery.py`): all that server and worker need.
+
+Nothing may run here: no threads, no event loop, no connection and no number drawn at random survives a fork unharmed.
+"""
+
+import gc
+import importlib
+
+gc.disable()  # modules stay: nobody looks for garbage among them meanwhile
+
+for _module in ("app.main", "app.tasks.worker", "app.server", "app.start_check", "app.embedded", "app.cli", "uvicorn"):
+    importlib.import_module(_module)
+gc.enable()
+gc.collect()
+gc.freeze()  # whoever looked for garbage among these would copy them
