@@ -124,7 +124,7 @@ async def list_memories(services: Services, actor: Principal, given: MemoriesArg
     """What the user has written down of their life, and what is shared with them, the newest first; with a `query`
     the best first, and times and names in it are read.
     """
-    narrowing = MemoryFilter(project_id=given.project_id, tags=[tag.strip().lower() for tag in given.tags or ()])
+    narrowing = MemoryFilter(project_id=given.project_id, tags=tuple(tag.strip().lower() for tag in given.tags or ()))
     filters = narrowed_by(narrowing, given.occurred_from, given.occurred_before)
     after = None if given.cursor is None else _place(given.cursor, decode_place)
     rows = await services.memories.list(

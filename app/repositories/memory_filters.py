@@ -47,7 +47,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class MemoryFilter:
-    """What memories are narrowed to by whatever is given; all of it must hold.
+    """What memories are narrowed to by whatever is given; all of it must hold. Equal to `MemoryFilter()`: to nothing.
 
     `occurred_from` and `occurred_before` are instants, `wall_from` and `wall_before` times of the wall clock; a memory
     that lasts is meant when any part of it lies between. `person_ids`: all of them were there. `tags`: all of them.
@@ -63,14 +63,14 @@ class MemoryFilter:
     created_before: datetime | None = None
     wall_from: datetime | None = None
     wall_before: datetime | None = None
-    person_ids: Sequence[UUID] = ()
+    person_ids: tuple[UUID, ...] = ()
     location_id: UUID | None = None
     location_ids: Sequence[UUID] | None = None
     near: Near | None = None
     box: Box | None = None
-    tags: Sequence[str] = ()
-    term_ids: Sequence[int] = ()
-    mentions: Sequence[Mention] = ()
+    tags: tuple[str, ...] = ()
+    term_ids: tuple[int, ...] = ()
+    mentions: tuple[Mention, ...] = ()
     memory_ids: Sequence[UUID] | None = None
 
 

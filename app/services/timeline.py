@@ -32,7 +32,7 @@ class TimelineService:
         limit: int,
     ) -> Sequence[Bucket]:
         """Days, months or years with memories that have all of the `words`, the newest first."""
-        narrowed = replace(filters, term_ids=list(question_terms(words))) if words else filters
+        narrowed = replace(filters, term_ids=tuple(question_terms(words))) if words else filters
         async with self._uow() as uow:
             return await uow.timeline.list_buckets(actor, narrowed, unit, before=before, limit=limit)
 
