@@ -30,9 +30,7 @@ app.add_typer(commands)
 @app.command()
 def run() -> None:
     """Everything on this machine: databases, migrations, server and worker."""
-    settings = read_settings()
-    load("app.nursery").prepare()
-    raise typer.Exit(asyncio.run(load("app.supervisor").run(settings)))
+    raise typer.Exit(asyncio.run(load("app.supervisor").run(read_settings())))
 
 
 @app.command()
@@ -205,7 +203,3 @@ def _saving() -> Iterator[None]:
     except load("app.backup_commands").PROBLEMS as error:
         complaints.print(escape(str(error) or type(error).__name__), style="red", highlight=False)
         raise typer.Exit(1) from error
-
-
-if __name__ == "__main__":
-    main()

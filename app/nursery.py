@@ -10,13 +10,15 @@ import importlib
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-FORKS: Final = sys.platform == "linux"
+LONGEST_FOLDER: Final = 70  # characters: the fork server listens in a folder of its own below, at a path of 107 at most
+FORKS: Final = sys.platform == "linux" and len(tempfile.gettempdir()) <= LONGEST_FOLDER
 CONTEXT: Final = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 
 
@@ -33,8 +35,12 @@ def run_hearth(*arguments: str) -> None:
     importlib.import_module("app.cli").main()
 
 
+class ChildNotStarted(Exception):
+    """The process that it would come from ended, or the system has no room for another one."""
+
+
 class Child:
-    """A process that leads a group of its own, so that Ctrl-C in a terminal does not reach it."""
+    """A process that leads a group of its own: Ctrl-C in a terminal does not reach it."""
 
     def __init__(self, process: BaseProcess) -> None:
         self._process = process
@@ -77,6 +83,9 @@ async def started(
     """A child that calls `target` with nothing but `environment` around it; whoever leaves the block ends it first.
 
     `target` is a function of a module: the child finds it by its name.
+
+    Raises:
+        ChildNotStarted
     """
     process = CONTEXT.Process(target=_live, args=(name, dict(environment), target, arguments), name=name)  # type: ignore[attr-defined]  # contexts have it
     starting = asyncio.create_task(asyncio.to_thread(process.start))  # the first one waits for the loading
@@ -87,6 +96,8 @@ async def started(
         if starting.exception() is None:
             process.kill()
         raise
+    except (OSError, EOFError) as error:
+        raise ChildNotStarted from error
     yield Child(process)
 
 

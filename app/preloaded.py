@@ -11,5 +11,4 @@ gc.disable()  # modules stay: nobody looks for garbage among them meanwhile
 for _module in ("app.main", "app.tasks.worker", "app.server", "app.start_check", "app.embedded", "app.cli", "uvicorn"):
     importlib.import_module(_module)
 gc.enable()
-gc.collect()
 gc.freeze()  # whoever looked for garbage among these would copy them

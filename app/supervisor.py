@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from app.embedded import ServerNotStarted, embedded_servers
 from app.migrations import migrate
-from app.nursery import Child, run_hearth, started
+from app.nursery import Child, ChildNotStarted, prepare, run_hearth, started
 from app.observability import configure_logging
 from app.settings import Settings
 
@@ -54,6 +54,7 @@ async def run(settings: Settings) -> int:
 
 async def _run(settings: Settings, hurry: asyncio.Event) -> None:
     settings = await _with_free_port(settings)
+    prepare()
     async with embedded_servers(settings) as complete:
         await migrate(complete)
         patience = STOP_PATIENCE + settings.drain_seconds.total_seconds()
@@ -87,12 +88,13 @@ class Children:
     async def _keep_running(self, name: str, target: Callable[..., object], *arguments: str) -> None:
         pause = FIRST_PAUSE
         while True:
-            began = time.monotonic()
-            async with started(name, self._environment, target, *arguments) as child:
-                try:
-                    code = await child.wait()
-                finally:
-                    await self._stop(child)
+            began, code = time.monotonic(), None
+            with contextlib.suppress(ChildNotStarted):
+                async with started(name, self._environment, target, *arguments) as child:
+                    try:
+                        code = await child.wait()
+                    finally:
+                        await self._stop(child)
             if time.monotonic() - began > STEADY:
                 pause = FIRST_PAUSE
             log.warning("supervisor.child_ended", child=name, exit_code=code, again_in=pause)

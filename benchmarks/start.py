@@ -90,9 +90,9 @@ async def main() -> None:
     with temporary_data_dir() as folder:
         port = free_port()
         ours = {**os.environ, "DATA_DIR": str(folder), "PORT": str(port)}
-        cold = await seconds_until_live(port, ours, "app.cli", "run")
-        warm = [await seconds_until_live(port, ours, "app.cli", "run") for _ in range(WARM_STARTS)]
-        async with started(port, ours, "app.cli", "run") as (process_id, _):
+        cold = await seconds_until_live(port, ours, "app", "run")
+        warm = [await seconds_until_live(port, ours, "app", "run") for _ in range(WARM_STARTS)]
+        async with started(port, ours, "app", "run") as (process_id, _):
             await asyncio.sleep(SETTLED)
             tell("idle", held(process_id))
             await use(f"http://127.0.0.1:{port}")

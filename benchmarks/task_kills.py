@@ -94,7 +94,7 @@ async def live_and_die(environment: dict[str, str], log: Path, watch: Watch, is_
     while True:
         with log.open("w") as output:
             worker = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "app.cli", "worker"), env=environment, stdout=output, stderr=output
+                *(sys.executable, "-m", "app", "worker"), env=environment, stdout=output, stderr=output
             )
         while not has_begun(log) and not is_over.is_set():
             await asyncio.sleep(0.1)

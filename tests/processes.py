@@ -64,9 +64,7 @@ def environment_of(settings: Settings, **overrides: str) -> dict[str, str]:
 
 
 async def start_process(environment: dict[str, str], *command: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app.cli", *command, env=environment, cwd=REPOSITORY
-    )
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "app", *command, env=environment, cwd=REPOSITORY)
 
 
 async def stop_process(process: asyncio.subprocess.Process) -> None:

@@ -23,7 +23,7 @@ async def hearth(live: LiveServer, *arguments: str, typed: str = "", **environme
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "app.cli",
+        "app",
         *arguments,
         cwd=REPOSITORY,
         env={**live.environment, "HEARTH_URL": live.url, "COLUMNS": "200", **environment},
@@ -145,7 +145,7 @@ async def test_production_refuses_to_start_without_secrets_and_names_them(live: 
 
 async def test_the_command_explains_itself():
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app.cli", "--help", cwd=REPOSITORY, env=dict(os.environ), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "app", "--help", cwd=REPOSITORY, env=dict(os.environ), stdout=asyncio.subprocess.PIPE
     )
     output = (await process.communicate())[0].decode()
     for command in ("run", "serve", "worker", "migrate", "ingest", "ask", "chat", "doctor", "rotate-keys"):

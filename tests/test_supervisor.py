@@ -218,7 +218,7 @@ def environment_of_a_stranger(data_dir: Path, port: int) -> dict[str, str]:
 
 async def start(environment: dict[str, str]) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", "run"),
+        *(sys.executable, "-m", "app", "run"),
         cwd=REPOSITORY,
         env=environment,
         stdout=subprocess.PIPE,

@@ -73,7 +73,8 @@ class PersonRepository:
     async def move_memories(self, person_id: UUID, other_id: UUID) -> None:
         """Whatever `other_id` was in, `person_id` is in."""
         moved = select(MemoryPerson.memory_id, literal(person_id, Uuid())).where(MemoryPerson.person_id == other_id)
-        add = insert(MemoryPerson).from_select(["memory_id", "person_id"], moved, include_defaults=False)
+        in_order = moved.order_by(MemoryPerson.memory_id)  # memories are locked, by all in the order of their ids
+        add = insert(MemoryPerson).from_select(["memory_id", "person_id"], in_order, include_defaults=False)
         await self._session.execute(add.on_conflict_do_nothing())
 
     async def delete(self, person_id: UUID) -> None:
