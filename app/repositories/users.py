@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Project, User
+from app.models import Base, Project, User
 from app.permissions import Role
 from app.repositories.pages import newest_first
 
@@ -36,6 +36,10 @@ class UserRepository:
 
     async def get(self, user_id: UUID) -> User | None:
         return await self._session.get(User, user_id)
+
+    async def get_timezone(self, user_id: UUID) -> str | None:
+        """The one that they have set."""
+        return await self._session.scalar(_timezone, {"of_user": user_id})
 
     async def list_active(self, user_ids: Collection[UUID]) -> Sequence[User]:
         return (await self._session.scalars(select(User).where(User.id.in_(user_ids), User.is_active))).all()
@@ -90,3 +94,8 @@ class UserRepository:
         """Replace a hash, unless the password was changed meanwhile."""
         same = update(User).where(User.id == user_id, User.password_hash == old)
         await self._session.execute(same.values(password_hash=new))
+
+
+# Built once: every memory is dated by the clock of whoever writes it.
+_users = Base.metadata.tables["users"].c
+_timezone = select(_users.settings["timezone"].astext).where(_users.id == bindparam("of_user"))

@@ -177,8 +177,7 @@ async def known_of(uow: UnitOfWork, actor: Principal, state: Mapping[str, Any]) 
 
 
 async def clock_of(uow: UnitOfWork, actor: Principal) -> tzinfo:
-    user = await uow.users.get(actor.user_id)
-    return zone_of(user.settings.get("timezone") if user else None)
+    return zone_of(await uow.users.get_timezone(actor.user_id))
 
 
 async def require_editor(uow: UnitOfWork, actor: Principal, project_id: UUID) -> None:
