@@ -18,8 +18,8 @@ from app.nursery import Child, ChildNotStarted, prepare, run_hearth, started
 from app.observability import configure_logging
 from app.settings import Settings
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a dead child is started again
-STEADY = 60.0  # a child that lived this long starts afresh with FIRST_PAUSE
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0  # seconds before a dead child is started again: nobody else brings it back
+STEADY = 5.0  # a child that lived this long, after whatever killed it, starts afresh with FIRST_PAUSE
 STOP_PATIENCE = 15.0
 PROBE_PAUSE = 0.1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

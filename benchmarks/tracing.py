@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx
 
 from app.settings import Settings
-from benchmarks.http import ROOMS, prepare_rooms, requests_per_second
+from benchmarks.http import ROOMS, load, prepare_rooms
 from benchmarks.measuring import machine, prepared_settings, processor_seconds, settle
 from tests.processes import LiveServer, environment_of, free_port, start_server, stop_process, wait_until_live
 
@@ -124,7 +124,7 @@ async def compare(
             client = clients[index]
             outcome = await measured(
                 servers[index],
-                lambda client=client: requests_per_second(client, path, connections=CONNECTIONS, total=TOTAL),
+                lambda client=client: rate(client, path),
             )
             if number:  # the first round warms up
                 results[index].append(outcome)
@@ -136,6 +136,11 @@ async def compare(
         f"{path:<32} {watched_rate:7.0f}/s against {plain_rate:7.0f}/s, median share {statistics.median(shares):.2f}; "
         f"processor {watched_cost:.2f} against {plain_cost:.2f} ms, share {plain_cost / watched_cost:.2f}"
     )
+
+
+async def rate(client: httpx.AsyncClient, path: str) -> float:
+    """Requests a second."""
+    return (await load(client, path, connections=CONNECTIONS, total=TOTAL))[0]
 
 
 async def main() -> None:
