@@ -19,7 +19,7 @@ from typing import Final
 
 LONGEST_FOLDER: Final = 70  # characters: the fork server listens in a folder of its own below, at a path of 107 at most
 FORKS: Final = sys.platform == "linux" and len(tempfile.gettempdir()) <= LONGEST_FOLDER
-CONTEXT: Final = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+CONTEXT: Final = multiprocessing.get_context("forkserver") if FORKS else multiprocessing.get_context("spawn")
 
 
 def prepare() -> None:
@@ -87,7 +87,7 @@ async def started(
     Raises:
         ChildNotStarted
     """
-    process = CONTEXT.Process(target=_live, args=(name, dict(environment), target, arguments), name=name)  # type: ignore[attr-defined]  # contexts have it
+    process = CONTEXT.Process(target=_live, args=(name, dict(environment), target, arguments), name=name)
     starting = asyncio.create_task(asyncio.to_thread(process.start))  # the first one waits for the loading
     try:
         await asyncio.shield(starting)

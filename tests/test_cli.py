@@ -5,14 +5,17 @@ import json
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from app.settings import Settings
+from tests.conftest import cloned_database
 from tests.data_dirs import temporary_data_dir
 from tests.documents import make_pdf
 from tests.factories import make_user
-from tests.processes import REPOSITORY, LiveServer
+from tests.processes import REPOSITORY, LiveServer, start_server
 
 QUESTION = "When does the lighthouse keeper light the lamp?"
 ANSWER = "The lighthouse keeper lights the lamp at nine in the evening."
@@ -94,20 +97,31 @@ async def test_the_doctor_speaks_to_programs(live: LiveServer):
     assert "check REDIS_URL" in ill[0]["advice"]
 
 
-async def test_a_running_house_is_saved_and_not_overwritten(live: LiveServer, tmp_path: Path):
+@pytest.fixture
+async def house(settings: Settings) -> AsyncIterator[LiveServer]:
+    """A server whose files no other test takes away."""
+    with temporary_data_dir() as folder:
+        async with cloned_database(settings) as own, start_server(own, worker=False, DATA_DIR=str(folder)) as server:
+            yield server
+
+
+async def test_a_running_house_is_saved_and_not_overwritten(house: LiveServer, tmp_path: Path):
+    async with house.client() as client:
+        user = await make_user(client)
+        upload = {"file": ("lamp.txt", ANSWER.encode(), "text/plain")}
+        assert (await client.post("/api/v1/documents", files=upload, headers=user.headers)).status_code == 202
     file = tmp_path / "hearth.backup.gz"
-    status, output = await hearth(live, "backup", str(file))
-    is_whole = "that are not in the store" not in output  # other tests may have taken files away
-    assert (status, file.stat().st_mode & 0o777) == (0 if is_whole else 1, 0o600), output
+    status, output = await hearth(house, "backup", str(file))
+    assert (status, file.stat().st_mode & 0o777) == (0, 0o600), output
     assert "Not in it, and to be kept elsewhere" in output
-    status, output = await hearth(live, "backup", str(file))
+    status, output = await hearth(house, "backup", str(file))
     assert (status, "is there already" in output) == (1, True), output
     for force in ((), ("--force",)):
-        status, output = await hearth(live, "restore", str(file), *force)
+        status, output = await hearth(house, "restore", str(file), *force)
         assert (status, "stop all of them first" in output) == (1, True), output
 
     with temporary_data_dir() as folder:
-        status, output = await hearth(live, "restore", str(file), DATABASE_URL="", DATA_DIR=str(folder))
+        status, output = await hearth(house, "restore", str(file), DATABASE_URL="", DATA_DIR=str(folder))
         assert (status, "Restored" in output) == (0, True), output
 
 

@@ -93,6 +93,7 @@ async def test_a_page_of_streamlits_takes_documents_answers_and_talks(live: Live
     async with live.client() as client:
         user = await make_user(client)
     monkeypatch.setenv("HEARTH_URL", live.url)
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # it puts the page there, and children run it
     page = AppTest.from_file(EXAMPLES / "streamlit_app.py", default_timeout=60)
     await asyncio.to_thread(partial(use, page, user))
 

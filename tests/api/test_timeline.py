@@ -154,6 +154,7 @@ async def test_whatever_happens_to_memories_the_timeline_counts_those_that_are_t
             )
             east = [one for one in there if one["location"] and one["location"]["name"] != "Quito"]
             assert await told(client, user, unit, box="-5,0,30,70") == counted(east, width)
+            assert await told(client, user, unit, box="100,-80,110,-70") == []
 
     for user in (owner, fellow):
         await compare(user)

@@ -152,7 +152,7 @@ async def test_a_second_process_attaches_and_leaves_the_servers_to_their_owner(d
             pids = await pids_of(settings)
 
         owner.send_signal(signal.SIGINT)
-        owner.wait(60)  # a slow disk keeps the last checkpoint waiting
+        owner.wait(20)
     assert have_ended(pids)
 
 

@@ -74,6 +74,7 @@ async def test_a_task_begins_when_its_time_has_come(committed):
     await committed.services.tasks.release_due()
     await run_once(committed, probe)
     assert await status_of(committed, now, later) == ["succeeded", "queued"]
+    assert await lease_one(committed.services.execution, probe.task_type) is None, "it is not in line yet"
     await execute(committed, update(Task).where(Task.id == later).values(run_after=utc_now()))
     await committed.services.tasks.release_due()
     await run_once(committed, probe)

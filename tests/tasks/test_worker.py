@@ -184,7 +184,7 @@ async def test_a_handler_that_takes_too_long_is_stopped(committed):
     assert (task.status, task.error["message"]) == ("failed", "It took too long.")
 
 
-async def test_a_cancelled_task_ends_at_once_when_it_waits_and_soon_when_it_runs(committed):
+async def test_a_cancelled_task_ends_at_once_when_it_waits_and_within_a_second_when_it_runs(committed):
     stopped = []
 
     async def work(task: RunningTask) -> Mapping[str, Any]:
@@ -203,7 +203,7 @@ async def test_a_cancelled_task_ends_at_once_when_it_waits_and_soon_when_it_runs
         asked = time.perf_counter()
         assert (await committed.services.tasks.cancel(place.actor, running)).status == "running"
         await until(lambda: has_status(committed, running, TaskStatus.CANCELLED))
-        assert time.perf_counter() - asked < 2
+        assert time.perf_counter() - asked < 1
         await committed.services.tasks.cancel(place.actor, running)
     assert stopped == [running]
     ended = [(frame["task_id"], frame["error_code"]) for frame in frames if frame["type"] == "error"]
