@@ -77,7 +77,8 @@ class Caller:
         if self._is_socket:
             bearer = bearer or _token_among(headers.get("sec-websocket-protocol", ""))
             ticket = self._connection.query_params.get("ticket")
-        return Credentials(bearer, headers.get("x-api-key"), ticket, self._connection.cookies.get(SESSION_COOKIE))
+        cookie = self._connection.cookies.get(SESSION_COOKIE)
+        return Credentials(bearer, headers.get("x-api-key"), ticket, cookie, is_at_the_door=self._is_socket)
 
     def _require_own_page(self, cookie: str) -> None:
         """Raises CSRFFailed, PermissionDenied: another site's page may have made the browser send the cookie."""

@@ -143,7 +143,9 @@ class Door:
         except (TimeoutError, ValidationError) as error:
             raise NotAuthenticated("Send credentials, or an `authenticate` frame first.") from error
         try:
-            actor = await self._resources.services.callers.identify(Credentials(bearer=frame.token))
+            actor = await self._resources.services.callers.identify(
+                Credentials(bearer=frame.token, is_at_the_door=True)
+            )
         except InvalidCredentials:
             await note_failure(self._socket, limits)
             raise

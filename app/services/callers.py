@@ -34,6 +34,8 @@ class Credentials:
     api_key: str | None = None
     ticket: str | None = None
     cookie: str | None = None
+    is_at_the_door: bool = False
+    """A WebSocket is to be opened, as many others may be at this moment: they are looked up together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,14 @@ class Ticket:
 
     ticket: str
     expires_in: int
+
+
+class Askers:
+    """Those who wait until their account is looked up; with a pause, more of them gather when many come at once."""
+
+    def __init__(self, service: "CallerService", *, longest_pause: float) -> None:
+        self.logins = Gathering(service.look_up_logins, most=MOST_TOGETHER, longest_pause=longest_pause)
+        self.guests = Gathering(service.look_up_guests, most=MOST_TOGETHER, longest_pause=longest_pause)
 
 
 class CallerService:
@@ -63,8 +73,8 @@ class CallerService:
         self._cookies = cookies
         self._known = known
         self._limits = limits
-        self._logins = Gathering(self._look_up_logins, most=MOST_TOGETHER, longest_pause=AT_THE_DOOR)
-        self._guests = Gathering(self._look_up_guests, most=MOST_TOGETHER, longest_pause=AT_THE_DOOR)
+        self._requests = Askers(self, longest_pause=0.0)
+        self._sockets = Askers(self, longest_pause=AT_THE_DOOR)
 
     async def identify(self, credentials: Credentials) -> Principal:
         """Whoever calls with these credentials; of several, the first of bearer, key, ticket, cookie counts.
@@ -74,16 +84,17 @@ class CallerService:
             InvalidCredentials, TokenExpired: what is given is not good.
             RateLimited: too much that is not good came from this address to look at an unknown key.
         """
+        askers = self._sockets if credentials.is_at_the_door else self._requests
         match credentials:
             case Credentials(bearer=str(bearer)) if bearer:
                 is_key = bearer.startswith(SecretKind.API_KEY)
-                return await (self._by_key(bearer) if is_key else self._by_token(bearer))
+                return await (self._by_key(bearer) if is_key else self._by_token(bearer, askers))
             case Credentials(api_key=str(key)) if key:
                 return await self._by_key(key)
             case Credentials(ticket=str(ticket)) if ticket:
-                return await self._by_ticket(ticket)
+                return await self._by_ticket(ticket, askers)
             case Credentials(cookie=str(cookie)) if cookie:
-                return await self._by_cookie(cookie)
+                return await self._by_cookie(cookie, askers)
         raise NotAuthenticated("Sign in, or send an API key.")
 
     async def issue_ticket(self, actor: Principal) -> Ticket:
@@ -95,11 +106,11 @@ class CallerService:
         claims = Claims(TokenType.GUEST, user_id, room_id=session_id, name=name)
         return self._tokens.issue(claims, lifetime), int(lifetime.total_seconds())
 
-    async def _by_token(self, token: str) -> Principal:
+    async def _by_token(self, token: str, askers: Askers) -> Principal:
         claims = self._tokens.read(token)
         if claims.login_id is not None:
-            return await self._by_login(claims.login_id)
-        person = await self._guest(claims.user_id)
+            return await self._by_login(claims.login_id, askers)
+        person = await self._guest(claims.user_id, askers)
         return Principal(
             claims.user_id,
             claims.name or person.name,
@@ -124,35 +135,35 @@ class CallerService:
             raise TokenExpired("The API key has expired.")
         return known.principal
 
-    async def _by_ticket(self, ticket: str) -> Principal:
+    async def _by_ticket(self, ticket: str, askers: Askers) -> Principal:
         principal = await self._tickets.redeem(ticket) if len(ticket) <= LONGEST_TICKET else None
         if principal is None:
             raise InvalidCredentials("The ticket is not valid; each is good for one connection within 30 seconds.")
         if principal.login_id is not None:  # it may have ended meanwhile
-            return await self._by_login(principal.login_id)
+            return await self._by_login(principal.login_id, askers)
         if principal.key_id is not None:
             await self._require_key(principal.key_id)
         if principal.is_guest:
-            await self._guest(principal.user_id)
+            await self._guest(principal.user_id, askers)
         return principal
 
-    async def _by_cookie(self, cookie: str) -> Principal:
+    async def _by_cookie(self, cookie: str, askers: Askers) -> Principal:
         login_id = await self._cookies.find(cookie)
         if login_id is None:
             raise InvalidCredentials("The session has ended: please sign in again.")
-        return await self._by_login(login_id)
+        return await self._by_login(login_id, askers)
 
-    async def _by_login(self, login_id: UUID) -> Principal:
+    async def _by_login(self, login_id: UUID, askers: Askers) -> Principal:
         """Raises InvalidCredentials: the log-in has ended, or the account is gone or disabled."""
         person = self._known.people.get(login_id)
         if person is None:
-            person = await self._logins.ask(login_id)
+            person = await askers.logins.ask(login_id)
             if person is None:
                 raise InvalidCredentials("This log-in has ended, or the account is not active.")
             self._known.people.put(login_id, person)
         return Principal(person.user_id, person.name, person.role, login_id=login_id, expires_at=person.expires_at)
 
-    async def _look_up_logins(self, login_ids: Sequence[UUID]) -> Sequence[Person | None]:
+    async def look_up_logins(self, login_ids: Sequence[UUID]) -> Sequence[Person | None]:
         """None for a log-in that has ended, or whose account is gone or disabled."""
         async with self._uow() as uow:
             found = await uow.logins.list_open_with_users(set(login_ids))
@@ -177,17 +188,17 @@ class CallerService:
         if not is_good:
             raise InvalidCredentials("The API key is not good any more.")
 
-    async def _guest(self, user_id: UUID) -> Person:
+    async def _guest(self, user_id: UUID, askers: Askers) -> Person:
         """Raises InvalidCredentials: the account is gone or disabled."""
         person = self._known.people.get(user_id)
         if person is None:
-            person = await self._guests.ask(user_id)
+            person = await askers.guests.ask(user_id)
             if person is None:
                 raise InvalidCredentials("This account is not active.")
             self._known.people.put(user_id, person)
         return person
 
-    async def _look_up_guests(self, user_ids: Sequence[UUID]) -> Sequence[Person | None]:
+    async def look_up_guests(self, user_ids: Sequence[UUID]) -> Sequence[Person | None]:
         async with self._uow(is_reading=True) as uow:
             users = await uow.users.list_active(set(user_ids))
         people = {user.id: Person(user.id, user.name, Role(user.role)) for user in users}

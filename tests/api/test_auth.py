@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from datetime import timedelta
 
 import pytest
@@ -210,6 +211,28 @@ async def test_a_disabled_account_gets_in_nowhere(client: AsyncClient, resources
     assert [(answer.status_code, code_of(answer)) for answer in answers] == [(401, "INVALID_CREDENTIALS")] * 4
     with pytest.raises(Exception, match="has ended"):
         await fresh.services.callers.identify(Credentials(ticket=ticket.ticket))
+
+
+async def test_requests_do_not_wait_for_more_of_them_as_sockets_do(committed: Resources):
+    async with AsyncClient(transport=ASGITransport(create_app(resources=committed)), base_url="http://test") as client:
+        user = await make_user(client)
+    callers = with_fresh_accounts(committed).services.callers
+    credentials = Credentials(bearer=user.access_token)
+    began = time.monotonic()
+    first = [asyncio.create_task(callers.identify(credentials)) for _ in range(24)]
+    for _ in range(3):
+        await asyncio.sleep(0)  # until they are being looked up
+    second = [asyncio.create_task(callers.identify(credentials)) for _ in range(24)]
+    assert {str(caller.user_id) for caller in await asyncio.gather(*first, *second)} == {user.id}
+    assert time.monotonic() - began < 1  # who comes in at the door would wait 1.2 s
+
+
+async def test_whoever_only_reads_can_change_nothing(committed: Resources):
+    with pytest.raises(AssertionError, match="while reading"):
+        async with committed.uow(is_reading=True) as uow:
+            uow.users.add(User(name="Nobody"))
+    async with committed.uow(is_reading=True) as uow:
+        await uow.ping()
 
 
 def signed(resources: Resources, user, **changes: timedelta) -> str:
