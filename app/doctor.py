@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import __version__
 from app.foundation import Foundation, open_foundation
 from app.migrations import current_revision
 from app.repositories import OpenUnitOfWork, UnitOfWork
-from app.repositories.engine import create_engine
+from app.repositories.engine import Sessions, create_engine
 from app.security import make_cipher
 from app.services.encryption import EncryptionService
 from app.services.indexing import Indexer, RenewalService
@@ -79,7 +79,7 @@ async def _vectors(foundation: Foundation) -> str:
     if foundation.vectors is None:
         return "pgvector (VECTOR_STORE=chroma for a Chroma server)"
     await foundation.vectors.check()
-    uow = partial(UnitOfWork, async_sessionmaker(foundation.engine, expire_on_commit=False), lambda _: None)
+    uow = partial(UnitOfWork, Sessions.over(foundation.engine), lambda _: None)
     async with uow(is_reading=True) as reading:
         waiting = await reading.vectors.count_waiting()
     told = f"{waiting} documents wait to be told to it by a worker" if waiting else "it knows every document"
@@ -120,7 +120,7 @@ def _encryption_service(engine: AsyncEngine, settings: Settings) -> EncryptionSe
 
 
 def _open_uow(engine: AsyncEngine) -> OpenUnitOfWork:
-    return partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False), lambda _: None)
+    return partial(UnitOfWork, Sessions.over(engine), lambda _: None)
 
 
 EXAMINATIONS: dict[str, tuple[Callable[[Foundation], Awaitable[str]], str]] = {

@@ -15,9 +15,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-Timestamp = Annotated[
-    datetime, PlainSerializer(lambda at: at.astimezone(UTC).isoformat().replace("+00:00", "Z"), when_used="json")
-]
+def _in_utc(at: datetime) -> datetime:
+    return at if at.tzinfo is UTC else at.astimezone(UTC)
+
+
+Timestamp = Annotated[datetime, PlainSerializer(_in_utc, return_type=datetime, when_used="json")]
 
 
 def _in_calendar(moment: datetime) -> datetime:

@@ -44,6 +44,7 @@ EXPOSED_HEADERS = (
     "RateLimit-Reset",
 )
 COMPRESS_FROM = 1000  # bytes
+GARBAGE_FROM = 20_000  # objects more than before
 
 
 def create_app(settings: Settings | None = None, *, resources: Resources | None = None) -> FastAPI:
@@ -88,6 +89,7 @@ def _lifespan(settings: Settings, drain: Drain) -> Callable[[FastAPI], AbstractA
             ]
             gc.collect()
             gc.freeze()  # what is there now stays: looking through it again and again would stop the event loop
+            gc.set_threshold(GARBAGE_FROM)  # most of what a request makes goes with it, without anybody looking for it
             with drain.watching():
                 yield
             for task in watching:

@@ -3,11 +3,11 @@
 from functools import partial
 
 from rich.console import Console
-from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app.errors import ServiceUnavailable
 from app.foundation import open_foundation
 from app.repositories import UnitOfWork
+from app.repositories.engine import Sessions
 from app.services.vector_mirror import VectorMirror
 from app.settings import Settings
 
@@ -18,7 +18,7 @@ async def reindex(settings: Settings, console: Console) -> bool:
         if foundation.vectors is None:
             console.print("PostgreSQL keeps its vector index in line by itself; this is for VECTOR_STORE=chroma.")
             return True
-        uow = partial(UnitOfWork, async_sessionmaker(foundation.engine, expire_on_commit=False), lambda _: None)
+        uow = partial(UnitOfWork, Sessions.over(foundation.engine), lambda _: None)
         try:
             waiting, removed = await VectorMirror(uow, foundation.vectors, foundation.embedder).repair()
         except ServiceUnavailable as error:

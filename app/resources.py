@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-
 from app.events import Frame
 from app.foundation import Foundation, open_foundation
 from app.gathering import BEHIND_THE_DOOR, LINGER, Gathering
@@ -15,6 +13,7 @@ from app.realtime.hub import Hub
 from app.realtime.presence import Presence
 from app.realtime.visits import Visits
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
+from app.repositories.engine import Sessions
 from app.repositories.measured import pool_use
 from app.services import Services, build_services
 from app.settings import Settings
@@ -94,7 +93,7 @@ async def open_services(
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Everything, closed in reverse order, also when the start fails half-way."""
     async with open_foundation(settings) as foundation:
-        sessions: async_sessionmaker[AsyncSession] = async_sessionmaker(foundation.engine, expire_on_commit=False)
+        sessions = Sessions.over(foundation.engine)
 
         def make_uow(publish: Publish) -> OpenUnitOfWork:
             return partial(UnitOfWork, sessions, publish)

@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import IO, Final
 
-from sqlalchemy.ext.asyncio import async_sessionmaker
-
 from alembic import command
 from app.adapters.backup_files import (
     BLOBS,
@@ -23,7 +21,7 @@ from app.foundation import make_storage
 from app.migrations import migrate, run_alembic
 from app.repositories import UnitOfWork
 from app.repositories.dumps import Dump, TableShape
-from app.repositories.engine import create_engine
+from app.repositories.engine import Sessions, create_engine
 from app.repositories.schema import known_revisions
 from app.security import make_cipher
 from app.services.encryption import EncryptionService
@@ -133,7 +131,7 @@ async def _require_schema(dump: Dump, manifest: Manifest) -> None:
 async def _count_undecryptable(settings: Settings) -> int:
     engine = create_engine(settings.database)
     try:
-        uow = partial(UnitOfWork, async_sessionmaker(engine, expire_on_commit=False), lambda _: None)
+        uow = partial(UnitOfWork, Sessions.over(engine), lambda _: None)
         return sum(standing.lost for standing in await EncryptionService(uow, make_cipher(settings)).survey())
     finally:
         await engine.dispose()

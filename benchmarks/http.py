@@ -1,5 +1,7 @@
 """`/health` and an authenticated list of 50 against a bare FastAPI application that runs the same SQL.
 
+It answers with the same fields, and asks nobody who they are.
+
 python -m benchmarks.http
 """
 
@@ -13,7 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
+from sqlalchemy.dialects.postgresql import asyncpg
 
+from app.repositories.sessions import listed_rooms
 from app.settings import Settings
 from benchmarks.measuring import in_turn, machine, p50, percentiles, prepared_settings, resident_mib, settle
 from tests.processes import LiveServer, free_port, start_server, stop_process, wait_until_live
@@ -33,10 +37,11 @@ BARE = textwrap.dedent(
     from pydantic import BaseModel
 
     class Room(BaseModel):
-        id: UUID; project_id: UUID; name: str; max_users: int; spirit_mode: str; is_active: bool; created_at: datetime
+        id: UUID; name: str; max_users: int; spirit_mode: str; project_id: UUID; owner_id: UUID
+        is_active: bool; shares_documents: bool; created_at: datetime; updated_at: datetime
 
     class Rooms(BaseModel):
-        items: list[Room]
+        items: list[Room]; next_cursor: str | None
 
     @asynccontextmanager
     async def lifespan(app):
@@ -56,9 +61,9 @@ BARE = textwrap.dedent(
         return {"status": "healthy"}
 
     @app.get("/rooms")
-    async def rooms() -> Rooms:
-        rows = await app.state.pool.fetch("SELECT * FROM sessions ORDER BY id DESC LIMIT 50")
-        return Rooms(items=[Room(**row) for row in rows])
+    async def rooms(user_id: UUID, limit: int) -> Rooms:
+        rows = await app.state.pool.fetch(os.environ["SQL"], user_id, "removed", limit + 1)
+        return Rooms(items=[Room(**row) for row in rows[:limit]], next_cursor=None)
     """
 )
 
@@ -71,6 +76,7 @@ async def bare_server(settings: Settings) -> AsyncIterator[LiveServer]:
         port = free_port()
         environment = {
             "DATABASE_URL": settings.database.url.get_secret_value(),
+            "SQL": str(listed_rooms(is_guests=False, goes_on=False).compile(dialect=asyncpg.dialect())),
             "PYTHONPATH": folder,
             "PATH": "/usr/bin",
         }
@@ -86,8 +92,8 @@ async def bare_server(settings: Settings) -> AsyncIterator[LiveServer]:
             await stop_process(process)
 
 
-async def prepare_rooms(client: httpx.AsyncClient) -> None:
-    """An account with fifty rooms, signed in."""
+async def prepare_rooms(client: httpx.AsyncClient) -> str:
+    """An account with fifty rooms, signed in; its id."""
     account = {"email": "bench@example.com", "password": "a long password", "name": "Bench"}
     (await client.post("/api/v1/auth/register", json=account)).raise_for_status()
     form = {"username": account["email"], "password": account["password"]}
@@ -95,6 +101,7 @@ async def prepare_rooms(client: httpx.AsyncClient) -> None:
     client.headers["Authorization"] = f"Bearer {token}"
     for number in range(ROOMS):
         (await client.post("/api/v1/sessions", json={"name": f"room {number}"})).raise_for_status()
+    return str((await client.get("/api/v1/users/me")).json()["id"])
 
 
 def get(client: httpx.AsyncClient, path: str) -> Callable[[], Awaitable[object]]:
@@ -141,7 +148,7 @@ async def main() -> None:
         httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30) as ours,
         httpx.AsyncClient(base_url=bare.url, limits=limits, timeout=30) as theirs,
     ):
-        await prepare_rooms(ours)
+        user_id = await prepare_rooms(ours)
         await settle()
         assert server.worker is not None
         print(f"memory idle (PSS): server {resident_mib(server.process.pid):.0f} MiB, ", end="")
@@ -149,7 +156,7 @@ async def main() -> None:
         print("what                     hearth p50 / p95          bare p50 / p95       p50 ratio")
         for name, path, reference in (
             ("/health", "/health", "/health"),
-            ("list of 50", f"/api/v1/sessions?limit={ROOMS}", "/rooms"),
+            ("list of 50", f"/api/v1/sessions?limit={ROOMS}", f"/rooms?user_id={user_id}&limit={ROOMS}"),
         ):
             mine, others = await in_turn(get(ours, path), get(theirs, reference), rounds=ROUNDS, times=TIMES)
             print(f"{name:<20} {percentiles(mine):>22} {percentiles(others):>22} {p50(mine) / p50(others):>10.2f}")

@@ -20,12 +20,13 @@ from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it comes without types
 from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.permissions import Principal
 from app.realtime.presence import Presence
 from app.repositories import UnitOfWork
 from app.repositories.documents import DocumentFilter
+from app.repositories.engine import Sessions
 from app.repositories.ranking import IN_PROJECTS
 from app.repositories.retrieval import TERM_IDS, Probe, Scope
 from app.resources import Resources, open_resources
@@ -295,7 +296,7 @@ async def open_variants(settings: Settings, resources: Resources) -> AsyncIterat
         def variant(url: Any, kind: type[UnitOfWork] = UnitOfWork, *, is_told: bool = False) -> Variant:
             engine = create_async_engine(url, pool_size=1, connect_args={"async_creator_fn": connect})
             stack.push_async_callback(engine.dispose)
-            sessions: async_sessionmaker[AsyncSession] = async_sessionmaker(engine, expire_on_commit=False)
+            sessions = Sessions.over(engine)
             uow = partial(kind, sessions, resources.hub.publish)
             return Variant(uow, build_services(resources.foundation, uow, resources.hub, presence), is_told)
 

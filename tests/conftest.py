@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr
 from sqlalchemy import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, async_sessionmaker
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.embedded import embedded_servers
@@ -27,6 +27,7 @@ from app.main import create_app
 from app.migrations import migrate
 from app.rates import Budget
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
+from app.repositories.engine import Sessions
 from app.resources import Resources, open_resources, open_services
 from app.settings import LockoutSettings, PasswordSettings, RateLimitSettings, RedisSettings, Settings
 from tests.data_dirs import remove_abandoned_data_dirs, temporary_data_dir
@@ -143,9 +144,6 @@ class OneAtATime(UnitOfWork):
             await self.turn.acquire()
         return await super().__aenter__()
 
-    async def _read_only(self) -> None:
-        """The connection has a transaction already."""
-
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -159,9 +157,8 @@ class OneAtATime(UnitOfWork):
 async def resources(foundation: Foundation, shared_connection: AsyncConnection) -> AsyncIterator[Resources]:
     """Every commit inside the test is a savepoint of one outer transaction that never commits."""
     outer = await shared_connection.begin()
-    sessions: async_sessionmaker[AsyncSession] = async_sessionmaker(
-        shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
-    )
+    inside = async_sessionmaker(shared_connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+    sessions = Sessions(inside, inside)
 
     def make_uow(publish: Publish) -> OpenUnitOfWork:
         return partial(OneAtATime, sessions, publish)

@@ -106,6 +106,16 @@ def test_a_token_says_what_it_was_made_with():
         tokens.read(tokens.issue(access, -MINUTE))
 
 
+def test_a_token_that_was_good_before_still_ends():
+    tokens = Tokens(SECRET)
+    short = tokens.issue(Claims(TokenType.ACCESS, uuid4(), login_id=uuid4()), timedelta(seconds=2))
+    claims = tokens.read(short)
+    assert tokens.read(short) == claims
+    time.sleep(max(0, claims.expires_at.timestamp() - time.time()))
+    with pytest.raises(TokenExpired):
+        tokens.read(short)
+
+
 def test_after_a_rotation_old_tokens_are_accepted_and_new_ones_are_signed_with_the_new_secret():
     claims = Claims(TokenType.ACCESS, uuid4(), login_id=uuid4())
     old, rotated = Tokens(SECRET), Tokens(OTHER_SECRET, [SECRET])

@@ -45,38 +45,38 @@ from app.api.role_limits import router as role_limits_router
 from app.api.task_followers import router as task_followers_router
 
 V1: Final = (
+    chat.router,
+    sessions.router,
+    query.router,
+    candidates.router,  # before memories, one of which could have this name
+    imports.router,  # before memories, as well
+    memories.router,
+    documents.router,
+    users.router,
+    projects.router,
+    tasks.router,
     health.router,
     auth.router,
     tickets.router,
     devices.router,
     oidc_router,
     recovery_router,
-    users.router,
     api_keys.router,
-    projects.router,
     project_states.router,
     files.router,
     function_calls.router,
     webhooks.router,
-    documents.router,
-    query.router,
-    candidates.router,  # before memories, one of which could have this name
-    imports.router,  # before memories, as well
-    memories.router,
     media.router,
     people.router,
     locations.router,
     schedules.router,
-    sessions.router,
-    chat.router,
     followers_router,
-    tasks.router,
     task_followers_router,
     role_limits_router,
     admin_router,
     audit_router,
 )
-"""Everything below `/api/v1`."""
+"""Everything below `/api/v1`; what is asked most comes first, since a path is compared with one after another."""
 
 OPENAI: Final = (
     openai_models.router,

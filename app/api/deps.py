@@ -1,9 +1,10 @@
 """What routes ask for: the caller, the services, the page. Strings are taken out here and judged elsewhere.
 
-All of it is `async def`: FastAPI calls anything else, classes too, in a thread, which takes longer than the work.
+All of it is `async def`: FastAPI calls anything else, classes too, in a thread, which takes longer than the work. And
+none of it depends on more of it, for each step down costs as much as a round trip to Redis.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
@@ -19,10 +20,11 @@ from app.resources import Resources
 from app.schemas.common import CURSOR_PATTERN, decode_cursor
 from app.services import Services
 
+# How credentials may be sent. The description of the API tells it; `Caller` takes them out.
 bearer_scheme = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/login", auto_error=False)
 key_scheme = APIKeyHeader(name="X-API-Key", auto_error=False)
 cookie_scheme = APIKeyCookie(name=SESSION_COOKIE, auto_error=False)
-SCHEMES = tuple(scheme.scheme_name for scheme in (bearer_scheme, key_scheme, cookie_scheme))
+SCHEMES: Final = {scheme.scheme_name: scheme.model for scheme in (bearer_scheme, key_scheme, cookie_scheme)}
 
 
 async def get_resources(connection: HTTPConnection) -> Resources:
@@ -39,8 +41,8 @@ DrainDep = Annotated[Drain, Depends(get_drain)]
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
 
 
-async def get_services(resources: ResourcesDep) -> Services:
-    return resources.services
+async def get_services(connection: HTTPConnection) -> Services:
+    return (await get_resources(connection)).services
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
@@ -53,43 +55,40 @@ async def get_caller(connection: HTTPConnection) -> Caller:
 CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
-async def get_principal(
-    caller: CallerDep,
-    _: Annotated[str | None, Depends(bearer_scheme)],  # these three for /docs alone
-    __: Annotated[str | None, Depends(key_scheme)],
-    ___: Annotated[str | None, Depends(cookie_scheme)],
-) -> Principal:
+async def require_read(connection: HTTPConnection) -> Principal:
+    """A reading caller, whatever the method: a search is a POST and changes nothing."""
+    return await _allowed(connection, Action.READ)
+
+
+async def require_room_scope(request: Request) -> Principal:
+    return await _allowed(request, Action.READ_ROOM if request.method in SAFE_METHODS else Action.TALK)
+
+
+async def require_account(request: Request) -> Principal:
+    return await _allowed(request, Action.READ if request.method in SAFE_METHODS else Action.MANAGE_SELF)
+
+
+async def require_person(connection: HTTPConnection) -> Principal:
+    return await _allowed(connection, Action.SECURE_SELF)
+
+
+async def require_admin(connection: HTTPConnection) -> Principal:
+    return await _allowed(connection, Action.ADMINISTER)
+
+
+GUARDS: Final = frozenset({require_read, require_room_scope, require_account, require_person, require_admin})
+"""Whoever depends on one of these asks for credentials, as the API's description tells of it."""
+
+
+async def _allowed(connection: HTTPConnection, action: Action) -> Principal:
     """Whoever the credentials stand for.
 
     Raises:
         NotAuthenticated, InvalidCredentials, TokenExpired: there are none, or they are not good.
         CSRFFailed: a cookie's, without the token that belongs to it.
+        PermissionDenied: they do not allow the action.
     """
-    return await caller.principal()
-
-
-PrincipalDep = Annotated[Principal, Depends(get_principal)]
-
-
-async def require_read(principal: PrincipalDep) -> Principal:
-    """A reading caller, whatever the method: a search is a POST and changes nothing."""
-    return allowed(principal, Action.READ)
-
-
-async def require_room_scope(request: Request, principal: PrincipalDep) -> Principal:
-    return allowed(principal, Action.READ_ROOM if request.method in SAFE_METHODS else Action.TALK)
-
-
-async def require_account(request: Request, principal: PrincipalDep) -> Principal:
-    return allowed(principal, Action.READ if request.method in SAFE_METHODS else Action.MANAGE_SELF)
-
-
-async def require_person(principal: PrincipalDep) -> Principal:
-    return allowed(principal, Action.SECURE_SELF)
-
-
-async def require_admin(principal: PrincipalDep) -> Principal:
-    return allowed(principal, Action.ADMINISTER)
+    return allowed(await Caller.of(connection).principal(), action)
 
 
 def allowed(principal: Principal, action: Action) -> Principal:

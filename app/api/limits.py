@@ -33,7 +33,6 @@ from app.api import (
     sessions,
 )
 from app.api.callers import Caller
-from app.api.deps import CallerDep, ResourcesDep
 from app.errors import AppError, InvalidCredentials, RateLimited
 from app.permissions import Principal
 from app.rates import LARGEST_AMOUNT, Budget, parse_rate
@@ -151,13 +150,15 @@ def _name_of(endpoint: Endpoint) -> str:
     return f"{endpoint.__module__}.{endpoint.__name__}"
 
 
-async def check_limits(request: Request, caller: CallerDep, resources: ResourcesDep) -> None:
+async def check_limits(request: Request) -> None:
     """Raises RateLimited: the caller, or its address, has used up what the route allows."""
-    route_limits: RouteLimits = request.app.state.route_limits
-    declared, limits = route_limits.of(request.scope["endpoint"]), resources.services.limits
+    state = request.app.state
+    route_limits: RouteLimits = state.route_limits
+    limits: LimitService = state.resources.services.limits
+    declared = route_limits.of(request.scope["endpoint"])
     if declared is None or not limits.is_enabled:
         return
-    request.state.caller, is_bad = await _judged(caller)
+    request.state.caller, is_bad = await _judged(Caller.of(request))
     wanted = [(Budget(limit.scope), limit.key_func(request)) for limit in declared]
     if is_bad:
         wanted.append((Budget.FAILURES, address_of(request)))

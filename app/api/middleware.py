@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from app.api.draining import Drain
 from app.api.errors import error_response, unexpected_error_response
@@ -36,6 +36,10 @@ SECURITY_HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 JSON: Final = "application/json"
+DEFAULT_HEADERS: Final = [
+    (name.lower().encode(), value.encode())
+    for name, value in {"Content-Security-Policy": CONTENT_SECURITY_POLICY, **SECURITY_HEADERS}.items()
+]
 HSTS: Final = "max-age=31536000; includeSubDomains"
 
 
@@ -106,7 +110,8 @@ class RequestMiddleware:
         count, duration = _meters_of(method, operation, status)
         count.inc()
         duration.observe(seconds)
-        _tell(span, method, _route(scope), status)
+        if isinstance(span, Span):
+            _tell(span, method, _route(scope), status)
         is_good = 0 < status < 400 and seconds < self._slow
         if (scope["path"] in QUIET_PATHS and status < 500) or (is_good and not self._is_chosen()):
             return
@@ -136,7 +141,7 @@ def _root(scope: Scope, traceparent: str) -> Root:
     return begin_root("request", Kind.SERVER, attributes, traceparent=traceparent)
 
 
-def _tell(span: Span | Nothing, method: str, route: str, status: int) -> None:
+def _tell(span: Span, method: str, route: str, status: int) -> None:
     span.rename(f"{method} {route}")
     span.set({"http.request.method": method, "http.route": route, "http.response.status_code": status})
     if status >= 500:
@@ -191,9 +196,8 @@ class SecurityHeadersMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                there = {name for name, _ in headers.raw}
+                headers.raw.extend(default for default in DEFAULT_HEADERS if default[0] not in there)
                 if 300 <= message["status"] < 400:
                     _forget_host(scope, headers)
                 if scope["scheme"] == "https":

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, iter_route_contexts
 
+from app.api.deps import GUARDS, SCHEMES
 from app.api.idempotency import KEY_PATTERN, LONGEST_KEY
 from app.api.openai_errors import openai_status, speaks_openai
 from app.schemas.openai_common import OpenAIErrorResponse
@@ -87,6 +91,7 @@ def _document(app: FastAPI, settings: Settings) -> Json:
         servers=[{"url": "/", "description": "This server"}],
     )
     parts = document["components"]
+    parts["securitySchemes"] = jsonable_encoder(SCHEMES, exclude_none=True, by_alias=True) | parts["securitySchemes"]
     parts["headers"] = HEADERS
     parts["parameters"] = {"IdempotencyKey": IDEMPOTENCY_KEY}
     parts["responses"] = {_name_of(status): _refusal(status) for status in REFUSALS}
@@ -99,14 +104,26 @@ def _document(app: FastAPI, settings: Settings) -> Json:
     for name, schema in parts["schemas"].items():
         if name.startswith("Body_"):
             _complete_form(schema)
-    used = set()
+    used, guarded = set(), _guarded(app)
     for path, method, operation in _operations(document):
+        if operation["operationId"] in guarded:
+            operation.setdefault("security", [{name: []} for name in SCHEMES])
         used.update(operation.get("tags", ()))
         is_foreign = speaks_openai({"path": path})
         _complete(operation, method=method, is_limited=path.startswith("/api/") or is_foreign, is_foreign=is_foreign)
     parts["responses"] = {name: parts["responses"][name] for name in sorted(_named_responses(document))}
     document["tags"] = [{"name": tag, "description": TAGS.get(tag, tag)} for tag in (*TAGS, *sorted(used - {*TAGS}))]
     return document
+
+
+def _guarded(app: FastAPI) -> set[str]:
+    """The ids of operations that want credentials."""
+    contexts = [each for each in iter_route_contexts(app.routes) if isinstance(each.original_route, APIRoute)]
+    return {str(each.operation_id or each.name) for each in contexts if _is_guarded(each.dependant)}
+
+
+def _is_guarded(dependant: Dependant) -> bool:
+    return dependant.call in GUARDS or any(map(_is_guarded, dependant.dependencies))
 
 
 def _named_responses(document: Json) -> set[str]:

@@ -1,11 +1,12 @@
 """PostgreSQL: questions with names, and the one unit of work that asks them."""
 
 from collections.abc import Callable
+from functools import cached_property
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Generic, Protocol, Self, TypeVar
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.events import Frame
 from app.repositories.admissions import AdmissionRepository
@@ -16,6 +17,7 @@ from app.repositories.candidates import CandidateRepository
 from app.repositories.chunks import ChunkRepository
 from app.repositories.documents import DocumentRepository
 from app.repositories.encrypted import EncryptedRepository
+from app.repositories.engine import Sessions
 from app.repositories.erasure import ErasureRepository
 from app.repositories.events import EventRepository
 from app.repositories.exports import ExportRepository
@@ -52,6 +54,22 @@ from app.repositories.vectors import VectorRepository
 from app.repositories.webhooks import WebhookRepository
 
 Publish = Callable[[Frame], None]
+Repository = TypeVar("Repository")
+
+
+class Lazy(Generic[Repository]):
+    """A repository of a unit of work, made when it is first asked for: hardly any unit needs more than two of them."""
+
+    def __init__(self, kind: Callable[[AsyncSession], Repository]) -> None:
+        self._kind = kind
+
+    def __set_name__(self, owner: "type[UnitOfWork]", name: str) -> None:
+        self._name = name
+
+    def __get__(self, unit: "UnitOfWork", owner: "type[UnitOfWork]") -> Repository:
+        made = self._kind(unit._session)
+        unit.__dict__[self._name] = made  # where Python finds it before it asks here again
+        return made
 
 
 class UnitOfWork:
@@ -61,71 +79,75 @@ class UnitOfWork:
     does in our transactions, and two of three round trips are saved.
     """
 
-    def __init__(
-        self, sessions: async_sessionmaker[AsyncSession], publish: Publish, *, is_reading: bool = False
-    ) -> None:
+    admissions = Lazy(AdmissionRepository)
+    answers = Lazy(AnswerRepository)
+    api_keys = Lazy(APIKeyRepository)
+    audit = Lazy(AuditRepository)
+    blobs = Lazy(BlobRepository)
+    candidates = Lazy(CandidateRepository)
+    chunks = Lazy(ChunkRepository)
+    documents = Lazy(DocumentRepository)
+    encrypted = Lazy(EncryptedRepository)
+    erasure = Lazy(ErasureRepository)
+    events = Lazy(EventRepository)
+    exports = Lazy(ExportRepository)
+    files = Lazy(FileRepository)
+    functions = Lazy(FunctionRepository)
+    idempotency = Lazy(IdempotencyRepository)
+    identities = Lazy(IdentityRepository)
+    imports = Lazy(ImportRepository)
+    locations = Lazy(LocationRepository)
+    logins = Lazy(LoginRepository)
+    mails = Lazy(MailRepository)
+    media = Lazy(MediaRepository)
+    memories = Lazy(MemoryRepository)
+    messages = Lazy(MessageRepository)
+    people = Lazy(PersonRepository)
+    projects = Lazy(ProjectRepository)
+    queue = Lazy(TaskQueue)
+    recall = Lazy(RecallRepository)
+    registration = Lazy(RegistrationRepository)
+    retrieval = Lazy(RetrievalRepository)
+    role_limits = Lazy(RoleLimitRepository)
+    room_summaries = Lazy(RoomSummaryRepository)
+    schedules = Lazy(ScheduleRepository)
+    schema = Lazy(SchemaRepository)
+    sessions = Lazy(SessionRepository)
+    statistics = Lazy(StatisticsRepository)
+    task_orders = Lazy(TaskOrderRepository)
+    tasks = Lazy(TaskRepository)
+    timeline = Lazy(TimelineRepository)
+    users = Lazy(UserRepository)
+    vectors = Lazy(VectorRepository)
+    webhooks = Lazy(WebhookRepository)
+
+    def __init__(self, sessions: Sessions, publish: Publish, *, is_reading: bool = False) -> None:
         self._sessions = sessions
         self._publish = publish
         self._is_reading = is_reading
 
     async def __aenter__(self) -> Self:
-        session = self._session = self._sessions()
-        self.admissions = AdmissionRepository(session)
-        self.answers = AnswerRepository(session)
-        self.api_keys = APIKeyRepository(session)
-        self.audit = AuditRepository(session)
-        self.blobs = BlobRepository(session)
-        self.candidates = CandidateRepository(session)
-        self.chunks = ChunkRepository(session)
-        self.documents = DocumentRepository(session)
-        self.encrypted = EncryptedRepository(session)
-        self.erasure = ErasureRepository(session)
-        self.events = EventRepository(session)
-        self.exports = ExportRepository(session)
-        self.files = FileRepository(session)
-        self.functions = FunctionRepository(session)
-        self.idempotency = IdempotencyRepository(session)
-        self.identities = IdentityRepository(session)
-        self.imports = ImportRepository(session)
-        self.locations = LocationRepository(session)
-        self.logins = LoginRepository(session)
-        self.mails = MailRepository(session)
-        self.media = MediaRepository(session)
-        self.memories = MemoryRepository(session)
-        self.messages = MessageRepository(session)
-        self.posts = PostRepository(session, self.events.outgoing)
-        self.people = PersonRepository(session)
-        self.projects = ProjectRepository(session)
-        self.queue = TaskQueue(session)
-        self.recall = RecallRepository(session)
-        self.registration = RegistrationRepository(session)
-        self.retrieval = RetrievalRepository(session)
-        self.role_limits = RoleLimitRepository(session)
-        self.room_summaries = RoomSummaryRepository(session)
-        self.schedules = ScheduleRepository(session)
-        self.schema = SchemaRepository(session)
-        self.sessions = SessionRepository(session)
-        self.statistics = StatisticsRepository(session)
-        self.task_orders = TaskOrderRepository(session)
-        self.tasks = TaskRepository(session)
-        self.timeline = TimelineRepository(session)
-        self.users = UserRepository(session)
-        self.vectors = VectorRepository(session)
-        self.webhooks = WebhookRepository(session)
-        if self._is_reading:
-            await self._read_only()
+        self._session = self._sessions.reading() if self._is_reading else self._sessions.changing()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._is_reading and exc_type is None:
+            is_changed = self._has_changes
+            await self._session.close()  # with nothing to roll back it waits for nobody, and cannot be cancelled
+            assert not is_changed, "nothing may be changed while reading"
+            return
         async with self._session:  # always closes, and rolls back what was not committed
             if exc_type is not None:
                 return
-            assert not self._is_reading or not self._has_changes, "nothing may be changed while reading"
             await self._session.commit()
         for frame in self.events.outgoing:
             self._publish(frame)  # never blocks or fails: who misses it sees the gap and asks the log
+
+    @cached_property
+    def posts(self) -> PostRepository:
+        return PostRepository(self._session, self.events.outgoing)
 
     async def ping(self) -> None:
         """Ask the database the shortest question there is."""
@@ -143,13 +165,6 @@ class UnitOfWork:
     def _has_changes(self) -> bool:
         session = self._session
         return bool(session.new or session.dirty or session.deleted or self.events.outgoing)
-
-    async def _read_only(self) -> None:
-        try:
-            await self._session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
-        except BaseException:
-            await self._session.close()
-            raise
 
 
 class OpenUnitOfWork(Protocol):

@@ -1,12 +1,13 @@
-"""The connection pool."""
+"""The connection pool, and the two kinds of sessions on it."""
 
 import contextlib
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import asyncpg  # type: ignore[import-untyped]  # it comes without types
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from app.settings import DatabaseSettings
 
@@ -14,6 +15,22 @@ WARM: Final = 4  # connections that a server opens before it is asked for anythi
 ARRAYS: Final = text(
     "SELECT CAST(NULL AS uuid[]), CAST(NULL AS bigint[]), CAST(NULL AS text[]), CAST(NULL AS varchar[])"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """What opens sessions: one transaction each, or, of those that only read, none."""
+
+    changing: async_sessionmaker[AsyncSession]
+    reading: async_sessionmaker[AsyncSession]
+
+    @classmethod
+    def over(cls, engine: AsyncEngine) -> Self:
+        reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        return cls(
+            async_sessionmaker(engine, expire_on_commit=False),
+            async_sessionmaker(reading, expire_on_commit=False, autoflush=False),
+        )
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    Integer,
     Select,
     Uuid,
     and_,
@@ -25,7 +28,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Channel, Invite, Member, Participant, Restriction, RestrictionKind, Session, User
 from app.permissions import Principal, Role
-from app.repositories.pages import newest_first
+from app.repositories.pages import Columns, by_name, newest_first
+
+ROOM: Final = Session.__table__.c
 
 
 class SessionRepository:
@@ -40,7 +45,7 @@ class SessionRepository:
         return await self._session.get(Session, session_id)
 
     async def get_visible(self, actor: Principal, session_id: UUID) -> Session | None:
-        return await self._session.scalar(_visible_to(actor).where(Session.id == session_id))
+        return await self._session.scalar(_visible_to(actor).where(Session.id == session_id), _who(actor))
 
     async def list_visible_to_each(self, asked: Sequence[tuple[Principal, UUID]]) -> Sequence[Session | None]:
         """`get_visible` for many actors in one question."""
@@ -74,17 +79,18 @@ class SessionRepository:
         """
         muted = _restricted(actor.user_id, RestrictionKind.MUTED).exists().label("is_muted")
         query = _visible_to(actor).where(Session.id == session_id).add_columns(muted)
-        found = await self._session.execute(query.with_for_update(of=Session, key_share=True, read=True))
-        row = found.one_or_none()
+        query = query.with_for_update(of=Session, key_share=True, read=True)
+        row = (await self._session.execute(query, _who(actor))).one_or_none()
         return None if row is None else (row[0], row[1])
 
     async def lock_visible(self, actor: Principal, session_id: UUID) -> Session | None:
         """For a change: nobody else changes the room until this transaction ends."""
         query = _visible_to(actor).where(Session.id == session_id)
-        return await self._session.scalar(query.with_for_update(of=Session))
+        return await self._session.scalar(query.with_for_update(of=Session), _who(actor))
 
-    async def list_visible(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Session]:
-        return await newest_first(self._session, _visible_to(actor), Session, before=before, limit=limit)
+    async def list_visible(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Columns]:
+        query = listed_rooms(is_guests=actor.room_id is not None, goes_on=before is not None)
+        return by_name(await self._session.execute(query, _who(actor) | {"before": before, "most": limit}))
 
     async def delete(self, room: Session) -> None:
         """With everything said in it, and its log."""
@@ -188,7 +194,7 @@ class SessionRepository:
     async def get_invited(self, actor: Principal, digest: bytes) -> Session | None:
         """The room that the invite opens, if the actor is let in already: nothing is used up by that."""
         invites = select(Invite.session_id).where(Invite.digest == digest, Invite.expires_at > func.clock_timestamp())
-        return await self._session.scalar(_visible_to(actor).where(Session.id.in_(invites)))
+        return await self._session.scalar(_visible_to(actor).where(Session.id.in_(invites)), _who(actor))
 
     async def use_invite(self, digest: bytes) -> Session | None:
         """The room that the invite opens; None when it is unknown, used up or expired. Counts the use."""
@@ -198,22 +204,43 @@ class SessionRepository:
         return None if session_id is None else await self._session.get(Session, session_id)
 
 
+def _who(actor: Principal) -> dict[str, UUID | None]:
+    """What statements below ask of the actor."""
+    return {"actor_id": actor.user_id, "actors_room": actor.room_id}
+
+
 def _visible_to(actor: Principal) -> Select[Session]:
     """Members of the project see its rooms; others those they were invited to; a guest its one room.
 
-    Nobody sees a room that they were shown out of.
+    Nobody sees a room that they were shown out of. Executed with `_who(actor)`.
     """
-    query = select(Session).where(*_is_visible_to(actor.user_id))
-    return query if actor.room_id is None else query.where(Session.id == actor.room_id)
+    return _visible(is_guests=actor.room_id is not None)
+
+
+@cache  # to put it together takes longer than to run it
+def _visible(*, is_guests: bool) -> Select[Session]:
+    query = select(Session).where(*_is_visible_to(bindparam("actor_id", type_=Uuid())))
+    return query.where(Session.id == bindparam("actors_room", type_=Uuid())) if is_guests else query
+
+
+@cache
+def listed_rooms(*, is_guests: bool, goes_on: bool) -> Select[Any]:
+    """A page of the rooms, the newest first: `most` of those made before the room `before`."""
+    query = select(*ROOM).where(*_is_visible_to(bindparam("actor_id", type_=Uuid())))
+    if is_guests:
+        query = query.where(ROOM.id == bindparam("actors_room", type_=Uuid()))
+    if goes_on:
+        query = query.where(ROOM.id < bindparam("before", type_=Uuid()))
+    return query.order_by(ROOM.id.desc()).limit(bindparam("most", type_=Integer()))
 
 
 def _is_visible_to(user_id: UUID | ColumnElement[UUID]) -> tuple[ColumnElement[bool], ...]:
-    as_member = exists().where(Member.project_id == Session.project_id, Member.user_id == user_id)
-    invited = exists().where(Participant.session_id == Session.id, Participant.user_id == user_id)
+    """Columns of tables, not of entities: of the latter a statement makes entities."""
+    member, participant, removal = Member.__table__.c, Participant.__table__.c, Restriction.__table__.c
+    as_member = exists().where(member.project_id == ROOM.project_id, member.user_id == user_id)
+    invited = exists().where(participant.session_id == ROOM.id, participant.user_id == user_id)
     removed = exists().where(
-        Restriction.session_id == Session.id,
-        Restriction.user_id == user_id,
-        Restriction.kind == RestrictionKind.REMOVED,
+        removal.session_id == ROOM.id, removal.user_id == user_id, removal.kind == RestrictionKind.REMOVED
     )
     return or_(as_member, invited), ~removed
 

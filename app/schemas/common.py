@@ -41,9 +41,15 @@ class Page(BaseModel, Generic[Item]):
 
     @classmethod
     def of(cls, rows: Sequence[Any], limit: int) -> Self:
-        """A page of at most `limit` rows out of `limit + 1` that were asked for; their `id` is the cursor."""
+        """A page of at most `limit` rows out of `limit + 1` that were asked for; their `id` is the cursor.
+
+        Rows are entities, or columns by name.
+        """
         shown = rows[:limit]
-        following = encode_cursor(shown[-1].id) if len(rows) > limit else None
+        following = None
+        if len(rows) > limit:
+            last = shown[-1]
+            following = encode_cursor(last["id"] if isinstance(last, dict) else last.id)
         return cls.model_validate({"items": shown, "next_cursor": following})
 
 

@@ -15,6 +15,7 @@ from app.models import AuditAction, Invite, Session, User
 from app.permissions import Action, Principal, Role, may
 from app.realtime.presence import Presence
 from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.repositories.pages import Columns
 from app.schemas.sessions import InviteCreate, SessionCreate, SessionUpdate
 from app.security import SecretKind, digest_of, make_secret
 from app.services.audit import record_by
@@ -83,7 +84,7 @@ class SessionService:
         async with self._uow(is_reading=True) as uow:
             return await visible_room(uow, actor, session_id)
 
-    async def list(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Session]:
+    async def list(self, actor: Principal, *, before: UUID | None, limit: int) -> Sequence[Columns]:
         """Of the actor's projects, and those the actor was invited to; the newest first."""
         async with self._uow(is_reading=True) as uow:
             return await uow.sessions.list_visible(actor, before=before, limit=limit)

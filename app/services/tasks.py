@@ -1,6 +1,7 @@
 """What users see of long-running work, and what they may do about it. Workers use `execution.py`."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from uuid import UUID
 
 from app.errors import Conflict, NotFound, PermissionDenied
@@ -24,7 +25,7 @@ class TaskService:
         self._task_types = task_types
         self.orders = TaskOrders(uow, presets, task_types)
 
-    @property
+    @cached_property
     def types(self) -> Sequence[TaskTypeRead]:
         """The kinds of work that users may see, and what each quality means for them."""
         shown = sorted((kind for kind in self._task_types.values() if not kind.is_internal), key=lambda kind: kind.name)

@@ -29,8 +29,10 @@ FOR_COMPOSE = ("COMPOSE_", "GRAFANA_", "POSTGRES_")  # docker compose reads `.en
 
 class DatabaseSettings(Group):
     url: SecretStr = Field(SecretStr(""), description="postgresql+asyncpg://…; empty: the embedded PostgreSQL.")
-    pool_size: int = Field(20, ge=1, description="Connections kept open per process.")
-    max_overflow: int = Field(10, ge=0, description="Further connections per process under load.")
+    pool_size: int = Field(30, ge=1, description="Connections per process; each stays open once it was needed.")
+    max_overflow: int = Field(
+        0, ge=0, description="Further ones, opened and closed again under load: that takes longer than most questions."
+    )
     pool_timeout: Seconds = Field(timedelta(seconds=5), description="Wait for a free connection before a 503.")
     connect_timeout: Seconds = Field(timedelta(seconds=3), description="Wait for PostgreSQL to accept a connection.")
     statement_timeout: Seconds = Field(timedelta(seconds=30), description="A longer statement is cancelled.")

@@ -7,11 +7,10 @@ import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
 from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app.foundation import Foundation
 from app.repositories import UnitOfWork
-from app.repositories.engine import create_engine
+from app.repositories.engine import Sessions, create_engine
 from app.resources import open_services
 
 ACCOUNT = {"email": "ada@example.org", "password": "correct horse 9", "name": "Ada"}
@@ -30,7 +29,7 @@ async def test_a_database_that_cannot_be_reached_is_a_503_with_retry_after(
 ):
     url = SecretStr(f"postgresql+asyncpg://app:secret@{address}")
     engine = create_engine(foundation.settings.database.model_copy(update={"url": url}))
-    sessions = async_sessionmaker(engine)
+    sessions = Sessions.over(engine)
     astray = replace(foundation, engine=engine)
     async with open_services(astray, lambda publish: partial(UnitOfWork, sessions, publish)) as resources:
         application.state.resources = resources

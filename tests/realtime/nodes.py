@@ -11,7 +11,6 @@ from uuid import UUID
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from sqlalchemy.ext.asyncio import async_sessionmaker
 from uuid_utils.compat import uuid7
 
 from app.events import Frame, MessageReceived, UserTyping
@@ -20,7 +19,7 @@ from app.realtime.hub import Hub
 from app.realtime.outbox import CloseCode, CutOff
 from app.realtime.presence import Presence
 from app.repositories import UnitOfWork
-from app.repositories.engine import create_engine
+from app.repositories.engine import Sessions, create_engine
 from app.settings import RealtimeSettings, Settings
 
 PATIENCE = 5.0  # seconds
@@ -29,7 +28,7 @@ PATIENCE = 5.0  # seconds
 class Log:
     """The event log as a hub reads it; counts how often it is asked for frames."""
 
-    def __init__(self, sessions: async_sessionmaker) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self._uow = partial(UnitOfWork, sessions, lambda _: None)
         self.reads = 0
 
@@ -54,7 +53,7 @@ class Node:
     hub: Hub
     presence: Presence
     log: Log
-    sessions: async_sessionmaker
+    sessions: Sessions
     redis: Redis | RedisCluster
 
     async def open_channel(self) -> UUID:
@@ -141,7 +140,7 @@ async def open_node(
         url, decode_responses=True, protocol=2, socket_connect_timeout=1, retry=retry
     )
     engine = create_engine(settings.database)
-    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    sessions = Sessions.over(engine)
     log = Log(sessions)
     prefix = settings.redis.prefix
     async with Hub(redis, log, tuned, prefix=prefix) as hub, Presence(redis, hub.publish, tuned, prefix=prefix) as here:

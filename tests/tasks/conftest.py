@@ -3,12 +3,11 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app.foundation import Foundation
 from app.migrations import migrate
 from app.repositories import OpenUnitOfWork, Publish, UnitOfWork
-from app.repositories.engine import create_engine
+from app.repositories.engine import Sessions, create_engine
 from app.resources import Resources, open_services
 from app.settings import Settings
 from tests.conftest import cloned_database
@@ -20,7 +19,7 @@ async def alone(settings: Settings, foundation: Foundation) -> AsyncIterator[Res
     async with cloned_database(settings, template="template1") as empty:
         await migrate(empty)
         engine = create_engine(empty.database)
-        sessions = async_sessionmaker(engine, expire_on_commit=False)
+        sessions = Sessions.over(engine)
 
         def make_uow(publish: Publish) -> OpenUnitOfWork:
             return partial(UnitOfWork, sessions, publish)
