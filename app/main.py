@@ -82,7 +82,8 @@ def _lifespan(settings: Settings, drain: Drain) -> Callable[[FastAPI], AbstractA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_tracing(settings, "hearth-server"), open_resources(settings) as app.state.resources:
             resources: Resources = app.state.resources
-            await asyncio.gather(warm_up(resources.foundation.engine), resources.services.health.warm_up())
+            resources.services.health.begin()
+            await warm_up(resources.foundation.engine)
             watching = [
                 asyncio.create_task(Watch(resources.numbers).run()),
                 asyncio.create_task(QueueNumbers(resources.uow).watch()),

@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 
 from app import __version__
-from app.adapters.fetching import Fetcher, Resolve, acceptable_url
+from app.adapters.fetching import Fetcher, Resolve, acceptable_url, believed_everywhere
 from app.errors import InvalidInput
 from app.settings import FetchSettings
 from app.settings.workspace import WebhookSettings
@@ -45,7 +45,7 @@ class WebhookSender:
         reach = FetchSettings(
             timeout=settings.timeout, ports=settings.ports, allowed_networks=settings.allowed_networks, max_redirects=0
         )
-        self._tls = tls or httpx.create_ssl_context()
+        self._tls = tls or believed_everywhere()
         self._fetcher = Fetcher(reach, resolve=resolve, tls=self._tls)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """The connection pool, and the two kinds of sessions on it."""
 
-import contextlib
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -8,6 +8,7 @@ import asyncpg  # type: ignore[import-untyped]  # it comes without types
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from app.settings import DatabaseSettings
 
@@ -52,11 +53,20 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
 
 async def warm_up(engine: AsyncEngine) -> None:
     """Open some connections, on each of which the driver asks once what arrays are. Outages are for others to tell."""
-    async with contextlib.AsyncExitStack() as stack:
-        with contextlib.suppress(SQLAlchemyError, OSError):
-            for _ in range(WARM):
-                connection = await stack.enter_async_context(engine.connect())
-                await connection.execute(ARRAYS)
+    count = min(WARM, engine.pool.size()) if isinstance(engine.pool, QueuePool) else 1
+    everyone_is_there = asyncio.Barrier(count)
+
+    async def connect() -> None:
+        async with engine.connect() as connection:
+            await connection.execute(ARRAYS)
+            await everyone_is_there.wait()  # else one connection would do for all
+
+    try:
+        async with asyncio.TaskGroup() as connecting:
+            for _ in range(count):
+                connecting.create_task(connect())
+    except* (SQLAlchemyError, OSError):
+        pass
 
 
 async def _connect(*args: Any, **options: Any) -> Any:

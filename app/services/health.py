@@ -38,25 +38,34 @@ class Watched:
         self._fresh_for = fresh_for.total_seconds()
         self._checked_at = -float("inf")
         self._asked_at = -float("inf")
+        self._patient_until = -float("inf")
         self._last = Check("unhealthy", None, "does not answer")
         self._running: asyncio.Task[None] | None = None
 
     async def check(self) -> Check:
         """The state now; while the answer takes longer than 60 ms, and up to some seconds, the last one.
 
-        So a busy moment is not taken for an outage, and a dependency that hangs is told within those seconds.
+        So a busy moment is not taken for an outage, and a dependency that hangs is told within those seconds. While
+        the server starts, the first answer may take longer: connections are made, models are loaded.
         """
         fresh_for = self._fresh_for if self._last.status == "healthy" else min(self._fresh_for, ILL_FRESHNESS)
         if time.monotonic() - self._checked_at < fresh_for:
             return self._last
         running = self._start()
-        await asyncio.wait({running}, timeout=PATIENCE.total_seconds())
+        await asyncio.wait({running}, timeout=self._patience())
         is_in_time = time.monotonic() - self._asked_at < GRACE.total_seconds()
         return self._last if running.done() or is_in_time else Check("unhealthy", None, "does not answer")
 
-    async def warm_up(self) -> None:
-        """Ask for the first time, which may take longer: connections are made, models are loaded."""
-        await asyncio.wait({self._start()}, timeout=START_PATIENCE.total_seconds())
+    def begin(self) -> None:
+        """Ask for the first time: who wants to know meanwhile waits for it, as nobody could ask before."""
+        self._patient_until = time.monotonic() + START_PATIENCE.total_seconds()
+        self._start()
+
+    def _patience(self) -> float:
+        """Seconds to wait for an answer."""
+        has_answered = self._checked_at > -float("inf")
+        of_start = 0.0 if has_answered else self._patient_until - time.monotonic()
+        return max(PATIENCE.total_seconds(), of_start)
 
     def _start(self) -> asyncio.Task[None]:
         if self._running is None or self._running.done():
@@ -92,9 +101,10 @@ class HealthService:
             name: Watched(probe, fresh_for=fresh_for.get(name, DEFAULT_FRESHNESS)) for name, probe in probes.items()
         }
 
-    async def warm_up(self) -> None:
-        """Before the first request, so that it is not told of an outage that is none; waits a second at most."""
-        await asyncio.gather(*(watched.warm_up() for watched in self._watched.values()))
+    def begin(self) -> None:
+        """Ask everything for the first time, in the background, so that it is known or nearly so when somebody asks."""
+        for watched in self._watched.values():
+            watched.begin()
 
     async def check(self) -> Health:
         checks = await asyncio.gather(*(watched.check() for watched in self._watched.values()))

@@ -56,3 +56,23 @@ async def test_a_hanging_dependency_does_not_hold_the_answer_and_is_asked_only_o
         assert time.perf_counter() - started < 0.5
         assert (health.status, health.checks["database"].message) == ("unhealthy", "does not answer")
     assert database.asked == 1
+
+
+async def test_the_first_answer_of_a_server_that_starts_may_take_longer_but_not_for_ever():
+    quick, database = Dependency(), Dependency()
+    database.state = "hanging"
+
+    async def load() -> None:
+        await asyncio.sleep(0.3)
+
+    service = HealthService({"embedder": load}, fresh_for={})
+    service.begin()
+    assert (await service.check()).status == "healthy"
+
+    service = health_of(database=database, workspace=quick)
+    started = time.perf_counter()
+    service.begin()
+    assert (await service.check()).status == "unhealthy"
+    assert (await service.check()).status == "unhealthy"
+    assert 0.9 < time.perf_counter() - started < 1.5
+    assert (database.asked, quick.asked) == (1, 3)
