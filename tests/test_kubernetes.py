@@ -103,6 +103,23 @@ def test_probes_ask_routes_that_are_there_and_allow_a_slow_start():
     assert server["startupProbe"]["periodSeconds"] * server["startupProbe"]["failureThreshold"] >= 60
 
 
+def test_metrics_are_shown_where_prometheus_alone_comes_in_and_tell_of_a_worker_that_hangs():
+    assert CONFIGURATION["METRICS_HOST"] == "0.0.0.0"
+    policy = MANIFESTS["NetworkPolicy", "hearth-metrics"]["spec"]
+    assert [port["port"] for port in policy["ingress"][0]["ports"]] == ["metrics"]
+    for name, setting in (("hearth-server", "METRICS_PORT"), ("hearth-worker", "METRICS_WORKER_PORT")):
+        ports = {port["name"]: port["containerPort"] for port in PODS[name]["spec"]["containers"][0]["ports"]}
+        assert str(ports["metrics"]) == CONFIGURATION[setting]
+        assert PODS[name]["metadata"]["annotations"] == {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": CONFIGURATION[setting],
+        }
+        assert policy["podSelector"]["matchLabels"].items() <= PODS[name]["metadata"]["labels"].items()
+    worker = PODS["hearth-worker"]["spec"]["containers"][0]
+    for name in ("startupProbe", "livenessProbe"):
+        assert worker[name]["httpGet"] == {"path": "/health/live", "port": "metrics"}
+
+
 def test_a_server_has_time_to_leave_and_nobody_is_sent_to_one_that_goes():
     pod = PODS["hearth-server"]["spec"]
     before = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
