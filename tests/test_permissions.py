@@ -530,7 +530,7 @@ async def test_a_route_lets_in_whom_its_row_says_and_nobody_else(
     client: AsyncClient, resources: Resources, shared_connection: AsyncConnection
 ):
     """One world for all: what a call changes is taken back before the next."""
-    await resources.services.health.warm_up()
+    resources.services.health.begin()
     world, redis = await make_world(client), resources.foundation.redis
     log_ins = {key: await redis.get(key) for key in await redis.keys(f"{resources.settings.redis.prefix}login:*")}
     wrong = []

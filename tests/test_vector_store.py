@@ -209,7 +209,7 @@ async def test_while_chroma_is_away_nothing_is_lost_and_everything_is_found(libr
         assert store(found) == ("pgvector", "Chroma does not answer as it should.")
         assert named_by_vectors(found) == {"Bees"}
         assert store(await library.search(library.ada, "the dance"))[1] == "Chroma does not answer.", "not asked again"
-        await library.resources.services.health.warm_up()
+        library.resources.services.health.begin()
         health = await library.resources.services.health.check()
         assert (health.status, health.checks["vectors"].status) == ("degraded", "unhealthy")
     finally:

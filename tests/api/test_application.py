@@ -19,7 +19,7 @@ def error_of(response) -> dict:
 
 async def test_health_tells_the_state_of_every_dependency(client: AsyncClient, resources: Resources):
     await resources.foundation.embedder.check()  # loads the model, which takes longer than health waits
-    await resources.services.health.warm_up()
+    resources.services.health.begin()
     for path in ("/health", "/api/v1/health", "/health/ready"):
         response = await client.get(path)
         body = response.json()

@@ -31,7 +31,7 @@ async def proxy(committed_settings: Settings) -> AsyncIterator[Proxy]:
 
 async def forget(node: Node, channel: UUID, *, up_to: int) -> None:
     """What the end of the log's retention does."""
-    async with node.sessions() as session:
+    async with node.sessions.changing() as session:
         await session.execute(delete(EventRow).where(EventRow.channel_id == channel, EventRow.seq <= up_to))
         await session.commit()
 
@@ -288,7 +288,7 @@ async def test_those_in_a_room_that_is_deleted_are_told_to_leave(committed_setti
     async with open_node(committed_settings, sweep_interval=0.1) as node:
         channel = await node.open_channel()
         async with reading(node, channel) as reader:
-            async with node.sessions() as session:
+            async with node.sessions.changing() as session:
                 await session.execute(delete(Channel).where(Channel.id == channel))
                 await session.commit()
             await reader.until_cut_off()
