@@ -133,13 +133,11 @@ class UnitOfWork:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._is_reading and exc_type is None:
-            is_changed = self._has_changes
-            await self._session.close()  # with nothing to roll back it waits for nobody, and cannot be cancelled
-            assert not is_changed, "nothing may be changed while reading"
-            return
         async with self._session:  # always closes, and rolls back what was not committed
             if exc_type is not None:
+                return
+            if self._is_reading:
+                assert not self._has_changes, "nothing may be changed while reading"
                 return
             await self._session.commit()
         for frame in self.events.outgoing:

@@ -6,13 +6,14 @@ from typing import Any, Final, Self
 
 import asyncpg  # type: ignore[import-untyped]  # it comes without types
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from app.settings import DatabaseSettings
 
 WARM: Final = 4  # connections that a server opens before it is asked for anything
+DEADLOCK: Final = "40P01"
 ARRAYS: Final = text(
     "SELECT CAST(NULL AS uuid[]), CAST(NULL AS bigint[]), CAST(NULL AS text[]), CAST(NULL AS varchar[])"
 )
@@ -67,6 +68,11 @@ async def warm_up(engine: AsyncEngine) -> None:
                 connecting.create_task(connect())
     except* (SQLAlchemyError, OSError):
         pass
+
+
+def is_deadlock(error: DBAPIError) -> bool:
+    """Two transactions waited for each other, and PostgreSQL ended this one: nothing of it was done."""
+    return getattr(error.orig, "sqlstate", None) == DEADLOCK
 
 
 async def _connect(*args: Any, **options: Any) -> Any:

@@ -11,11 +11,11 @@ from app.gathering import Gathering
 from app.models import Message
 from app.permissions import Principal
 from app.repositories import OpenUnitOfWork
+from app.repositories.engine import is_deadlock
 from app.repositories.posts import Post
 
 MOST_AT_ONCE: Final = 100
 TRANSACTIONS: Final = 2  # at once: while one is being committed, the next is under way
-DEADLOCK: Final = "40P01"
 
 
 class Posting:
@@ -43,7 +43,7 @@ class Posting:
         except IntegrityError:  # one was sent on another connection at the same moment, or its author is removed
             stored = {}
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) != DEADLOCK:  # with the removal of a project
+            if not is_deadlock(error):  # with the removal of a project
                 raise
             stored = {}
         return [stored.get(index, False) for index in range(len(posts))]

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
 
 from app.errors import Conflict, NotFound, PermissionDenied
 from app.events import ProjectUpdated, utc_now
@@ -10,12 +13,15 @@ from app.models import AuditAction, Project, Session, User
 from app.permissions import Action, Principal, ProjectRole, may
 from app.realtime.project_state import ProjectStates
 from app.repositories import OpenUnitOfWork, UnitOfWork
+from app.repositories.engine import is_deadlock
 from app.repositories.projects import MemberRow
 from app.repositories.statistics import ProjectCounts
 from app.schemas.projects import MemberPut, ProjectCreate, ProjectUpdate
 from app.services.audit import record_by
 from app.services.sessions import session_updated
 from app.services.versions import Versions, require_version
+
+ATTEMPTS: Final = 3  # to delete what others are at work on
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,16 @@ class ProjectService:
             NotFound, PermissionDenied, PreconditionFailed
             Conflict: it is somebody's default project.
         """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._delete(actor, project_id, expected)
+                break
+            except DBAPIError as error:  # a worker may have taken the same rows in another order
+                if not is_deadlock(error) or attempt == ATTEMPTS:
+                    raise
+        await self._states.forget(project_id)
+
+    async def _delete(self, actor: Principal, project_id: UUID, expected: Versions | None) -> None:
         async with self._uow() as uow:
             project = await _owned(uow, actor, project_id)
             require_version(project, expected)
@@ -124,7 +140,6 @@ class ProjectService:
                 raise Conflict("The default project stays.", project_id=str(project_id))
             await uow.projects.delete(project)
             _record(uow, actor, AuditAction.PROJECT_DELETED, project_id)
-        await self._states.forget(project_id)
 
     async def _tell(self, uow: UnitOfWork, project: Project, rooms: Sequence[Session]) -> None:
         """Rooms before the project, as everywhere that both are told something."""

@@ -10,9 +10,11 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from app.adapters.media_types import XLSX
 from app.main import create_app
-from app.resources import Resources
+from app.resources import Resources, open_resources
 from app.services.blobs import BlobService
 from app.services.documents import DocumentService
+from app.settings import Settings
+from tests.conftest import cloned_database
 from tests.documents import make_docx, make_pdf, make_scan, make_zip
 from tests.factories import User, make_project, make_user, share
 from tests.office_files import make_xlsx
@@ -370,10 +372,12 @@ class Committed:
 
 
 @pytest.fixture
-async def racing(committed: Resources):
-    transport = ASGITransport(create_app(resources=committed))
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
-        yield Committed(client, committed, await make_user(client))
+async def racing(settings: Settings):
+    """With a database of its own: no worker of another test reads a document before everybody has uploaded it."""
+    async with cloned_database(settings) as own, open_resources(own) as resources:
+        transport = ASGITransport(create_app(resources=resources))
+        async with AsyncClient(transport=transport, base_url="http://test") as client:
+            yield Committed(client, resources, await make_user(client))
 
 
 async def test_many_uploads_of_the_same_bytes_at_once_make_one_document_and_one_task(racing):
