@@ -238,23 +238,23 @@ def test_a_share_fades_and_only_the_largest_are_remembered():
     assert dict(shares.current()) == {}
 
 
-async def test_a_schedule_fires_each_time_once_however_many_workers_look(committed):
-    place, probe = await make_place(committed), offered(committed, Probe())
-    schedules = committed.services.schedules
+async def test_a_schedule_fires_each_time_once_however_many_workers_look(alone):
+    place, probe = await make_place(alone), offered(alone, Probe())
+    schedules = alone.services.schedules
     data = ScheduleCreate(task_type=probe.task_type, name="Every minute", cron="* * * * *", timezone="Europe/Vienna")
     schedule = await schedules.create(place.actor, place.project_id, data)
 
     async def fire() -> list[Task]:
         due = update(TaskSchedule).where(TaskSchedule.id == schedule.id)
-        await execute(committed, due.values(next_run_at=func.clock_timestamp() - timedelta(minutes=3)))
+        await execute(alone, due.values(next_run_at=func.clock_timestamp() - timedelta(minutes=3)))
         await asyncio.gather(*(schedules.fire_due() for _ in range(8)))
         tasks = select(Task).where(Task.schedule_id == schedule.id).order_by(Task.id)
-        async with committed.uow() as uow:
+        async with alone.uow() as uow:
             return list((await uow._session.scalars(tasks)).all())
 
     assert len(await fire()) == 1, "three were missed, and made up for once"
     assert len(await fire()) == 1, "the first one is still waiting"
-    await run_once(committed, probe)
+    await run_once(alone, probe)
     assert [task.status for task in await fire()] == ["succeeded", "queued"]
     now = await schedules.get(place.actor, schedule.id)
     assert now.next_run_at > utc_now() > now.last_run_at
@@ -263,7 +263,7 @@ async def test_a_schedule_fires_each_time_once_however_many_workers_look(committ
     assert (paused.is_paused, paused.next_run_at, paused.pause_reason) == (True, None, "")
     await schedules.fire_due()
     await schedules.update(place.actor, schedule.id, ScheduleUpdate(is_paused=False), expected=None)
-    await execute(committed, update(Member).where(Member.user_id == place.actor.user_id).values(role="viewer"))
+    await execute(alone, update(Member).where(Member.user_id == place.actor.user_id).values(role="viewer"))
     assert len(await fire()) == 2
     stopped = await schedules.get(place.actor, schedule.id)
     assert stopped.is_paused
