@@ -107,7 +107,7 @@ bench: $(DEVELOPMENT) ## Measure starts and requests against bare references (ab
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.http
 
-COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: $(DEVELOPMENT) ## Choose the newest versions of all packages and write both locks
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
 	$(COMPILE) --upgrade --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock

@@ -1,7 +1,7 @@
 """What routes ask for: the caller, the services, the page. Strings are taken out here and judged elsewhere.
 
 All of it is `async def`: FastAPI calls anything else, classes too, in a thread, which takes longer than the work. And
-none of it depends on more of it, for each step down costs as much as a round trip to Redis.
+none of it depends on more of it, for FastAPI takes each step down again in every request.
 """
 
 from typing import Annotated, Final

@@ -62,9 +62,8 @@ class Tokens:
         ring = {_key_id(each): jwk.construct(each, ALGORITHM) for each in (*previous_secrets, secret)}
         self._ring = ring
         self._signing_id = _key_id(secret)
-        self._read_once = lru_cache(REMEMBERED)(
-            self._read
-        )  # the same token comes with every request, and says the same
+        # The same token comes with every request, and says the same until it ends.
+        self._read_once = lru_cache(REMEMBERED)(self._read)
 
     def issue(self, claims: Claims, lifetime: timedelta) -> str:
         now = datetime.now(UTC)

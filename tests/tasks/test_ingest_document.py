@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app.errors import NotFound
-from app.models import Chunk, ChunkDraft, Document, DocumentTextDraft, Task
+from app.models import Chunk, ChunkDraft, Document, DocumentTextDraft, Project, Task
 from app.repositories import OpenUnitOfWork, UnitOfWork
 from app.resources import Resources
 from app.schemas.documents import DocumentFields
@@ -224,6 +224,19 @@ async def test_a_project_deleted_while_a_document_is_read_ends_it_and_its_bytes_
     await alone.services.blobs.discard_unnamed()
     assert not path.exists()
     assert alone.foundation.storage.path(other.sha256).exists()
+
+
+async def test_a_project_is_deleted_also_when_somebody_takes_the_same_rows_in_another_order(alone):
+    place = await make_place(alone)
+    document = (await upload(alone, place, b"The lamp is lit.", "note.txt")).document
+    async with alone.foundation.engine.begin() as other:
+        await other.execute(select(Document.id).where(Document.id == document.id).with_for_update())
+        deleting = asyncio.create_task(alone.services.projects.delete(place.actor, place.project_id, expected=None))
+        await asyncio.sleep(0.3)  # it has the project, and waits for the document
+        await other.execute(select(Project.id).where(Project.id == place.project_id).with_for_update(key_share=True))
+    await deleting
+    with pytest.raises(NotFound):
+        await alone.services.projects.get(place.actor, place.project_id)
 
 
 async def test_reading_again_keeps_the_old_passages_until_the_new_ones_are_there(alone):
