@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Answer, AnswerStatus
 from app.repositories.retrieval import Excerpt
+from app.repositories.taking import taken
 
 SWEPT_AT_ONCE: Final = 500
 
@@ -68,9 +69,9 @@ class AnswerRepository:
     async def delete_older_than(self, retention: timedelta) -> bool:
         """Delete some of what is older than the retention; whether there may be more."""
         old = select(Answer.id).where(Answer.created_at < func.clock_timestamp() - retention)
-        chosen = old.order_by(Answer.created_at).limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)
+        some = old.order_by(Answer.created_at).limit(SWEPT_AT_ONCE)
         deleted = await self._session.execute(
-            delete(Answer).where(Answer.id.in_(chosen)).returning(Answer.id),
+            delete(Answer).where(Answer.id.in_(taken(some))).returning(Answer.id),
             execution_options={"synchronize_session": False},
         )
         return len(deleted.all()) == SWEPT_AT_ONCE

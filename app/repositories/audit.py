@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import AuditEntry
 from app.repositories.pages import newest_first
+from app.repositories.taking import taken
 
 SWEPT_AT_ONCE = 5_000
 
@@ -60,9 +61,9 @@ class AuditRepository:
         allowed = f"{retention.total_seconds():.0f} seconds"
         await self._session.execute(select(func.set_config("hearth.audit_retention", allowed, True)))
         old = select(AuditEntry.id).where(AuditEntry.created_at < func.clock_timestamp() - retention)
-        chosen = old.order_by(AuditEntry.created_at).limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)
+        some = old.order_by(AuditEntry.created_at).limit(SWEPT_AT_ONCE)
         deleted = await self._session.execute(
-            delete(AuditEntry).where(AuditEntry.id.in_(chosen)).returning(AuditEntry.id),
+            delete(AuditEntry).where(AuditEntry.id.in_(taken(some))).returning(AuditEntry.id),
             execution_options={"synchronize_session": False},
         )
         return len(deleted.all()) == SWEPT_AT_ONCE

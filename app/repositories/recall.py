@@ -37,6 +37,7 @@ from app.repositories.retrieval import (
     Ranking,
     legs_parameters,
 )
+from app.repositories.taking import taken
 
 MOST_NAMED: Final = 100_000  # memories that a narrow search may be narrowed to
 UNSYNCHRONIZED: Final = {"synchronize_session": False}
@@ -195,17 +196,16 @@ class RecallRepository:
         """
         due = select(MemoryIndexing.memory_id).where(MemoryIndexing.run_after <= func.clock_timestamp())
         soonest = due.order_by(MemoryIndexing.priority, MemoryIndexing.run_after)
-        chosen = soonest.limit(limit).with_for_update(skip_locked=True)
         seconds = pause.total_seconds() * (MemoryIndexing.attempts + 1)
         later = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-        taken = await self._session.execute(
+        rows = await self._session.execute(
             update(MemoryIndexing)
-            .where(MemoryIndexing.memory_id.in_(chosen))
+            .where(MemoryIndexing.memory_id.in_(taken(soonest.limit(limit))))
             .values(run_after=later, attempts=func.least(MemoryIndexing.attempts + 1, 20))
             .returning(MemoryIndexing.memory_id, MemoryIndexing.ticket),
             execution_options=UNSYNCHRONIZED,
         )
-        tickets: dict[UUID, UUID] = {row.memory_id: row.ticket for row in taken}
+        tickets: dict[UUID, UUID] = {row.memory_id: row.ticket for row in rows}
         return await self._wanted(tickets) if tickets else []
 
     async def _wanted(self, tickets: Mapping[UUID, UUID]) -> Sequence[Wanted]:

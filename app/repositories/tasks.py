@@ -14,6 +14,7 @@ from app.errors import ServiceUnavailable
 from app.models import UNFINISHED, Member, Task, TaskDependency, TaskStatus
 from app.permissions import Principal
 from app.repositories.pages import newest_first
+from app.repositories.taking import taken
 
 BACKLOG_PATIENCE = timedelta(seconds=30)
 MOST_DUE = 1000
@@ -164,14 +165,14 @@ class TaskRepository:
     async def release_due(self) -> bool:
         """Let tasks into the line whose time has come; whether there were any."""
         due = select(Task.id).where(Task.is_held, Task.waits_for == 0, Task.run_after <= CLOCK)
-        locked = due.order_by(Task.run_after).limit(MOST_DUE).with_for_update(skip_locked=True)
-        return bool(await self._update(Task.id.in_(locked.scalar_subquery()), is_held=False))
+        some = due.order_by(Task.run_after).limit(MOST_DUE)
+        return bool(await self._update(Task.id.in_(taken(some)), is_held=False))
 
     async def forget_older_than(self, age: timedelta, internal_age: timedelta) -> bool:
         """Delete some that ended so long ago, or `internal_age` if no user ever saw them; whether there may be more."""
         limit = case((Task.is_internal, CLOCK - internal_age), else_=CLOCK - age)
-        old = select(Task.id).where(Task.finished_at < limit).limit(MOST_FORGOTTEN).with_for_update(skip_locked=True)
-        gone = delete(Task).where(Task.id.in_(old)).returning(Task.id)
+        old = select(Task.id).where(Task.finished_at < limit).limit(MOST_FORGOTTEN)
+        gone = delete(Task).where(Task.id.in_(taken(old))).returning(Task.id)
         options = {"synchronize_session": False}
         return len((await self._session.scalars(gone, execution_options=options)).all()) == MOST_FORGOTTEN
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Chunk, Document, VectorChange, VectorMirror
+from app.repositories.taking import taken
 
 UNSYNCHRONIZED = {"synchronize_session": False}
 
@@ -84,14 +85,14 @@ class VectorRepository:
         is_free = or_(VectorChange.held_until.is_(None), VectorChange.held_until < func.clock_timestamp())
         mirrors = select(VectorMirror).filter_by(collection_id=collection_id).exists()
         due = select(VectorChange.document_id).where(is_free, mirrors).order_by(VectorChange.version).limit(most)
-        taken = await self._session.execute(
+        rows = await self._session.execute(
             update(VectorChange)
-            .where(VectorChange.document_id.in_(due.with_for_update(skip_locked=True)))
+            .where(VectorChange.document_id.in_(taken(due)))
             .values(held_until=func.clock_timestamp() + hold)
             .returning(VectorChange.document_id, VectorChange.version),
             execution_options=UNSYNCHRONIZED,
         )
-        return [Change(*row) for row in taken]
+        return [Change(*row) for row in rows]
 
     async def settle(self, changes: Sequence[Change]) -> None:
         """The mirror was told of these; what has changed meanwhile, or was told by somebody else, is told again."""
