@@ -32,8 +32,8 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 RUNTIME := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-for-development
 
-.PHONY: help run install test check format-check lint types contracts format migrate doctor docs fuzz chaos lint-api lint-ops \
-  audit sbom bench lock hooks clean
+.PHONY: help run install test coverage check format-check lint types contracts format migrate doctor docs fuzz chaos \
+  lint-api lint-ops audit sbom bench lock hooks clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,13 @@ install: $(RUNTIME) ## Install what `make run` needs, and start nothing
 
 test: check ## Run every check and the whole test suite
 	$(BIN)/pytest $(PARALLEL) $(TESTS)
+
+coverage: $(DEVELOPMENT) ## Run the tests and list the lines of `app` that none reaches (with Python 3.12 or later)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12) and "Needs Python 3.12 or later: make clean, then make coverage PYTHON=python3.13")'
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 check: format-check lint types contracts ## Run the checks that need no database
 

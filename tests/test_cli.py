@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -74,6 +75,21 @@ async def test_a_room_can_be_visited_from_the_terminal(live: LiveServer, key: st
         assert status == 0, output
         messages = (await client.get(f"/api/v1/chat/{room['id']}/messages")).json()["items"]
     assert [message["text"] for message in messages] == ["good evening"]
+
+
+async def test_in_the_terminal_too_the_spirit_shows_where_it_stands_and_a_closed_door_says_why(
+    live: LiveServer, key: str, tmp_path: Path
+):
+    (tmp_path / "logbook.md").write_text("# Log book\n\nThe lamp is lit at nine in the evening.\n")
+    status, output = await hearth(live, "ingest", str(tmp_path / "logbook.md"), HEARTH_API_KEY=key)
+    assert status == 0, output
+    async with live.client(headers={"X-API-Key": key}) as client:
+        fields = {"name": "Terminal", "spirit_mode": "always", "shares_documents": True}
+        room = (await client.post("/api/v1/sessions", json=fields)).json()
+    status, output = await hearth(live, "chat", room["id"], typed="When is the lamp lit?\n", HEARTH_API_KEY=key)
+    assert status == 0, output
+    status, output = await hearth(live, "chat", str(uuid4()), typed="anybody?\n", HEARTH_API_KEY=key)
+    assert (status, "No such room." in output) == (0, True), output
 
 
 async def test_the_doctor_says_what_is_ill_and_what_to_do(live: LiveServer):

@@ -17,6 +17,7 @@ from tests.media import (
     fetch,
     make_animation,
     make_exif,
+    make_film,
     make_photo,
     make_picture,
     make_png,
@@ -89,6 +90,23 @@ async def test_parts_and_versions_of_a_file_are_sent(client: AsyncClient, owner:
     assert (await fetch(client, owner, media, **{"If-None-Match": whole.headers["ETag"]})).status_code == 304
     assert (await fetch(client, owner, media, Range=f"bytes={len(sound)}-")).status_code == 416
     assert (await fetch(client, owner, media, "thumbnails/small")).status_code == 404
+
+
+async def test_a_film_says_nothing_of_itself_whichever_part_is_sent(client: AsyncClient, owner: User):
+    memory, film = await remember(client, owner, "A summer night."), make_film()
+    added = await attach(client, owner, memory["id"], film, "night.mp4")
+    assert (added["kind"], added["media_type"], added["status"]) == ("video", "video/mp4", "ready")
+    assert added["coordinates"] == {"latitude": 59.91, "longitude": 10.75}
+    shown = await fetch(client, owner, added)
+    assert (shown.status_code, shown.headers["Content-Type"], len(shown.content)) == (200, "video/mp4", len(film))
+    assert SECRET in film
+    assert SECRET not in shown.content
+    assert b"+59.9100" not in shown.content
+    assert b"THE PICTURES" in shown.content
+    for start in range(0, len(film), 50):
+        part = await fetch(client, owner, added, Range=f"bytes={start}-{start + 49}")
+        assert (part.status_code, part.content) == (206, shown.content[start : start + 50])
+    assert (await fetch(client, owner, added, "original")).content == film
 
 
 @pytest.mark.parametrize(
