@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette_compress import CompressMiddleware
 
 from app import __version__
-from app.api import health, include_mcp, include_v1, sockets
+from app.api import complete_routes, health, include_mcp, include_v1, sockets
 from app.api.draining import Drain
 from app.api.errors import add_error_handlers
 from app.api.idempotency import IdempotencyMiddleware
@@ -25,6 +25,7 @@ from app.api.proxies import ForwardedMiddleware
 from app.observability import configure_logging
 from app.repositories.engine import warm_up
 from app.resources import Resources, open_resources
+from app.schemas.base import complete_schemas
 from app.services.queue_numbers import QueueNumbers
 from app.settings import Settings, load_settings
 from app.telemetry.tracing import open_tracing
@@ -85,6 +86,7 @@ def _lifespan(settings: Settings, drain: Drain) -> Callable[[FastAPI], AbstractA
             resources.services.health.begin()
             await warm_up(resources.foundation.engine)
             watching = [
+                asyncio.create_task(_complete(app)),
                 asyncio.create_task(Watch(resources.numbers).run()),
                 asyncio.create_task(QueueNumbers(resources.uow).watch()),
             ]
@@ -97,6 +99,12 @@ def _lifespan(settings: Settings, drain: Drain) -> Callable[[FastAPI], AbstractA
                 task.cancel()
 
     return lifespan
+
+
+async def _complete(app: FastAPI) -> None:
+    """What a start does not wait for, and a first request should not have to make."""
+    await complete_schemas()
+    await complete_routes(app)
 
 
 def _middleware(settings: Settings, drain: Drain) -> list[Middleware]:

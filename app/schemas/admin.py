@@ -4,11 +4,12 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from app.models import DocumentStatus, RegistrationInvite, TaskStatus
 from app.permissions import Role
 from app.schemas.auth import Email
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.users import Name
 
@@ -35,7 +36,7 @@ class AdminUserRead(Read):
     updated_at: Timestamp
 
 
-class AdminUserUpdate(BaseModel):
+class AdminUserUpdate(Schema):
     """What is left out stays as it is; nothing else can be changed for somebody."""
 
     model_config = ConfigDict(extra="forbid")
@@ -45,7 +46,7 @@ class AdminUserUpdate(BaseModel):
     is_active: bool | None = Field(None, description="False ends every log-in, and the account's keys stop working.")
 
 
-class RegistrationInviteCreate(BaseModel):
+class RegistrationInviteCreate(Schema):
     model_config = ConfigDict(extra="forbid")
 
     email: Email | None = Field(None, description="The only address that may use it; none: any.")

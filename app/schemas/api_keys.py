@@ -4,11 +4,12 @@ from datetime import timedelta
 from typing import Annotated, Final, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from app.events import utc_now
 from app.models import APIKey
 from app.permissions import Scope
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.limits import KeyLimits
 from app.schemas.texts import ONLY_WRITTEN_OUT
@@ -25,14 +26,14 @@ def _to_come(moment: AwareDatetime) -> AwareDatetime:
     return moment
 
 
-class APIKeyCreate(BaseModel):
+class APIKeyCreate(Schema):
     name: Name = Field(examples=["backup script"])
     scopes: frozenset[Scope] = Field(frozenset({Scope.READ, Scope.WRITE}), min_length=1)
     expires_at: Annotated[AwareDatetime, ONLY_WRITTEN_OUT, AfterValidator(_to_come)] | None = None
     limits: KeyLimits = Field(default_factory=dict, description=LIMITS, examples=[{"queries": "10/minute"}])
 
 
-class APIKeyUpdate(BaseModel):
+class APIKeyUpdate(Schema):
     """What is left out stays as it is; `limits` replace those that were there."""
 
     model_config = ConfigDict(extra="forbid")

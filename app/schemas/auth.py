@@ -5,9 +5,10 @@ import unicodedata
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from app.models import LoginKind, User
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.users import Name, UserRead
 from app.security import csrf_token_of
@@ -47,18 +48,18 @@ Password = Annotated[SecretStr, AfterValidator(_short_enough)]
 RefreshTokenText = Annotated[str, Field(max_length=128)]
 
 
-class UserCreate(BaseModel):
+class UserCreate(Schema):
     email: Email = Field(examples=["ada@example.com"])
     password: Password = Field(examples=["correct horse battery staple"])
     name: Name = Field(examples=["Ada"])
     invite: str | None = Field(None, max_length=128, description="Where registration is by invite.")
 
 
-class RefreshTokenUse(BaseModel):
+class RefreshTokenUse(Schema):
     refresh_token: RefreshTokenText
 
 
-class Logout(BaseModel):
+class Logout(Schema):
     """A refresh token of another log-in of yours ends that one, too."""
 
     refresh_token: RefreshTokenText | None = None
@@ -73,7 +74,7 @@ class TokensRead(Read):
     expires_in: int
 
 
-class CookieSessionRead(BaseModel):
+class CookieSessionRead(Schema):
     """`csrf_token` goes into `X-CSRF-Token`; null for a caller without a cookie."""
 
     user: UserRead

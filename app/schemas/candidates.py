@@ -3,9 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app.models import CandidateStatus, Precision
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.documents import Title
 from app.schemas.memories import MOST_PEOPLE, Content, SourceRead
@@ -36,7 +37,7 @@ class CandidateRead(Read):
     updated_at: Timestamp
 
 
-class CandidateUpdate(BaseModel):
+class CandidateUpdate(Schema):
     """What is left out or null stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
@@ -47,7 +48,7 @@ class CandidateUpdate(BaseModel):
     people: Annotated[list[Name], Field(max_length=MOST_PEOPLE)] | None = None
 
 
-class CandidateAccept(BaseModel):
+class CandidateAccept(Schema):
     """`merge`: into the memory that says the same, if there is one; else it becomes a memory of its own."""
 
     model_config = ConfigDict(extra="forbid")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final, Generic, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app.events import Timestamp
+from app.schemas.base import Schema
 
 __all__ = [
     "CURSOR_PATTERN",
@@ -25,13 +26,13 @@ CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]{21}[AQgw]$"
 Item = TypeVar("Item")
 
 
-class Read(BaseModel):
+class Read(Schema):
     """A resource as clients see it, read from a row. No field has a default, so generated clients have no surprises."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
-class Page(BaseModel, Generic[Item]):
+class Page(Schema, Generic[Item]):
     """Part of a list. `next_cursor` goes into `?cursor=` for what follows; null at the end."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -53,13 +54,13 @@ class Page(BaseModel, Generic[Item]):
         return cls.model_validate({"items": shown, "next_cursor": following})
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(Schema):
     code: str = Field(examples=["RESOURCE_NOT_FOUND"])
     message: str = Field(examples=["Session not found"])
     details: dict[str, Any]
 
 
-class ErrorResponse(BaseModel):
+class ErrorResponse(Schema):
     """The form of every error."""
 
     error: ErrorBody

@@ -6,9 +6,10 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from app.models import Chunk, DocumentStatus
+from app.schemas.base import Schema
 from app.schemas.common import Page, Read, Timestamp, encode_cursor
 from app.schemas.tasks import TaskRead
 from app.schemas.texts import NO_NUL_NOR_BLANK, Storable, require_content, require_storable, shown_as
@@ -65,7 +66,7 @@ Title = Annotated[
 Metadata = Annotated[dict[str, Any], AfterValidator(require_plain)]
 
 
-class DocumentFields(BaseModel):
+class DocumentFields(Schema):
     """What may be said about a new document; `project_id` is the caller's default project unless given."""
 
     project_id: UUID | None = None
@@ -94,7 +95,7 @@ class DocumentUrlCreate(DocumentFields):
     ]
 
 
-class DocumentUpdate(BaseModel):
+class DocumentUpdate(Schema):
     """What is left out or null stays as it is; `metadata` is replaced as a whole."""
 
     model_config = ConfigDict(extra="forbid")

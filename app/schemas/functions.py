@@ -3,8 +3,9 @@
 from functools import partial
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
+from app.schemas.base import Schema
 from app.schemas.common import Read
 from app.schemas.documents import require_plain
 from app.schemas.files import ProjectPath
@@ -18,7 +19,7 @@ PlainObject = Annotated[dict[str, Any], AfterValidator(partial(require_plain, ma
 Said = Annotated[str, Field(max_length=500), AfterValidator(require_lines), shown_as(LINES)]
 
 
-class CallFunctionParams(BaseModel):
+class CallFunctionParams(Schema):
     """Call a function at a runner outside; `input` is what it is given.
 
     What it delivers is put into `folder`, left out: one of its own below `functions`.
@@ -33,7 +34,7 @@ class CallFunctionParams(BaseModel):
     folder: ProjectPath | None = None
 
 
-class FunctionProgress(BaseModel):
+class FunctionProgress(Schema):
     """`preview`: the path of a file that the runner has delivered, to be shown meanwhile."""
 
     model_config = ConfigDict(extra="forbid")
@@ -43,13 +44,13 @@ class FunctionProgress(BaseModel):
     preview: ProjectPath | None = None
 
 
-class FunctionResult(BaseModel):
+class FunctionResult(Schema):
     model_config = ConfigDict(extra="forbid")
 
     result: PlainObject = Field(default_factory=dict)
 
 
-class FunctionFailure(BaseModel):
+class FunctionFailure(Schema):
     """`retry`: calling it again later may go well."""
 
     model_config = ConfigDict(extra="forbid")

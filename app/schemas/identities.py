@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 
 
@@ -18,7 +19,7 @@ class IdentityRead(Read):
     updated_at: Timestamp
 
 
-class IdentityLink(BaseModel):
+class IdentityLink(Schema):
     redirect_to: str = Field("/", max_length=2048, description="Where to go afterwards: a path, or a page of yours.")
 
 

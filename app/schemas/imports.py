@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from app.event_base import FIRST_YEAR, LAST_YEAR
 from app.models import Precision, TaskStatus
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.documents import Title
 from app.schemas.memories import MOST_ALIASES, MOST_LINKS, MOST_PEOPLE, MOST_TAGS, Content, Coordinates, PlaceName, Tag
@@ -33,7 +34,7 @@ SourceName = Annotated[
 ]
 
 
-class ImportFields(BaseModel):
+class ImportFields(Schema):
     """What is said of a file beside it."""
 
     model_config = Strictly
@@ -86,7 +87,7 @@ class ImportStarted(Read):
     task: TaskRead
 
 
-class ImportMemoriesParams(BaseModel):
+class ImportMemoriesParams(Schema):
     """Bring in the memories of a file."""
 
     model_config = Strictly
@@ -132,14 +133,14 @@ Instant = Annotated[datetime, Field(strict=False), AfterValidator(_known_time)]
 WallTime = Annotated[datetime, AfterValidator(_wall)]
 
 
-class PlaceRecord(BaseModel):
+class PlaceRecord(Schema):
     model_config = Strictly
 
     name: PlaceName
     coordinates: Coordinates | None = None
 
 
-class MemoryRecord(BaseModel):
+class MemoryRecord(Schema):
     """A memory as files tell it; people and places by their names."""
 
     model_config = Strictly
@@ -160,7 +161,7 @@ class MemoryRecord(BaseModel):
 # --- records of archives: what one of ours takes along ---
 
 
-class ArchivedPerson(BaseModel):
+class ArchivedPerson(Schema):
     model_config = Loosely
 
     id: UUID
@@ -170,7 +171,7 @@ class ArchivedPerson(BaseModel):
     updated_at: Instant
 
 
-class ArchivedPlace(BaseModel):
+class ArchivedPlace(Schema):
     model_config = Loosely
 
     id: UUID
@@ -180,7 +181,7 @@ class ArchivedPlace(BaseModel):
     updated_at: Instant
 
 
-class ArchivedMedia(BaseModel):
+class ArchivedMedia(Schema):
     """A file of a memory; what is known of it is read from it again."""
 
     model_config = Loosely
@@ -191,14 +192,14 @@ class ArchivedMedia(BaseModel):
     keeps_metadata: bool = False
 
 
-class ArchivedName(BaseModel):
+class ArchivedName(Schema):
     model_config = Loosely
 
     id: UUID
     name: Name
 
 
-class ArchivedPlaceName(BaseModel):
+class ArchivedPlaceName(Schema):
     model_config = Loosely
 
     id: UUID
@@ -208,7 +209,7 @@ class ArchivedPlaceName(BaseModel):
 Ids = Annotated[list[UUID], Field(max_length=MOST_LINKS)]
 
 
-class ArchivedLinks(BaseModel):
+class ArchivedLinks(Schema):
     model_config = Loosely
 
     document_ids: Ids = Field(default_factory=list)
@@ -216,7 +217,7 @@ class ArchivedLinks(BaseModel):
     memory_ids: Ids = Field(default_factory=list)
 
 
-class StateLinks(BaseModel):
+class StateLinks(Schema):
     model_config = Loosely
 
     documents: Ids = Field(default_factory=list)
@@ -224,7 +225,7 @@ class StateLinks(BaseModel):
     memories: Ids = Field(default_factory=list)
 
 
-class Described(BaseModel):
+class Described(Schema):
     """What a memory says and when it was, now or earlier."""
 
     model_config = Loosely
@@ -253,7 +254,7 @@ class ArchivedState(Described):
     links: StateLinks
 
 
-class ArchivedVersion(BaseModel):
+class ArchivedVersion(Schema):
     model_config = Loosely
 
     revision: int = Field(ge=1, le=LAST_REVISION)
@@ -262,7 +263,7 @@ class ArchivedVersion(BaseModel):
     state: ArchivedState
 
 
-class ArchivedSource(BaseModel):
+class ArchivedSource(Schema):
     """As far as it is known, and no more than what fits in a page."""
 
     model_config = ConfigDict(extra="allow")

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from app.permissions import Role
 from app.rates import Budget, parse_rate, written
+from app.schemas.base import Schema
 from app.schemas.common import Read
 
 LONGEST_RATE = 40  # characters
@@ -30,7 +31,7 @@ KeyLimits = dict[CallersBudget, Rate]
 """Rates that an API key has of its own."""
 
 
-class RoleLimitUpdate(BaseModel):
+class RoleLimitUpdate(Schema):
     """What everybody of a role may do; `rate: null` brings the setting's rate back."""
 
     model_config = ConfigDict(extra="forbid")

@@ -6,12 +6,13 @@ The rules for texts are those of the resources that are made from them, and appl
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app.commands import ClientId
 from app.events import Citation
 from app.models import Precision
 from app.permissions import ProjectRole
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.memories import LONGEST_CONTENT
 from app.schemas.moments import When
@@ -36,13 +37,13 @@ Length = Annotated[int, ONLY_NUMBERS, Field(ge=1, le=LONGEST_RANGE, description=
 IN_PROJECTS: Final = "Ids of projects to look in; else all that you are a member of."
 
 
-class Arguments(BaseModel):
+class Arguments(Schema):
     model_config = ConfigDict(extra="forbid")
 
 
 class SearchArguments(Arguments):
     query: Question
-    sources: Sources = ["documents"]
+    sources: Sources = Field(["documents"])
     project_ids: Projects | None = Field(None, description=IN_PROJECTS)
     document_ids: Annotated[list[UUID], Field(max_length=100)] | None = Field(None, description="Only in these.")
     top_k: Annotated[int, ONLY_NUMBERS, Field(ge=1, le=MOST_HITS)] = 8
@@ -50,7 +51,7 @@ class SearchArguments(Arguments):
 
 class AskArguments(Arguments):
     question: Question
-    sources: Sources = ["documents"]
+    sources: Sources = Field(["documents"])
     project_ids: Projects | None = Field(None, description=IN_PROJECTS)
 
 

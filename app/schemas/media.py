@@ -3,9 +3,10 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, computed_field
+from pydantic import BeforeValidator, ConfigDict, Field, computed_field
 
 from app.models import MediaStatus
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.texts import Truth
 
@@ -76,7 +77,7 @@ def _names(given: object) -> object:
     return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
 
 
-class MediaFields(BaseModel):
+class MediaFields(Schema):
     """What may be said about a new file."""
 
     model_config = ConfigDict(extra="forbid")
@@ -85,7 +86,7 @@ class MediaFields(BaseModel):
     fill: Annotated[list[Fill], BeforeValidator(_names)] = Field(default_factory=list, max_length=2)
 
 
-class MediaUpdate(BaseModel):
+class MediaUpdate(Schema):
     """What is left out or null stays as it is."""
 
     model_config = ConfigDict(extra="forbid")

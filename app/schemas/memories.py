@@ -5,9 +5,10 @@ from datetime import date
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from app.models import MemoryVersion, Precision
+from app.schemas.base import Schema
 from app.schemas.common import Page, Read, Timestamp, encode_cursor
 from app.schemas.documents import Title
 from app.schemas.media import MediaRead
@@ -43,7 +44,7 @@ Longitude = Annotated[float, ONLY_NUMBERS, Field(ge=-180, le=180, allow_inf_nan=
 Strictly: Final = ConfigDict(extra="forbid")
 
 
-class Coordinates(BaseModel):
+class Coordinates(Schema):
     """Degrees."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
@@ -52,7 +53,7 @@ class Coordinates(BaseModel):
     longitude: Longitude
 
 
-class PersonById(BaseModel):
+class PersonById(Schema):
     """Somebody in your memories."""
 
     model_config = Strictly
@@ -60,7 +61,7 @@ class PersonById(BaseModel):
     person_id: UUID
 
 
-class PersonByName(BaseModel):
+class PersonByName(Schema):
     """Who is called so already, else somebody new."""
 
     model_config = Strictly
@@ -68,7 +69,7 @@ class PersonByName(BaseModel):
     name: Name
 
 
-class PlaceById(BaseModel):
+class PlaceById(Schema):
     """A place in your memories."""
 
     model_config = Strictly
@@ -76,7 +77,7 @@ class PlaceById(BaseModel):
     location_id: UUID
 
 
-class PlaceByName(BaseModel):
+class PlaceByName(Schema):
     """The place that is called so already, else a new one, with coordinates if they are known."""
 
     model_config = Strictly
@@ -89,7 +90,7 @@ PersonGiven = PersonById | PersonByName
 PlaceGiven = PlaceById | PlaceByName
 
 
-class MemoryLinks(BaseModel):
+class MemoryLinks(Schema):
     """What a memory hangs together with; documents and messages that you may see, and memories."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
@@ -99,7 +100,7 @@ class MemoryLinks(BaseModel):
     memory_ids: list[UUID] = Field(default_factory=list, max_length=MOST_LINKS)
 
 
-class MemoryCreate(BaseModel):
+class MemoryCreate(Schema):
     """Something that happened, as far as it is known. Nobody else sees it without a `project_id`."""
 
     model_config = Strictly
@@ -116,7 +117,7 @@ class MemoryCreate(BaseModel):
     project_id: UUID | None = Field(None, description="Shares it with the members of this project.")
 
 
-class MemoryUpdate(BaseModel):
+class MemoryUpdate(Schema):
     """What is left out stays; `people`, `tags` and `links` are replaced as a whole.
 
     Null takes away `occurred_end`, `location`, and with `project_id` the sharing.
@@ -136,7 +137,7 @@ class MemoryUpdate(BaseModel):
     project_id: UUID | None = None
 
 
-class UndoRequest(BaseModel):
+class UndoRequest(Schema):
     """`revision`: the state to go back to; without one, that before the last change."""
 
     model_config = Strictly
@@ -208,14 +209,14 @@ class VersionPage(Page[VersionRead]):
         return cls.model_validate({"items": shown, "next_cursor": following})
 
 
-class PersonCreate(BaseModel):
+class PersonCreate(Schema):
     model_config = Strictly
 
     name: Name
     aliases: list[Name] = Field(default_factory=list, max_length=MOST_ALIASES)
 
 
-class PersonUpdate(BaseModel):
+class PersonUpdate(Schema):
     """What is left out or null stays as it is; `aliases` are replaced as a whole."""
 
     model_config = Strictly
@@ -224,7 +225,7 @@ class PersonUpdate(BaseModel):
     aliases: list[Name] | None = Field(None, max_length=MOST_ALIASES)
 
 
-class PersonMerge(BaseModel):
+class PersonMerge(Schema):
     """`person_id` goes, and becomes an alias; whatever it was linked with stays."""
 
     model_config = Strictly
@@ -243,14 +244,14 @@ class PersonRead(Read):
     updated_at: Timestamp
 
 
-class LocationCreate(BaseModel):
+class LocationCreate(Schema):
     model_config = Strictly
 
     name: PlaceName
     coordinates: Coordinates | None = None
 
 
-class LocationUpdate(BaseModel):
+class LocationUpdate(Schema):
     """What is left out or null stays as it is."""
 
     model_config = Strictly

@@ -4,17 +4,18 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from app.commands import ClientId, MessageNumber
 from app.events import Citation
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.texts import NO_NUL_NOR_BLANK, shown_as
 
 MessageText = Annotated[str, Field(max_length=100_000, examples=["Good evening"]), shown_as(NO_NUL_NOR_BLANK)]
 
 
-class MessageCreate(BaseModel):
+class MessageCreate(Schema):
     """`client_id`: the same one sent again makes no second message. `reply_to`: a message of the same room."""
 
     text: MessageText
@@ -22,7 +23,7 @@ class MessageCreate(BaseModel):
     reply_to: UUID | None = None
 
 
-class MessageUpdate(BaseModel):
+class MessageUpdate(Schema):
     text: MessageText
 
 
@@ -64,7 +65,7 @@ class MessageRead(Read):
     deleted_at: Timestamp | None
 
 
-class ReadMarkerPut(BaseModel):
+class ReadMarkerPut(Schema):
     """The number of the last message that was read, or one behind it."""
 
     seq: MessageNumber

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.events import Citation
+from app.schemas.base import Schema
 from app.schemas.openai_common import JsonObject, ModelName
 from app.schemas.texts import ONLY_NUMBERS, Storable, Truth, Whole
 
@@ -16,7 +17,7 @@ Number = Annotated[float, ONLY_NUMBERS]
 Parts = Annotated[list[JsonObject], Field(min_length=1, max_length=100)]
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(Schema):
     """`content` is a text, or parts of it; of a part that is none, a picture for example, only models know."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -26,11 +27,11 @@ class ChatMessage(BaseModel):
     tool_call_id: Annotated[Storable, Field(max_length=200)] | None = None
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Schema):
     include_usage: Truth | None = Field(None, description="Tell the tokens in a last chunk.")
 
 
-class Sampling(BaseModel):
+class Sampling(Schema):
     """What is passed on to the language model."""
 
     tools: Annotated[list[JsonObject], Field(max_length=MOST_TOOLS)] | None = None
@@ -62,13 +63,13 @@ class ChatRequest(Sampling):
     n: Annotated[Whole, Field(ge=1, le=1)] | None = Field(None, description="One answer to one request.")
 
 
-class ChatUsage(BaseModel):
+class ChatUsage(Schema):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
 
 
-class AnswerMessage(BaseModel):
+class AnswerMessage(Schema):
     """`citations`: what bears the markers `[n]` of the answer out."""
 
     role: Literal["assistant"] = "assistant"
@@ -78,14 +79,14 @@ class AnswerMessage(BaseModel):
     citations: list[Citation] | None = None
 
 
-class ChatChoice(BaseModel):
+class ChatChoice(Schema):
     index: int = 0
     message: AnswerMessage
     logprobs: dict[str, Any] | None = None
     finish_reason: str
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(Schema):
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
@@ -94,14 +95,14 @@ class ChatCompletion(BaseModel):
     usage: ChatUsage
 
 
-class ChunkChoice(BaseModel):
+class ChunkChoice(Schema):
     index: int = 0
     delta: dict[str, Any]
     logprobs: dict[str, Any] | None = None
     finish_reason: str | None = None
 
 
-class ChatChunk(BaseModel):
+class ChatChunk(Schema):
     """A piece of the answer. The one with `finish_reason` has the `citations`; `usage` comes last, if it is wanted."""
 
     id: str

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
+
+from app.schemas.base import Schema
 
 FILE_PREFIX: Final = "file-"
 STORE_PREFIX: Final = "vs_"
@@ -15,14 +17,14 @@ Item = TypeVar("Item")
 Kind = TypeVar("Kind")
 
 
-class OpenAIError(BaseModel):
+class OpenAIError(Schema):
     message: str
     type: str = Field(examples=["invalid_request_error"])
     param: str | None
     code: str | None = Field(examples=["resource_not_found"])
 
 
-class OpenAIErrorResponse(BaseModel):
+class OpenAIErrorResponse(Schema):
     """The form of every error below `/v1`."""
 
     error: OpenAIError
@@ -72,7 +74,7 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(require_shallow)]
 ModelName = Annotated[str, Field(min_length=1, max_length=200, examples=["hearth"])]
 
 
-class ListOf(BaseModel, Generic[Item]):
+class ListOf(Schema, Generic[Item]):
     """All of it at once."""
 
     object: Literal["list"] = "list"
@@ -87,7 +89,7 @@ class PageOf(ListOf[Item], Generic[Item]):
     has_more: bool
 
 
-class DeletedRead(BaseModel, Generic[Kind]):
+class DeletedRead(Schema, Generic[Kind]):
     id: str
     object: Kind
     deleted: Literal[True] = True

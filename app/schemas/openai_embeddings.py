@@ -2,8 +2,9 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
+from app.schemas.base import Schema
 from app.schemas.openai_common import ListOf, ModelName
 from app.schemas.texts import Whole, require_content
 
@@ -11,7 +12,7 @@ MOST_TEXTS: Final = 2_048
 MOST_CHARACTERS: Final = 1_000_000  # of all texts of one request
 
 
-class ModelRead(BaseModel):
+class ModelRead(Schema):
     id: str
     object: Literal["model"] = "model"
     created: int
@@ -28,7 +29,7 @@ def _bounded(given: str | list[str]) -> str | list[str]:
 Text = Annotated[str, Field(min_length=1), AfterValidator(require_content)]
 
 
-class EmbeddingRequest(BaseModel):
+class EmbeddingRequest(Schema):
     """Texts, not token numbers, whose meaning only the models of others know."""
 
     model: ModelName
@@ -39,7 +40,7 @@ class EmbeddingRequest(BaseModel):
     )
 
 
-class EmbeddingRead(BaseModel):
+class EmbeddingRead(Schema):
     """Numbers, or their 32-bit form in base64, little-endian."""
 
     object: Literal["embedding"] = "embedding"
@@ -47,7 +48,7 @@ class EmbeddingRead(BaseModel):
     embedding: list[float] | str
 
 
-class EmbeddingUsage(BaseModel):
+class EmbeddingUsage(Schema):
     prompt_tokens: int
     total_tokens: int
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from app.models import Document, DocumentStatus, Project
+from app.schemas.base import Schema
 from app.schemas.conditions import compile_condition
 from app.schemas.documents import Metadata
 from app.schemas.openai_common import FileId, JsonObject, ListOf, epoch, file_id, store_id
@@ -62,7 +63,7 @@ def _understood(given: dict[str, Any]) -> dict[str, Any]:
 Filter = Annotated[JsonObject, AfterValidator(_understood)]
 
 
-class FileRead(BaseModel):
+class FileRead(Schema):
     """A document. `status` is `processed` once it can be searched."""
 
     id: str
@@ -86,7 +87,7 @@ class FileRead(BaseModel):
         )
 
 
-class FileCounts(BaseModel):
+class FileCounts(Schema):
     in_progress: int
     completed: int
     failed: int
@@ -101,7 +102,7 @@ class FileCounts(BaseModel):
         return cls(in_progress=total - ready - failed, completed=ready, failed=failed, cancelled=0, total=total)
 
 
-class StoreRead(BaseModel):
+class StoreRead(Schema):
     """A project. `status` is `completed` when nothing in it is being read."""
 
     id: str
@@ -129,12 +130,12 @@ class StoreRead(BaseModel):
         )
 
 
-class StoreError(BaseModel):
+class StoreError(Schema):
     code: Literal["server_error", "unsupported_file", "invalid_file"]
     message: str
 
 
-class StoreFileRead(BaseModel):
+class StoreFileRead(Schema):
     """A document in its project; `attributes` are those of its metadata that are plain values."""
 
     id: str
@@ -161,7 +162,7 @@ class StoreFileRead(BaseModel):
         )
 
 
-class StoreCreate(BaseModel):
+class StoreCreate(Schema):
     """Nothing here expires, and passages are cut as everywhere, so that `chunking_strategy` is ignored."""
 
     name: Name | None = None
@@ -170,13 +171,13 @@ class StoreCreate(BaseModel):
     metadata: Annotated[dict[str, str], Field(max_length=0)] | None = None
 
 
-class StoreUpdate(BaseModel):
+class StoreUpdate(Schema):
     name: Name | None = None
     expires_after: None = None
     metadata: Annotated[dict[str, str], Field(max_length=0)] | None = None
 
 
-class BatchRead(BaseModel):
+class BatchRead(Schema):
     """Files that were put into a store together; told is the state of the whole store."""
 
     id: str
@@ -187,26 +188,26 @@ class BatchRead(BaseModel):
     file_counts: FileCounts
 
 
-class StoreFileCreate(BaseModel):
+class StoreFileCreate(Schema):
     """`attributes` become the document's metadata."""
 
     file_id: FileId
     attributes: Metadata | None = None
 
 
-class BatchCreate(BaseModel):
+class BatchCreate(Schema):
     file_ids: Annotated[list[FileId], Field(min_length=1, max_length=MOST_FILES)]
     attributes: Metadata | None = None
 
 
-class RankingOptions(BaseModel):
+class RankingOptions(Schema):
     """`ranker: none` leaves out what takes time."""
 
     ranker: Annotated[str, Field(max_length=50)] | None = None
     score_threshold: Annotated[float, ONLY_NUMBERS, Field(ge=0, le=1)] | None = None
 
 
-class StoreSearch(BaseModel):
+class StoreSearch(Schema):
     """Several queries make one ranked list. `rewrite_query` is ignored: questions are searched for as they are."""
 
     query: Question | Annotated[list[Question], Field(min_length=1, max_length=MOST_QUERIES)]
@@ -220,12 +221,12 @@ class StoreSearch(BaseModel):
         return [self.query] if isinstance(self.query, str) else self.query
 
 
-class FoundText(BaseModel):
+class FoundText(Schema):
     type: Literal["text"] = "text"
     text: str
 
 
-class FoundRead(BaseModel):
+class FoundRead(Schema):
     """A passage. `attributes`: of its document, and the `page` where it has one."""
 
     file_id: str
@@ -235,7 +236,7 @@ class FoundRead(BaseModel):
     content: list[FoundText]
 
 
-class SearchPage(BaseModel):
+class SearchPage(Schema):
     object: Literal["vector_store.search_results.page"] = "vector_store.search_results.page"
     search_query: list[str]
     data: list[FoundRead]

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from app.schemas.base import Schema
 from app.schemas.openai_chat import LARGEST_SEED, MOST_MESSAGES, MOST_TOOLS, Number, Text
 from app.schemas.openai_common import JsonObject, ModelName, StoreId
 from app.schemas.openai_files import MOST_FOUND, Filter
@@ -12,7 +13,7 @@ from app.schemas.texts import Storable, Truth, Whole
 MOST_STORES: Final = 20
 
 
-class FileSearchTool(BaseModel):
+class FileSearchTool(Schema):
     """Where to look: in these projects alone, and in documents with such metadata."""
 
     type: Literal["file_search"]
@@ -21,7 +22,7 @@ class FileSearchTool(BaseModel):
     filters: Filter | None = None
 
 
-class FunctionTool(BaseModel):
+class FunctionTool(Schema):
     """For the language model."""
 
     type: Literal["function"]
@@ -34,11 +35,11 @@ class FunctionTool(BaseModel):
 Tool = Annotated[FileSearchTool | FunctionTool, Field(discriminator="type")]
 
 
-class TextOptions(BaseModel):
+class TextOptions(Schema):
     format: JsonObject | None = None
 
 
-class ResponseRequest(BaseModel):
+class ResponseRequest(Schema):
     """Responses are not kept here: the whole conversation comes as `input`, and there is no `previous_response_id`."""
 
     model: ModelName
@@ -57,16 +58,16 @@ class ResponseRequest(BaseModel):
     background: Literal[False] | None = None
 
 
-class TokenDetails(BaseModel):
+class TokenDetails(Schema):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
 
 
-class OutputTokenDetails(BaseModel):
+class OutputTokenDetails(Schema):
     reasoning_tokens: int = 0
 
 
-class ResponseUsage(BaseModel):
+class ResponseUsage(Schema):
     input_tokens: int
     input_tokens_details: TokenDetails = TokenDetails()
     output_tokens: int
@@ -74,12 +75,12 @@ class ResponseUsage(BaseModel):
     total_tokens: int
 
 
-class ResponseError(BaseModel):
+class ResponseError(Schema):
     code: str
     message: str
 
 
-class ResponseRead(BaseModel):
+class ResponseRead(Schema):
     """`output`: what was looked up, then the answer with a `file_citation` for each marker, then calls of tools."""
 
     id: str

@@ -3,11 +3,12 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from app.models import DocumentStatus, TaskStatus
 from app.permissions import ProjectRole
 from app.schemas.auth import Email
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.texts import Storable
 from app.schemas.users import Name
@@ -15,12 +16,12 @@ from app.schemas.users import Name
 Description = Annotated[Storable, Field(max_length=2000)]
 
 
-class ProjectCreate(BaseModel):
+class ProjectCreate(Schema):
     name: Name = Field(examples=["Lighthouse"])
     description: Description = ""
 
 
-class ProjectUpdate(BaseModel):
+class ProjectUpdate(Schema):
     """What is left out stays as it is."""
 
     name: Name | None = None
@@ -63,7 +64,7 @@ class ProjectStatistics(Read):
         return dict.fromkeys(kinds, 0) | dict(counts)
 
 
-class MemberPut(BaseModel):
+class MemberPut(Schema):
     email: Email = Field(examples=["grace@example.com"])
     role: ProjectRole = ProjectRole.VIEWER
 

@@ -3,9 +3,10 @@
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.events import Citation
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.search import Explanation, Question, SearchFields
 from app.schemas.texts import Truth
@@ -68,7 +69,7 @@ class AnswerRead(Read):
     created_at: Timestamp
 
 
-class RetrievedHit(BaseModel):
+class RetrievedHit(Schema):
     """A passage that the answer may cite as `[marker]`."""
 
     marker: int
@@ -79,27 +80,27 @@ class RetrievedHit(BaseModel):
     score: float
 
 
-class RetrievedEvent(BaseModel):
+class RetrievedEvent(Schema):
     """First: what the answer will be made from, and its id."""
 
     id: UUID
     items: list[RetrievedHit]
 
 
-class TokenEvent(BaseModel):
+class TokenEvent(Schema):
     """The next piece of the answer."""
 
     delta: str
 
 
-class CitationsEvent(BaseModel):
+class CitationsEvent(Schema):
     """What bears the answer out, once it is complete."""
 
     citations: list[Citation]
     sentences: list[SentenceRead]
 
 
-class ErrorEvent(BaseModel):
+class ErrorEvent(Schema):
     """Last, instead of `done`: why the answer ends here."""
 
     code: str

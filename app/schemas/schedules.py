@@ -4,10 +4,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from app.events import utc_now
 from app.presets import PresetChanges, Quality
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.tasks import TaskOrder
 from app.schemas.texts import Truth
@@ -36,7 +37,7 @@ class ScheduleCreate(TaskOrder):
     timezone: Timezone = "UTC"
 
 
-class ScheduleUpdate(BaseModel):
+class ScheduleUpdate(Schema):
     """What is left out stays as it is."""
 
     name: Name | None = None

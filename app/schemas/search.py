@@ -3,10 +3,11 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from app.event_base import Instant
 from app.presets import Quality
+from app.schemas.base import Schema
 from app.schemas.common import Read
 from app.schemas.conditions import Where
 from app.schemas.documents import Metadata
@@ -34,7 +35,7 @@ Question = Annotated[
 Names = Annotated[list[UUID], Field(max_length=1000)]
 
 
-class SearchFilters(BaseModel):
+class SearchFilters(Schema):
     """Narrow the search; all that is given must hold. Some of it only documents have, and some only memories."""
 
     model_config = ConfigDict(extra="forbid")
@@ -70,7 +71,7 @@ class SearchFilters(BaseModel):
         )
 
 
-class SearchFields(BaseModel):
+class SearchFields(Schema):
     """Where to look, and how deep. What the caller may not see is not found, whatever is asked for."""
 
     model_config = ConfigDict(extra="forbid")

@@ -4,10 +4,11 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.events import Person
 from app.models import RestrictionKind, SpiritMode
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.texts import ONLY_NUMBERS, Truth, Whole
 from app.schemas.users import Name
@@ -21,7 +22,7 @@ SHARES = Field(
 LONGEST_INVITE = timedelta(days=30)
 
 
-class SessionCreate(BaseModel):
+class SessionCreate(Schema):
     """`project_id`: whose documents the spirit answers from; your default project otherwise."""
 
     name: Name = Field(examples=["Kitchen table"])
@@ -31,7 +32,7 @@ class SessionCreate(BaseModel):
     project_id: UUID | None = None
 
 
-class SessionUpdate(BaseModel):
+class SessionUpdate(Schema):
     """What is left out stays as it is."""
 
     name: Name | None = None
@@ -60,7 +61,7 @@ class ParticipantsRead(Read):
     items: list[Person]
 
 
-class InviteCreate(BaseModel):
+class InviteCreate(Schema):
     """`expires_in` in seconds."""
 
     max_uses: Whole = Field(1, ge=1, le=1000)
@@ -88,7 +89,7 @@ class InviteListRead(Read):
     created_at: Timestamp
 
 
-class ParticipantUpdate(BaseModel):
+class ParticipantUpdate(Schema):
     """Muted people follow the room and say nothing."""
 
     is_muted: Truth
@@ -106,7 +107,7 @@ class RestrictionsRead(Read):
     items: list[RestrictionRead]
 
 
-class SessionJoin(BaseModel):
+class SessionJoin(Schema):
     """`name`: what a guest is called in the room; a signed-in caller keeps their own."""
 
     invite: str = Field(max_length=200)

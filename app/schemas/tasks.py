@@ -3,17 +3,18 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from app.event_base import Instant
 from app.models import TaskStatus
 from app.presets import PresetChanges, Quality
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.files import ProjectPath
 from app.schemas.texts import NO_NUL_NOR_BLANK, Truth, require_content, shown_as
 
 
-class TaskFailure(BaseModel):
+class TaskFailure(Schema):
     """A try that went wrong before the last one."""
 
     attempt: int
@@ -51,7 +52,7 @@ class TaskRead(Read):
     finished_at: Timestamp | None
 
 
-class TaskOrder(BaseModel):
+class TaskOrder(Schema):
     task_type: str = Field(max_length=100, examples=["reingest_project"])
     params: dict[str, Any] = Field(default_factory=dict)
     quality: Quality | None = Field(None, description="Your own setting `default_quality`, or else `standard`.")
@@ -75,7 +76,7 @@ class TaskTypeRead(Read):
     presets: dict[Quality, dict[str, int | float | str]]
 
 
-class IngestDocumentParams(BaseModel):
+class IngestDocumentParams(Schema):
     """Read a document, and make its passages searchable."""
 
     model_config = ConfigDict(extra="forbid")
@@ -83,7 +84,7 @@ class IngestDocumentParams(BaseModel):
     document_id: UUID
 
 
-class ReingestProjectParams(BaseModel):
+class ReingestProjectParams(Schema):
     """Read documents of a project again: all of them, or those that failed."""
 
     model_config = ConfigDict(extra="forbid")
@@ -91,7 +92,7 @@ class ReingestProjectParams(BaseModel):
     only_failed: Truth = Field(False, description="Leave alone what is ready.")
 
 
-class AnswerMessageParams(BaseModel):
+class AnswerMessageParams(Schema):
     """Let the spirit answer a message in a room; `key_id` is the API key that it was sent with."""
 
     model_config = ConfigDict(extra="forbid")
@@ -101,7 +102,7 @@ class AnswerMessageParams(BaseModel):
     key_id: UUID | None = None
 
 
-class NoteCandidateParams(BaseModel):
+class NoteCandidateParams(Schema):
     """Put what a message asks to remember among its author's candidates."""
 
     model_config = ConfigDict(extra="forbid")
@@ -110,7 +111,7 @@ class NoteCandidateParams(BaseModel):
     message_id: UUID
 
 
-class ExtractMemoriesParams(BaseModel):
+class ExtractMemoriesParams(Schema):
     """Propose to whoever starts the task what of a room's last messages to remember."""
 
     model_config = ConfigDict(extra="forbid")
@@ -118,7 +119,7 @@ class ExtractMemoriesParams(BaseModel):
     session_id: UUID
 
 
-class SummarizeSessionParams(BaseModel):
+class SummarizeSessionParams(Schema):
     """Sum up all that was said in a room of the project."""
 
     model_config = ConfigDict(extra="forbid")
@@ -126,7 +127,7 @@ class SummarizeSessionParams(BaseModel):
     session_id: UUID
 
 
-class SummarizeDocumentParams(BaseModel):
+class SummarizeDocumentParams(Schema):
     """Sum up a document of the project."""
 
     model_config = ConfigDict(extra="forbid")
@@ -134,13 +135,13 @@ class SummarizeDocumentParams(BaseModel):
     document_id: UUID
 
 
-class ReembedProjectParams(BaseModel):
+class ReembedProjectParams(Schema):
     """Make the vectors and words of all passages of a project anew."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ExportProjectParams(BaseModel):
+class ExportProjectParams(Schema):
     """Put everything in the project into one ZIP archive among its files."""
 
     model_config = ConfigDict(extra="forbid")
@@ -148,7 +149,7 @@ class ExportProjectParams(BaseModel):
     path: ProjectPath | None = Field(None, description="Where; left out: in the folder `exports`.")
 
 
-class TextToImageParams(BaseModel):
+class TextToImageParams(Schema):
     """Make pictures from words. They are kept in `folder`, left out: `images`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -169,7 +170,7 @@ class ImageToImageParams(TextToImageParams):
     mask: ProjectPath | None = None
 
 
-class RenderMediaParams(BaseModel):
+class RenderMediaParams(Schema):
     """Make what is shown of a picture."""
 
     model_config = ConfigDict(extra="forbid")
@@ -177,7 +178,7 @@ class RenderMediaParams(BaseModel):
     media_id: UUID
 
 
-class SummarizeRoomParams(BaseModel):
+class SummarizeRoomParams(Schema):
     """Sum up what was said in a room, at the cost of `user_id` and the API key `key_id`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -187,7 +188,7 @@ class SummarizeRoomParams(BaseModel):
     key_id: UUID | None = None
 
 
-class DeleteAccountParams(BaseModel):
+class DeleteAccountParams(Schema):
     """Remove what a deleted account leaves behind, and the account."""
 
     model_config = ConfigDict(extra="forbid")

@@ -7,10 +7,11 @@ from functools import cache
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, StringConstraints
 
 from app.permissions import Role
 from app.presets import Quality
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.documents import Metadata
 from app.schemas.texts import LINES, VISIBLE_LINE, require_line, require_lines, shown_as
@@ -98,7 +99,7 @@ class UserSettingsRead(Read):
     remember: str | None = None
 
 
-class UserSettingsUpdate(BaseModel):
+class UserSettingsUpdate(Schema):
     """`language` (BCP 47), `timezone` (IANA), the quality of tasks that are started without one, and what becomes of
     candidates for memories: you are asked, or they are accepted.
     """
@@ -126,7 +127,7 @@ class UserRead(Read):
     updated_at: Timestamp
 
 
-class UserUpdate(BaseModel):
+class UserUpdate(Schema):
     """What is left out stays as it is, single settings too; a setting that is null is not set any more.
 
     `preferences` replace those that were there.
@@ -140,7 +141,7 @@ class UserUpdate(BaseModel):
     preferences: Metadata | None = Field(None, description="Any JSON object of at most 16 KB; Hearth only keeps it.")
 
 
-class AccountDeletion(BaseModel):
+class AccountDeletion(Schema):
     """`password` is needed where the account has one; without one, the log-in must be younger than five minutes.
 
     `erase_messages` also empties what was said in the rooms of others, where it stands without a name otherwise.

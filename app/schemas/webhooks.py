@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from app.models import DeliveryStatus
+from app.schemas.base import Schema
 from app.schemas.common import Read, Timestamp
 from app.schemas.texts import Storable, Truth
 
@@ -19,13 +20,13 @@ Description = Annotated[Storable, Field(max_length=300)]
 Events = Annotated[list[WebhookEvent], Field(min_length=1, max_length=20)]
 
 
-class WebhookCreate(BaseModel):
+class WebhookCreate(Schema):
     url: Url = Field(examples=["https://example.com/hooks/hearth"])
     events: Events = Field(["task_started", "complete", "error"], description="What is told.")
     description: Description = ""
 
 
-class WebhookUpdate(BaseModel):
+class WebhookUpdate(Schema):
     """What is left out stays as it is. `is_active` true begins anew where nothing arrived for long."""
 
     url: Url | None = None
@@ -56,14 +57,14 @@ class WebhookCreated(WebhookRead):
     secret: str
 
 
-class WebhookSecret(BaseModel):
+class WebhookSecret(Schema):
     """`secret` is shown this once; until `previous_until` messages are signed with the one before, too."""
 
     secret: str
     previous_until: Timestamp
 
 
-class DeliveryTry(BaseModel):
+class DeliveryTry(Schema):
     """`status_code` is null where no answer came; `error` says why. `response`: how the answer begins."""
 
     at: datetime
