@@ -5,10 +5,13 @@ Nothing may run here: no threads, no event loop, no connection and no number dra
 
 import gc
 import importlib
+import os
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a thread
 gc.disable()  # modules stay: nobody looks for garbage among them meanwhile
 
 for _module in ("app.main", "app.tasks.worker", "app.server", "app.start_check", "app.embedded", "app.cli", "uvicorn"):
     importlib.import_module(_module)
+importlib.import_module("sqlalchemy.orm").configure_mappers()  # else each does so for its first statement
 gc.enable()
 gc.freeze()  # whoever looked for garbage among these would copy them
