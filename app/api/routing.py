@@ -34,6 +34,7 @@ class Plan(APIRoute):
             tags=declared["tags"] or [],
             dependencies=list(declared["dependencies"] or ()),
             responses=declared["responses"] or {},
+            form_limits=declared["form_limits"] or {},
             stream_item_type=None,
         )
 

@@ -1,11 +1,21 @@
 """What holds for every request: errors, ids, headers, limits, pages."""
 
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
-from httpx import AsyncClient
+from fastapi.routing import iter_route_contexts
+from httpx import ASGITransport, AsyncClient
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app.api import complete_routes
+from app.api.routing import Plan
+from app.main import create_app
 from app.resources import Resources
+from app.schemas.base import Schema, complete_schemas
+from app.settings import Settings
 
 
 def error_of(response) -> dict:
@@ -119,3 +129,35 @@ async def test_a_failed_statement_does_not_tell_what_it_was_given(resources: Res
             await connection.execute(text("SELECT 1 / 0, CAST(:said AS text)"), {"said": "a private word"})
     assert "division by zero" in str(failure.value)
     assert "a private word" not in str(failure.value)
+
+
+async def test_what_a_start_did_not_wait_for_is_made_once_and_before_anybody_asks(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    made: Counter[str] = Counter()
+    make = Plan.get_route_handler
+
+    def counted(plan: Plan) -> Any:
+        made[plan.name] += 1
+        return make(plan)
+
+    monkeypatch.setattr(Plan, "get_route_handler", counted)
+    app = create_app(settings)
+    assert not made
+    await complete_schemas()
+    await complete_routes(app)
+    completed = set(made)
+    routes = list(iter_route_contexts(app.routes))  # makes the rest
+    assert len(routes) > 100
+    assert {each.name for each in routes if "/v1/" in each.path} <= completed
+    transport = ASGITransport(app, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get("/api/v1/nowhere")).status_code == 404
+    assert sum(made.values()) == len([each for each in routes if isinstance(each.original_route, Plan)])
+    assert [one.__name__ for one in heirs_of(Schema) if not one.__pydantic_complete__] == []
+
+
+def heirs_of(kind: type[Schema]) -> Iterator[type[Schema]]:
+    for heir in kind.__subclasses__():
+        yield heir
+        yield from heirs_of(heir)
