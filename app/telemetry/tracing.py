@@ -23,7 +23,7 @@ from app.telemetry.spans import Span, Value, start_recording, stop_recording
 log = structlog.get_logger(__name__)
 
 PATH: Final = "/v1/traces"
-BATCH: Final = 256  # spans in one request
+BATCH: Final = 1_024  # spans in one request
 INTERVAL: Final = 1.0  # seconds between two requests while there is little to send
 PAUSE: Final = 5.0  # seconds without trying after a failure; what comes meanwhile waits, and then is dropped
 STOP_PATIENCE: Final = 2.0  # seconds for what is left when the process ends
