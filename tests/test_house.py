@@ -57,6 +57,16 @@ def test_every_public_module_says_what_it_is_for():
     assert undocumented == []
 
 
+def test_what_goes_over_the_wire_is_a_schema_and_routes_are_plans():
+    for path in SOURCES:
+        folder = path.relative_to(APP).parts[0]
+        source = path.read_text()
+        if folder == "schemas" and path.name != "base.py":
+            assert "(BaseModel" not in source, f"{path.name}: a `Schema` costs a start less"
+        if folder == "api" and path.name != "routing.py":
+            assert "APIRouter" not in source, f"{path.name}: a `Router` costs a start less"
+
+
 def test_no_dependency_of_a_route_waits_for_a_thread():
     trees = [ast.parse(path.read_text()) for path in (APP / "api").glob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
