@@ -7,7 +7,7 @@ import gc
 import importlib
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a thread
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # else numpy starts threads
 gc.disable()  # modules stay: nobody looks for garbage among them meanwhile
 
 for _module in ("app.main", "app.tasks.worker", "app.server", "app.start_check", "app.embedded", "app.cli", "uvicorn"):

@@ -87,6 +87,7 @@ async def open_services(
                 yield Resources(foundation, hub, uow, services, visits)
             finally:
                 await services.replies.aclose()
+                await services.health.aclose()
 
 
 @contextlib.asynccontextmanager

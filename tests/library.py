@@ -70,6 +70,7 @@ async def with_parts(resources: Resources, **parts: object) -> AsyncIterator[Res
         yield replace(resources, foundation=foundation, services=services)
     finally:
         await services.replies.aclose()
+        await services.health.aclose()
 
 
 @asynccontextmanager

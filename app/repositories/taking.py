@@ -6,7 +6,7 @@ from sqlalchemy import Select, select
 
 
 def taken(some: Select[UUID]) -> Select[UUID]:
-    """`some` rows for a change: locked, without those that somebody else has locked, and no more than its limit.
+    """The rows of `some`, to be changed: locked, without those that somebody else holds, and no more than its limit.
 
     PostgreSQL may run a subquery again for every row that it compares, and each time its LIMIT lets other rows through,
     for those of the time before are changed by now. A common table expression is run once, however it is planned.

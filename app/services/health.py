@@ -16,6 +16,7 @@ PATIENCE = timedelta(milliseconds=60)
 GRACE = timedelta(seconds=3)
 START_PATIENCE = timedelta(seconds=1)
 LONGEST_PROBE = timedelta(seconds=10)
+LAST_PATIENCE = timedelta(seconds=1)
 DEFAULT_FRESHNESS = timedelta(milliseconds=500)
 ILL_FRESHNESS = 1.0  # seconds: that something is back is told soon, however dear it is to ask
 VITAL = frozenset({"database"})  # without the others the service still does part of its work
@@ -61,6 +62,12 @@ class Watched:
         self._patient_until = time.monotonic() + START_PATIENCE.total_seconds()
         self._start()
 
+    async def aclose(self) -> None:
+        """Let what is being asked come to its end: it uses what is closed next."""
+        if self._running is not None:
+            await asyncio.wait({self._running}, timeout=LAST_PATIENCE.total_seconds())
+            self._running.cancel()
+
     def _patience(self) -> float:
         """Seconds to wait for an answer."""
         has_answered = self._checked_at > -float("inf")
@@ -105,6 +112,9 @@ class HealthService:
         """Ask everything for the first time, in the background, so that it is known or nearly so when somebody asks."""
         for watched in self._watched.values():
             watched.begin()
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(watched.aclose() for watched in self._watched.values()))
 
     async def check(self) -> Health:
         checks = await asyncio.gather(*(watched.check() for watched in self._watched.values()))

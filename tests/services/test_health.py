@@ -76,3 +76,22 @@ async def test_the_first_answer_of_a_server_that_starts_may_take_longer_but_not_
     assert (await service.check()).status == "unhealthy"
     assert 0.9 < time.perf_counter() - started < 1.5
     assert (database.asked, quick.asked) == (1, 3)
+
+
+async def test_what_is_being_asked_comes_to_its_end_before_what_it_uses_is_closed():
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        asked.set()
+        await asyncio.sleep(0.2)
+        answered.set()
+
+    database = Dependency()
+    database.state = "hanging"
+    service = HealthService({"workspace": slow, "database": database.probe}, fresh_for={})
+    service.begin()
+    await asked.wait()
+    started = time.monotonic()
+    await service.aclose()
+    assert answered.is_set()
+    assert time.monotonic() - started < 3, "what hangs is left"
