@@ -19,8 +19,8 @@ DEFAULTS: Final = {
 class Plan(APIRoute):
     """What a route was declared to be. FastAPI makes the route of it where the router is included, when first asked.
 
-    An `APIRoute` looks at every parameter of its function twice, here and there: that took longer than anything else of
-    a start, and a fifth of the server's memory.
+    An `APIRoute` looks at every parameter of its function here and there, and that takes a start as long as all of
+    SQLAlchemy.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
