@@ -1,6 +1,7 @@
 """The `hearth` command as people use it, against a real server."""
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -10,7 +11,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from rich.console import Console
 
+from app.conversation import Screen
 from app.settings import Settings
 from tests.conftest import cloned_database
 from tests.data_dirs import temporary_data_dir
@@ -77,19 +80,29 @@ async def test_a_room_can_be_visited_from_the_terminal(live: LiveServer, key: st
     assert [message["text"] for message in messages] == ["good evening"]
 
 
-async def test_in_the_terminal_too_the_spirit_shows_where_it_stands_and_a_closed_door_says_why(
-    live: LiveServer, key: str, tmp_path: Path
-):
-    (tmp_path / "logbook.md").write_text("# Log book\n\nThe lamp is lit at nine in the evening.\n")
-    status, output = await hearth(live, "ingest", str(tmp_path / "logbook.md"), HEARTH_API_KEY=key)
-    assert status == 0, output
-    async with live.client(headers={"X-API-Key": key}) as client:
-        fields = {"name": "Terminal", "spirit_mode": "always", "shares_documents": True}
-        room = (await client.post("/api/v1/sessions", json=fields)).json()
-    status, output = await hearth(live, "chat", room["id"], typed="When is the lamp lit?\n", HEARTH_API_KEY=key)
-    assert status == 0, output
+async def test_a_closed_door_says_why_in_the_terminal(live: LiveServer, key: str):
     status, output = await hearth(live, "chat", str(uuid4()), typed="anybody?\n", HEARTH_API_KEY=key)
     assert (status, "No such room." in output) == (0, True), output
+
+
+def test_the_terminal_shows_an_answer_once_with_where_it_stands():
+    shown = io.StringIO()
+    screen = Screen(Console(file=shown, width=200))
+    people = [{"name": "Ada"}, {"name": "Spirit"}]
+    screen.show({"type": "welcome", "last_seq": 4, "participants": people, "you": {"name": "Ada"}})
+    for number, delta in enumerate(("At ", "[b]nine[/b]."), 5):
+        screen.show({"type": "spirit_token", "seq": number, "delta": delta})
+    screen.unheard["of-ada"] = "When?"
+    citation = {"marker": 1, "title": "Log [book]", "page": 7}
+    said = {"user_name": "Spirit", "is_spirit": True, "text": "At [b]nine[/b].", "citations": [citation]}
+    screen.show({"type": "message_received", "seq": 7, "client_id": "of-ada", **said})
+    assert (screen.last_seq, screen.unheard) == (7, {})
+    text = shown.getvalue()
+    assert "Here: Ada, Spirit" in text
+    assert text.count("At [b]nine[/b].") == 1
+    assert "[1] Log [book], page 7" in text
+    screen.show({"type": "error", "message": "Slower, please.", "details": {}})
+    assert "Slower, please." in shown.getvalue()
 
 
 async def test_the_doctor_says_what_is_ill_and_what_to_do(live: LiveServer):
